@@ -1,0 +1,81 @@
+"""When checkpoints are written: the last state regularly, the best by a validation score."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L  # noqa: N812
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from torch import Tensor
+
+LAST = "last.ckpt"
+BEST = "best.ckpt"
+
+
+class LastCheckpoint(Checkpoint):
+    """Keep ``last.ckpt`` up to date: every N steps, after validation, and when training stops.
+
+    Args:
+        dirpath: Folder of the checkpoints.
+        every_n_steps: Optimizer steps between two writes.
+    """
+
+    def __init__(self, dirpath: str | Path, *, every_n_steps: int = 500) -> None:
+        self.path = Path(dirpath) / LAST
+        self.every_n_steps = every_n_steps
+        self._saved_step = -1
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Save when the step is due, the last one, or one after which training stops."""
+        step = trainer.global_step
+        if step == self._saved_step or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        if step % self.every_n_steps == 0 or step >= trainer.max_steps or trainer.should_stop:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save after a validation, so that a resumed run does not repeat it."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        self._saved_step = trainer.global_step
+        trainer.save_checkpoint(self.path)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keep ``best.ckpt``, the state with the best validation score so far.
+
+    Args:
+        dirpath: Folder of the checkpoints.
+        monitor: A logged score, e.g. ``val/psnr``.
+        mode: Whether more (``max``) or less (``min``) is better.
+    """
+
+    def __init__(
+        self,
+        dirpath: str | Path,
+        *,
+        monitor: str = "val/psnr",
+        mode: Literal["min", "max"] = "max",
+    ) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename=Path(BEST).stem,
+            monitor=monitor,
+            mode=mode,
+            save_top_k=1,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+
+    def best(self) -> float | None:
+        """Return the best score so far, or None before the first validation."""
+        score: Tensor | None = self.best_model_score
+        return None if score is None else float(score)

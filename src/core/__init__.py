@@ -1,0 +1,1 @@
+"""Types, errors, registry, seeding, paths: what every layer may use."""

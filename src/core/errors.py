@@ -1,0 +1,43 @@
+"""The exceptions a user may meet; each message says what came, what is allowed, what to do."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class ExemplarError(Exception):
+    """A mistake in what was given, shown to the user without a traceback."""
+
+
+class ConfigError(ExemplarError):
+    """The configuration cannot work; nothing has been touched yet."""
+
+
+class ImageFileError(ExemplarError):
+    """An image file cannot be used.
+
+    Args:
+        path: The file.
+        reason: Why, and what would help.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+class DataError(ExemplarError):
+    """A data set is missing, empty or unusable."""
+
+
+class CheckpointError(ExemplarError):
+    """A checkpoint cannot be read or does not fit."""
+
+
+def did_you_mean(name: str, allowed: Iterable[str], *, limit: int = 3) -> str:
+    """Return "Did you mean …?" with the names nearest to ``name``, or the list of all."""
+    known = sorted(set(allowed))
+    near = difflib.get_close_matches(name, known, n=limit)
+    if near:
+        return f"Did you mean {', '.join(near)}?"
+    return f"Allowed: {', '.join(known) or 'nothing'}."

@@ -1,0 +1,85 @@
+"""A catalogue of components: the name is the file's stem, discovery is lazy."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from src.core.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One registered component.
+
+    Attributes:
+        cls: The class.
+        paper: Where it comes from, e.g. "Mei et al., 2020, arXiv:2004.13824".
+        cost: Its cost in the number of pixels n, e.g. "O(n²)".
+    """
+
+    cls: type[T]
+    paper: str
+    cost: str = ""
+
+
+class Registry(Generic[T]):
+    """Maps a component's module name to its class, importing ``package`` on first use.
+
+    Objects are built from YAML ``_target_``; the registry is what is listed, tested and suggested.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind, self.package = kind, package
+        self._entries: dict[str, Entry[T]] = {}
+        self._discovered = False
+
+    def register(self, *, paper: str, cost: str = "") -> Callable[[type[T]], type[T]]:
+        """Return a decorator that adds a class under the name of its module, e.g. ``pyramid``.
+
+        Raises:
+            ValueError: If another class of that module name is registered already.
+        """
+
+        def add(cls: type[T]) -> type[T]:
+            name = cls.__module__.rpartition(".")[2]
+            held = self._entries.setdefault(name, Entry(cls, paper, cost))
+            if held.cls is not cls:
+                raise ValueError(f"{self.kind} {name!r} is already {held.cls!r}; one per module.")
+            return cls
+
+        return add
+
+    def __getitem__(self, name: str) -> Entry[T]:
+        """Return the entry called ``name``; ConfigError names the nearest choices."""
+        self._discover()
+        if name not in self._entries:
+            raise ConfigError(
+                f"No {self.kind} is called {name!r}. {did_you_mean(name, self._entries)}\n"
+                f"  To list all:  python -m src.catalog\n"
+                f"  To add one:   docs/how-to/extend.md"
+            )
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield all names, sorted."""
+        self._discover()
+        return iter(sorted(self._entries))
+
+    def __contains__(self, name: object) -> bool:
+        self._discover()
+        return name in self._entries
+
+    def __len__(self) -> int:
+        self._discover()
+        return len(self._entries)
+
+    def _discover(self) -> None:
+        if not self._discovered:
+            path = importlib.import_module(self.package).__path__
+            for info in pkgutil.iter_modules(path, prefix=f"{self.package}."):
+                importlib.import_module(info.name)
+            self._discovered = True

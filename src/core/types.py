@@ -1,0 +1,58 @@
+"""The few types that layers pass to one another."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypedDict, final, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+
+@final
+class Clean(TypedDict):
+    """A batch of clean images: ``target`` (B, C, H, W) in [0, 1] and one ``key`` an image."""
+
+    target: Tensor
+    key: list[str]
+
+
+@final
+class Pair(TypedDict):
+    """A batch with the degraded ``input`` (B, C', H/s, W/s) beside its ``target``."""
+
+    input: Tensor
+    target: Tensor
+    key: list[str]
+
+
+AttentionFactory = Callable[[int], nn.Module]
+"""Takes ``channels``; builds a block that maps (B, C, H, W) to (B, C, scale·H, scale·W) for any
+H, W >= 1, where the block's attribute ``scale`` is 1 for all but cross-scale attention."""
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+SchedulerFactory = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
+PlainConfig = dict[str, Any]
+
+
+@runtime_checkable
+class RestorationNet(Protocol):
+    """What every user of a backbone may rely on; proven for each by one contract test.
+
+    Attributes:
+        scale: Output size over input size, per axis.
+        in_channels: Image channels expected.
+        out_channels: Image channels returned.
+        multiple_of: H and W must be multiples of this; callers pad and crop.
+        min_size: Smallest H or W accepted after padding.
+        global_context: Whether a pixel may depend on all others, so that tiling changes the result.
+    """
+
+    scale: int
+    in_channels: int
+    out_channels: int
+    multiple_of: int
+    min_size: int
+    global_context: bool
+
+    def __call__(self, degraded: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, scale·H, scale·W)."""
+        ...

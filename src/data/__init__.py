@@ -1,0 +1,1 @@
+"""Files in: clean images, patches, batches."""

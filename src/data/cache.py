@@ -1,0 +1,152 @@
+"""Decoded images in memory-mapped files, so that a patch costs a slice and not a decoding."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from src.core.errors import DataError, ImageFileError
+from src.data.atomic import replacing
+from src.data.cache_index import CacheIndex
+from src.data.image_io import Pixels, decode_image, read_bytes
+from src.data.source import FileItem, ImageItem
+
+logger = logging.getLogger(__name__)
+
+FORMAT = "v1"  # raise it when decoding changes, so that old entries are not used
+_MANY = 20  # files from which a progress bar is worth it
+
+
+@dataclass(frozen=True)
+class CachedItem:
+    """An image in the cache.
+
+    Attributes:
+        entry: Its .npy file.
+        source: The image file it was decoded from.
+    """
+
+    entry: Path
+    source: Path
+
+    def load(self, channels: int) -> Pixels:
+        """Return a read-only view of the file, uint8 (H, W, C); only what is used is read."""
+        pixels = _open_entry(self.entry, channels)
+        if pixels is None:
+            raise DataError(
+                f"The cache entry of {self.source} was removed or damaged during the run: "
+                f"{self.entry}.\n  Start again to have it rebuilt, or set data.cache=off."
+            )
+        return pixels
+
+
+@dataclass(frozen=True)
+class FaultyItem:
+    """An image that cannot be had.
+
+    Attributes:
+        error: Why.
+    """
+
+    error: ImageFileError
+
+    def load(self, channels: int) -> Pixels:
+        """Raise the error."""
+        raise self.error
+
+
+class ImageCache:
+    """Decodes each image file once; an entry's name says its content, channels and format.
+
+    Several processes may fill one cache at once; an entry appears whole or not at all.
+
+    Args:
+        cache_dir: Root of the cache, made when missing.
+        channels: 3 for RGB, 1 for luma.
+    """
+
+    def __init__(self, cache_dir: Path, *, channels: int) -> None:
+        self.cache_dir, self.channels = cache_dir, channels
+
+    def fill(self, items: Mapping[str, FileItem]) -> dict[str, ImageItem]:
+        """Return for each key its cached image, decoded now if need be; see :class:`FaultyItem`.
+
+        Raises:
+            DataError: If the cache cannot be written.
+        """
+        folders = {item.path.parent for item in items.values()}
+        indexes = {folder: CacheIndex(self.cache_dir, folder) for folder in folders}
+
+        def fetch(item: FileItem) -> ImageItem:
+            try:
+                return self._fetch(item.path, indexes[item.path.parent])
+            except ImageFileError as error:
+                return FaultyItem(error)
+
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            results = track(
+                pool.map(fetch, items.values()),
+                "Decoding images into the cache",
+                total=len(items),
+                console=Console(stderr=True),
+                transient=True,
+                disable=len(items) < _MANY,
+            )
+            filled = dict(zip(items, results, strict=True))
+        for index in indexes.values():
+            index.save()
+        return filled
+
+    def _fetch(self, path: Path, index: CacheIndex) -> CachedItem:
+        known = index.get(path)
+        if known and self._is_whole(self._entry(known)):
+            return CachedItem(self._entry(known), path)
+        stamp = index.stamp(path)
+        content = read_bytes(path)
+        name = hashlib.sha256(content).hexdigest()
+        entry = self._entry(name)
+        if not self._is_whole(entry):
+            self._write(entry, decode_image(content, path=path, channels=self.channels))
+        index.put(path, stamp, name)
+        return CachedItem(entry, path)
+
+    def _entry(self, name: str) -> Path:
+        return self.cache_dir / name[:2] / f"{name}-c{self.channels}-{FORMAT}.npy"
+
+    def _is_whole(self, entry: Path) -> bool:
+        if not entry.is_file():
+            return False
+        if _open_entry(entry, self.channels) is not None:
+            return True
+        logger.info("cache entry %s is damaged and is made again", entry)
+        return False
+
+    def _write(self, entry: Path, pixels: Pixels) -> None:
+        try:
+            with replacing(entry) as temporary, temporary.open("wb") as file:
+                # Not np.save: on a full disk it may end without an error (its C buffer is lost).
+                header = np.lib.format.header_data_from_array_1_0(pixels)
+                np.lib.format.write_array_header_1_0(file, header)
+                file.write(pixels.tobytes())
+        except OSError as error:
+            raise DataError(
+                f"The image cache cannot be written: {error.strerror or error} "
+                f"({pixels.nbytes / 1e6:.1f} MB into {self.cache_dir}).\n"
+                "  Choose another folder, data.cache_dir=…, or decode each time, data.cache=off."
+            ) from error
+
+
+def _open_entry(entry: Path, channels: int) -> Pixels | None:
+    try:
+        pixels = np.load(entry, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # missing, cut short, or not an array at all
+        return None
+    whole = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == channels
+    return pixels if whole else None

@@ -1,0 +1,180 @@
+"""The one datamodule: a set to train on and named benchmarks to score."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import lightning as L  # noqa: N812  its documented name
+import torch
+from torch.utils.data import DataLoader
+
+from src.core.errors import ConfigError, DataError
+from src.core.paths import from_root
+from src.data.images import Sample, TrainingPatches, WholeImages
+from src.data.opener import ON_ERROR, Opener, OpenImages
+from src.data.samplers import StepSampler, UnpaddedSampler
+from src.data.settings import check_choice, check_switch, check_whole
+from src.data.source import ImageSource
+
+logger = logging.getLogger(__name__)
+
+
+class RestorationData(L.LightningDataModule):
+    """Training patches and whole benchmark images, as batches {"target", "key"}.
+
+    Args:
+        train: Images to train on; None where nothing is trained.
+        benchmarks: Name → images to score.
+        patch_size: Side of a training patch in pixels.
+        batch_size: Patches an optimizer step, of all processes and accumulated batches together.
+        workers: Loader processes for training; 0 loads in the main process.
+        cache: ``on`` (or true): decode each image once into ``cache_dir``; ``off``: at each use.
+        cache_dir: Folder of the cache; a relative one starts at the repository root.
+        on_error: ``raise``, or ``skip``: report an unusable image and go on without it.
+        channels: 3 for RGB, 1 for luma.
+        seed: Chooses order, crops and orientations.
+
+    Raises:
+        ConfigError: If a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: ImageSource | None,
+        benchmarks: Mapping[str, ImageSource],
+        patch_size: int = 48,
+        batch_size: int = 16,
+        workers: int = 2,
+        cache: str | bool = "on",
+        cache_dir: str | Path = ".cache/images",
+        on_error: str = "raise",
+        channels: int = 3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.patch_size = check_whole("patch_size", patch_size, least=1)
+        self.batch_size = check_whole("batch_size", batch_size, least=1)
+        self.workers = check_whole("workers", workers, least=0)
+        self.seed = seed
+        self._opener = Opener(
+            channels=check_choice("channels", channels, (1, 3)),
+            cache_dir=from_root(cache_dir) if check_switch("cache", cache) else None,
+            on_error=check_choice("on_error", on_error, ON_ERROR),
+        )
+        self._train_source = train
+        self._sources = dict(benchmarks)
+        self._train: OpenImages | None = None
+        self._benchmarks: dict[str, OpenImages] = {}
+
+    @property
+    def benchmark_names(self) -> tuple[str, ...]:
+        """The benchmarks' names, in the order of their loaders."""
+        return tuple(self._sources)
+
+    def prepare_data(self) -> None:
+        """Fill the cache in one process a machine, while the others wait."""
+        if self._opener.cache_dir is not None and self.trainer is not None:
+            self.setup("fit" if self.trainer.training else "test")
+
+    def setup(self, stage: str) -> None:
+        """Open and check what ``stage`` needs: ``fit`` all images, others the benchmarks.
+
+        Raises:
+            ConfigError: If the batch cannot be shared evenly.
+            DataError: If there is nothing to train on or to score, or it cannot be used.
+            ImageFileError: If a file cannot be used.
+        """
+        if stage == "fit":
+            self._micro_batch()  # may refuse, so before any file is read
+            self._open_train()
+        elif not self._sources:
+            raise _nothing("benchmark to score", "val_dir")
+        for name, source in self._sources.items():
+            if name not in self._benchmarks:
+                self._benchmarks[name] = self._open(name, source)
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Return endless batches that begin where the trainer is, so that a resumed run goes on.
+
+        ``target`` is float32 (B, C, patch_size, patch_size) in [0, 1].
+        """
+        rank, world = self._place()
+        sampler = StepSampler(self._micro_batch(), start=self._micro_step, rank=rank, world=world)
+        patches = TrainingPatches(self._open_train(), patch_size=self.patch_size, seed=self.seed)
+        return DataLoader(
+            patches,
+            batch_sampler=sampler,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # else each start would draw from the global stream
+        )
+
+    def val_dataloader(self) -> list[DataLoader[Sample]]:
+        """Return one loader a benchmark, in the order of :attr:`benchmark_names`.
+
+        Whole images, one a batch; in several processes each image is in one of them only.
+        """
+        rank, world = self._place()
+        return [
+            DataLoader(
+                WholeImages(images),
+                sampler=UnpaddedSampler(len(images), rank=rank, world=world),
+                pin_memory=torch.cuda.is_available(),
+                generator=torch.Generator(),
+            )
+            for images in self._benchmarks.values()
+        ]
+
+    def test_dataloader(self) -> list[DataLoader[Sample]]:
+        """Return the same loaders as :meth:`val_dataloader`."""
+        return self.val_dataloader()
+
+    def _open_train(self) -> OpenImages:
+        if self._train_source is None:
+            raise _nothing("image to train on", "train_dir")
+        if self._train is None:
+            self._train = self._open("train", self._train_source, min_size=self.patch_size)
+        return self._train
+
+    def _open(self, name: str, source: ImageSource, *, min_size: int = 1) -> OpenImages:
+        images = self._opener.open(source, min_size=min_size)
+        kept = "cache" if self._opener.cache_dir else "decoded at each use"
+        logger.info(
+            "data ready: %s, %d images, %.1f MB %s", name, len(images), images.size / 1e6, kept
+        )
+        return images
+
+    def _place(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _accumulated(self) -> int:
+        return 1 if self.trainer is None else self.trainer.accumulate_grad_batches
+
+    def _micro_batch(self) -> int:
+        _, world = self._place()
+        shares = world * self._accumulated()
+        if self.batch_size % shares:
+            above = (self.batch_size // shares + 1) * shares
+            raise ConfigError(
+                f"data.batch_size={self.batch_size} cannot be shared evenly by {world} processes × "
+                f"{self._accumulated()} accumulated batches; take a multiple of {shares}, "
+                f"for example {above}."
+            )
+        return self.batch_size // self._accumulated()
+
+    def _micro_step(self) -> int:
+        # Asked at each start of an iteration: a resumed run and a second epoch both go on.
+        if self.trainer is None or getattr(self.trainer, "overfit_batches", 0) > 0:
+            return 0  # overfitting means the same batches again
+        return self.trainer.global_step * self._accumulated()
+
+
+def _nothing(what: str, key: str) -> DataError:
+    return DataError(
+        f"There is no {what}. Set data.{key}=<folder> (with data=folder), "
+        "or take data=sample_photos."
+    )

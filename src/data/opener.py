@@ -1,0 +1,112 @@
+"""Opens the images of a source: cached or not, checked once, faults raised or skipped."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from src.core.errors import DataError, ExemplarError, ImageFileError
+from src.data.cache import ImageCache
+from src.data.image_io import Pixels
+from src.data.source import FileItem, ImageItem, ImageSource
+
+logger = logging.getLogger(__name__)
+
+OnError = Literal["raise", "skip"]
+ON_ERROR: tuple[OnError, ...] = ("raise", "skip")
+
+_LISTED = 10  # faults named in one message
+
+
+@dataclass(frozen=True)
+class OpenImages:
+    """Images that have been read once and can be had again; picklable, for loader processes.
+
+    Attributes:
+        keys: The images' names.
+        items: The images, in the same order.
+        channels: 3 for RGB, 1 for luma.
+        size: All pixels together, in bytes.
+    """
+
+    keys: tuple[str, ...]
+    items: tuple[ImageItem, ...]
+    channels: int
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def load(self, index: int) -> Pixels:
+        """Return image ``index`` as uint8 (H, W, C), read-only where it comes from the cache."""
+        return self.items[index].load(self.channels)
+
+
+@dataclass(frozen=True)
+class Opener:
+    """How images are read, and what happens to those that cannot be used.
+
+    Attributes:
+        channels: 3 for RGB, 1 for luma.
+        cache_dir: Where decoded images are kept; None decodes at each use.
+        on_error: ``raise``, or ``skip``: report the image and go on without it.
+    """
+
+    channels: int
+    cache_dir: Path | None
+    on_error: OnError
+
+    def open(self, source: ImageSource, *, min_size: int = 1) -> OpenImages:
+        """Return the images of ``source``; each is read once now, so that a fault shows early.
+
+        Args:
+            source: The images.
+            min_size: Smallest height and width that can be used, in pixels.
+
+        Raises:
+            ImageFileError: For the one unusable file, with ``on_error="raise"``.
+            DataError: For several of them, or when nothing usable is left.
+        """
+        usable: dict[str, ImageItem] = {}
+        faults: list[ExemplarError] = []
+        size = 0
+        for key, item in self._cached(source.items()).items():
+            try:
+                size += self._check(key, item, min_size)
+                usable[key] = item
+            except (DataError, ImageFileError) as error:
+                faults.append(error)
+        self._report(faults, source)
+        if not usable:
+            raise DataError(f"Of {source.describe()} none can be used; each was skipped.")
+        return OpenImages(tuple(usable), tuple(usable.values()), self.channels, size)
+
+    def _cached(self, items: dict[str, ImageItem]) -> dict[str, ImageItem]:
+        if self.cache_dir is None:
+            return items
+        files = {key: item for key, item in items.items() if isinstance(item, FileItem)}
+        return {**items, **ImageCache(self.cache_dir, channels=self.channels).fill(files)}
+
+    def _check(self, key: str, item: ImageItem, min_size: int) -> int:
+        pixels = item.load(self.channels)
+        height, width, _ = pixels.shape
+        if min(height, width) < min_size:
+            raise DataError(
+                f"{key}: {width}×{height} px is smaller than a training patch of {min_size} px; "
+                "lower data.patch_size or remove it."
+            )
+        return pixels.nbytes
+
+    def _report(self, faults: list[ExemplarError], source: ImageSource) -> None:
+        if self.on_error == "skip":
+            for fault in faults:
+                logger.warning("skipped %s", fault)
+        elif len(faults) == 1:
+            raise faults[0]
+        elif faults:
+            named = "\n  ".join(str(fault) for fault in faults[:_LISTED])
+            more = f"\n  … and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
+            raise DataError(
+                f"{len(faults)} images of {source.describe()} cannot be used:\n  {named}{more}\n"
+                "  Mend them, or go on without them with data.on_error=skip."
+            )

@@ -1,0 +1,1 @@
+"""What spoils a clean image: nn.Modules called as (clean, generator)."""

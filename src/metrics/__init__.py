@@ -1,0 +1,1 @@
+"""Protocols and per-image scores."""

@@ -1,0 +1,56 @@
+"""The evaluation protocol: everything between a network's output and a metric."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from src.ops.color import luma
+
+
+def quantize8(image: Tensor) -> Tensor:
+    """Round and clip an image in [0, 1] to 8 bits, as saving a PNG would; still float in [0, 1]."""
+    return (image.clamp(0, 1) * 255).round() / 255
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The steps between a network's output and a metric, in the order in which they run.
+
+    Attributes:
+        name: What results are labelled with; scores of different protocols are not comparable.
+        version: Raised whenever a step changes.
+        input_8bit: Whether the degraded input is an 8-bit image (rounded and clipped).
+        quantize: Round and clip the restored image to 8 bits.
+        border: Pixels cut from each edge; papers use the scale for super-resolution.
+        channels: ``rgb`` scores all channels as they are; ``y`` scores BT.601 luma only.
+    """
+
+    name: str
+    version: int = 1
+    input_8bit: bool = True
+    quantize: bool = True
+    border: int = 0
+    channels: Literal["rgb", "y"] = "rgb"
+
+    def prepare(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        """Return the part of ``image`` that is scored, as float64 in [0, 1]."""
+        image = image.double()
+        if self.quantize:
+            image = quantize8(image)
+        if self.border:
+            image = image[..., self.border : -self.border, self.border : -self.border]
+        return luma(image) if self.channels == "y" and image.shape[1] == 3 else image
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all steps by name, for records."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        depth = "8-bit input" if self.input_8bit else "float input"
+        output = "output rounded to 8 bits" if self.quantize else "output not rounded"
+        return (
+            f"{self.name} v{self.version}: {depth}, {output}, "
+            f"border {self.border} px, {self.channels.upper()}, mean over images"
+        )

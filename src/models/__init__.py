@@ -1,0 +1,1 @@
+"""Networks: an input image in, a restored image out."""

@@ -1,0 +1,7 @@
+"""Attention blocks, one a file: built with ``channels``, mapping features to features."""
+
+from torch import nn
+
+from src.core.registry import Registry
+
+ATTENTION: Registry[nn.Module] = Registry("attention", "src.models.attention")

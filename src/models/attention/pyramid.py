@@ -1,0 +1,109 @@
+"""Pyramid attention (Mei et al., 2020, arXiv:2004.13824, Sec. 3.2), exact to their weights."""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from src.models.attention import ATTENTION
+from src.ops.patch_attention import chunked_patch_attention, dense_patch_attention
+
+Resampling = Literal["size_ratio", "scale_factor"]
+
+
+@ATTENTION.register(paper="Mei et al., 2020, arXiv:2004.13824", cost="O(n²)")
+class PyramidAttention(nn.Module):
+    """Replace each patch by a mean over similar patches at several scales, plus itself.
+
+    Level i holds the features shrunk to 1 - i/10 of their size; queries of the full size attend to
+    the patches of all levels in one softmax.
+
+    Args:
+        channels: Feature channels C; must be a multiple of ``reduction``.
+        levels: Number of scales, 1 to 9.
+        reduction: Ratio of C to the channels in which patches are compared.
+        softmax_scale: Factor on the scores; the keys are normalised, the queries are not.
+        residual_scale: Factor on the *identity*, as in the authors' code (1 in PANet, 0.1 in
+            PA-EDSR); the attention term itself is never scaled.
+        resampling: ``size_ratio`` maps coordinates by H / floor(H·s) as torch 1.1 did, with which
+            the published weights were made; ``scale_factor`` by 1 / s, the default of later torch.
+        memory_budget: Bytes that inference may hold beside input and output; training holds
+            the whole score matrix.
+
+    Raises:
+        ValueError: If ``reduction`` does not divide ``channels``, or ``levels`` is out of range.
+    """
+
+    scale = 1
+    min_norm: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        levels: int = 5,
+        reduction: int = 2,
+        softmax_scale: float = 10.0,
+        residual_scale: float = 1.0,
+        resampling: Resampling = "size_ratio",
+        memory_budget: int = 2**28,
+    ) -> None:
+        if channels % reduction:
+            raise ValueError(f"channels={channels} is not a multiple of reduction={reduction}.")
+        if not 1 <= levels <= 9:
+            raise ValueError(f"levels must be 1 to 9 (scales 1 to 0.2), not {levels}.")
+        super().__init__()
+        self.query = _embedding(channels, channels // reduction)
+        self.key = _embedding(channels, channels // reduction)
+        self.value = _embedding(channels, channels)
+        self.register_buffer("min_norm", torch.tensor([1e-4]))
+        # Exactly these expressions: 1 - 3/10 and 0.7 are different doubles, and floor() sees it.
+        self.scales = tuple(1 - i / 10 for i in range(levels))
+        self.softmax_scale = softmax_scale
+        self.residual_scale = residual_scale
+        self.resampling = resampling
+        self.memory_budget = memory_budget
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Attend over all scales of ``features``, of any H, W >= 1."""
+        query = self.query(features)
+        levels = [self._shrink(features, scale) for scale in self.scales]
+        keys = [self.key(level) for level in levels]
+        values = [self.value(level) for level in levels]
+        if query.requires_grad:
+            attended = dense_patch_attention(
+                query, keys, values, softmax_scale=self.softmax_scale, min_norm=self.min_norm
+            )
+        else:
+            attended = chunked_patch_attention(
+                query,
+                keys,
+                values,
+                softmax_scale=self.softmax_scale,
+                min_norm=self.min_norm,
+                memory_budget=self.memory_budget,
+            )
+        return attended + self.residual_scale * features
+
+    def _shrink(self, features: Tensor, scale: float) -> Tensor:
+        """Resample by bicubic interpolation (a = -0.75, no antialiasing) to floor(size · scale)."""
+        height, width = features.shape[-2:]
+        size = (max(1, math.floor(height * scale)), max(1, math.floor(width * scale)))
+        if size == (height, width):
+            return features
+        if self.resampling == "size_ratio" or min(height, width) * scale < 1:
+            return F.interpolate(features, size=size, mode="bicubic", align_corners=False)
+        return F.interpolate(
+            features,
+            scale_factor=(scale, scale),
+            mode="bicubic",
+            align_corners=False,
+            recompute_scale_factor=False,
+        )
+
+
+def _embedding(channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, out_channels, kernel_size=1), nn.PReLU())

@@ -1,0 +1,86 @@
+"""PANet (Mei et al., 2020, arXiv:2004.13824): residual blocks around one pyramid attention."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from src.core.types import AttentionFactory
+from src.models.attention.pyramid import PyramidAttention
+from src.models.backbones import BACKBONES
+from src.models.blocks.mean_shift import MeanShift
+from src.models.blocks.residual import ResidualBlock
+
+
+@BACKBONES.register(paper="Mei et al., 2020, arXiv:2004.13824", cost="O(n²) with pyramid attention")
+class PANet(nn.Module):
+    """Restore an image of the same size; the defaults are the published network.
+
+    The output is the image itself, not a residual, and is not clamped.
+
+    Args:
+        in_channels: Image channels expected.
+        out_channels: Image channels returned.
+        channels: Feature channels C.
+        blocks: Residual blocks, even: half before the attention, half after.
+        attention: Builds the block in the middle from ``channels``.
+        residual_scale: Factor on the branch of each residual block.
+        shared_activation: One PReLU scalar for all residual blocks, as the authors' weights
+            have; False gives each block its own.
+        unshuffle: Side of the pixel blocks moved into channels before the network and back after
+            it; 1, the paper's, works at full resolution.
+        image_skip: Whether the input is added to the output; the paper's network has no such skip.
+
+    Raises:
+        ValueError: If ``blocks`` is odd, or an image skip would join unequal channels.
+    """
+
+    scale = 1
+    min_size = 1
+    global_context = True
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        *,
+        channels: int = 64,
+        blocks: int = 80,
+        attention: AttentionFactory = PyramidAttention,
+        residual_scale: float = 1.0,
+        shared_activation: bool = True,
+        unshuffle: int = 1,
+        image_skip: bool = False,
+    ) -> None:
+        if blocks % 2:
+            raise ValueError(f"blocks={blocks} is odd; half go before the attention, half after.")
+        if image_skip and in_channels != out_channels:
+            raise ValueError(f"image_skip needs equal channels, not {in_channels}, {out_channels}.")
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.multiple_of = self.unshuffle = unshuffle
+        self.image_skip = image_skip
+        # Unused by the published network as well, but part of its checkpoints and its count.
+        self.sub_mean, self.add_mean = MeanShift(-1), MeanShift(1)
+
+        shared = nn.PReLU() if shared_activation else None
+
+        def residual_block() -> ResidualBlock:
+            activation = shared if shared is not None else nn.PReLU()
+            return ResidualBlock(channels, activation=activation, residual_scale=residual_scale)
+
+        cell = unshuffle**2
+        self.head = nn.Conv2d(in_channels * cell, channels, kernel_size=3, padding=1)
+        self.trunk = nn.Sequential(
+            *(residual_block() for _ in range(blocks // 2)),
+            attention(channels),
+            *(residual_block() for _ in range(blocks // 2)),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+        )
+        self.tail = nn.Conv2d(channels, out_channels * cell, kernel_size=3, padding=1)
+
+    def forward(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:
+        """Restore ``degraded``, in [0, 1]; H and W are multiples of ``multiple_of``."""
+        features: Tensor = self.head(F.pixel_unshuffle(degraded, self.unshuffle))
+        features = features + self.trunk(features)
+        restored = F.pixel_shuffle(self.tail(features), self.unshuffle)
+        return degraded + restored if self.image_skip else restored

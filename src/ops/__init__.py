@@ -1,0 +1,1 @@
+"""Pure functions on tensors, each with its source and a parity test."""

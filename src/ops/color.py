@@ -1,0 +1,14 @@
+"""Colour conversions with the constants that papers' numbers rest on."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+# MATLAB's rgb2ycbcr (ITU-R BT.601, "video range" 16 to 235), for R, G, B in [0, 1].
+_LUMA = (65.481, 128.553, 24.966)
+_LUMA_OFFSET = 16.0
+
+
+def luma(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Return BT.601 luma of RGB in [0, 1], in [16/255, 235/255], not rounded, as MATLAB does."""
+    weights = image.new_tensor(_LUMA).view(1, 3, 1, 1)
+    return ((image * weights).sum(dim=1, keepdim=True) + _LUMA_OFFSET) / 255

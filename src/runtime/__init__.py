@@ -1,0 +1,1 @@
+"""The composition root: config to objects, run folder, checkpoints."""

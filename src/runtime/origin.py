@@ -1,0 +1,82 @@
+"""Where a result came from: commit, versions, hardware, command."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import distributions
+from typing import Any
+
+import psutil
+import torch
+
+import src
+from src.core.paths import ROOT
+
+
+def origin() -> dict[str, Any]:
+    """Return version and commit, as every checkpoint and record carries them."""
+    return {"version": src.__version__, "commit": commit()}
+
+
+def environment() -> dict[str, Any]:
+    """Return commit, uncommitted changes, command, versions and hardware, all plain."""
+    return {
+        **origin(),
+        "uncommitted": _git("status", "--porcelain").splitlines(),
+        "command": [sys.executable, *sys.argv],
+        "python": platform.python_version(),
+        "packages": {
+            dist.metadata["Name"]: dist.version
+            for dist in sorted(distributions(), key=lambda dist: dist.metadata["Name"].lower())
+        },
+        "hardware": hardware(),
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Return what it runs on: system, processor, cores, memory, GPUs."""
+    gpus = range(torch.cuda.device_count())
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpus": [torch.cuda.get_device_name(index) for index in gpus],
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def commit() -> str:
+    """Return the commit of the checkout, with ``+changes`` where files differ; else ``unknown``."""
+    head = _git("rev-parse", "HEAD").strip()
+    if not head:
+        return "unknown"
+    return f"{head}+changes" if _git("status", "--porcelain").strip() else head
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123
+            names = [
+                line.split(":", 1)[1].strip() for line in info if line.startswith("model name")
+            ]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    try:
+        result = subprocess.run(  # noqa: S603
+            ["git", *arguments],  # noqa: S607
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout if result.returncode == 0 else ""

@@ -1,0 +1,136 @@
+"""What a dotted name in YAML points at, which arguments it takes, and of what type."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType, NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from src.core.errors import ConfigError, did_you_mean
+
+
+def locate(dotted: str) -> Callable[..., Any]:
+    """Import what ``dotted`` names, e.g. ``torch.optim.Adam``.
+
+    Raises:
+        ConfigError: If there is no such thing, with the nearest names; or if importing it needs a
+            package that is not installed.
+    """
+    parts = dotted.split(".")
+    found: Any = None
+    depth = 0
+    for depth in range(1, len(parts) + 1):
+        module = _import_module(".".join(parts[:depth]), wanted=dotted)
+        if module is None:
+            depth -= 1  # noqa: PLW2901
+            break
+        found = module
+    if found is None:
+        raise ConfigError(f"{dotted}: there is no package {parts[0]!r}; is it installed?")
+    for position in range(depth, len(parts)):
+        holder = ".".join(parts[:position])
+        if not hasattr(found, parts[position]):
+            hint = did_you_mean(parts[position], _public_names(found))
+            raise ConfigError(f"{dotted}: {holder} has no {parts[position]!r}. {hint}")
+        found = getattr(found, parts[position])
+    if not callable(found):
+        raise ConfigError(f"{dotted} is a {type(found).__name__}; a class or function is needed.")
+    named: Callable[..., Any] = found
+    return named
+
+
+def _import_module(name: str, wanted: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            return None
+        raise ConfigError(
+            f"{wanted} needs the package {error.name!r}, which is not installed.\n"
+            f"  Install it, or choose another option."
+        ) from error
+
+
+def _public_names(holder: object) -> list[str]:
+    names = [name for name in dir(holder) if not name.startswith("_")]
+    if isinstance(holder, ModuleType) and hasattr(holder, "__path__"):
+        names += [info.name for info in pkgutil.iter_modules(holder.__path__)]
+    return names
+
+
+def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a class or function by name, annotations resolved.
+
+    Annotations that cannot be resolved stay as written, and then accept any value.
+    """
+    parameters = dict(inspect.signature(target).parameters)
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = get_type_hints(function)
+    except (NameError, TypeError):  # a name that is imported for type checkers only
+        hints = {}
+    return {
+        name: parameter.replace(annotation=hints.get(name, parameter.annotation))
+        for name, parameter in parameters.items()
+    }
+
+
+def agrees(value: object, annotation: Any) -> bool:  # noqa: ANN401
+    """Say whether a plain YAML value may be given where ``annotation`` is asked for.
+
+    A whole number is a float; a truth value is no number; what is not about scalars and lists of
+    them is not judged, except that a scalar is never an object.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in {Union, UnionType}:
+        return any(agrees(value, choice) for choice in arguments)
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in arguments)
+    if annotation in {None, NoneType}:
+        return value is None
+    kind = origin or annotation
+    if not inspect.isclass(kind) or kind in {Any, object, inspect.Parameter.empty}:
+        return True
+    return _fits_class(value, kind, arguments)
+
+
+def _fits_class(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
+    if kind in {bool, str, int, float}:
+        wider = {int: (int,), float: (int, float)}.get(kind, (kind,))
+        return isinstance(value, wider) and (kind is bool or not isinstance(value, bool))
+    if issubclass(kind, Path):
+        return isinstance(value, str)
+    if kind.__module__ in {"builtins", "collections.abc"}:
+        return _fits_container(value, kind, arguments)
+    return isinstance(value, kind | Mapping | list)
+
+
+def _fits_container(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
+    if issubclass(kind, Mapping):
+        return isinstance(value, Mapping)
+    if issubclass(kind, Iterable):
+        return isinstance(value, list | tuple) and _fits_items(value, kind, arguments)
+    return True  # Callable and its like
+
+
+def _fits_items(value: list[Any] | tuple[Any, ...], kind: type, arguments: tuple[Any, ...]) -> bool:
+    if kind is tuple and arguments and Ellipsis not in arguments:
+        return len(value) == len(arguments) and all(map(agrees, value, arguments))
+    return all(agrees(item, arguments[0]) for item in value) if arguments else True
+
+
+def describe(annotation: Any) -> str:  # noqa: ANN401
+    """Return an annotation in words, e.g. ``int | None`` or ``raise | skip``."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in {Union, UnionType}:
+        return " | ".join(describe(choice) for choice in arguments)
+    if origin is Literal:
+        return " | ".join(str(choice) for choice in arguments)
+    if annotation in {None, NoneType}:
+        return "null"
+    if origin is not None:
+        inner = ", ".join("…" if choice is Ellipsis else describe(choice) for choice in arguments)
+        return f"{getattr(origin, '__name__', origin)}[{inner}]"
+    return getattr(annotation, "__name__", str(annotation))

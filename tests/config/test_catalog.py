@@ -1,0 +1,57 @@
+"""The catalogue lists what conf/ offers, with papers and sizes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from src.catalog import kind_called, known_kinds, sizes_of
+from src.core.errors import ConfigError
+from src.core.paths import ROOT
+from src.runtime.options import options_of
+
+
+def test_models_are_listed_with_their_parameters_and_papers() -> None:
+    sizes = sizes_of("model", options_of("model"))
+    assert sizes["panet"][0] == "5,957,279"
+    assert "arXiv:2004.13824" in sizes["panet"][2]
+
+
+def test_every_attention_block_has_a_paper_and_a_cost() -> None:
+    for name, (count, cost, paper) in sizes_of(
+        "model/attention", options_of("model/attention")
+    ).items():
+        assert count.replace(",", "").isdigit(), name
+        assert cost, name
+        assert paper, name
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [("models", "model"), ("attention", "model/attention"), ("losses", "loss"), ("data", "data")],
+)
+def test_a_kind_may_be_asked_for_in_singular_or_plural(name: str, group: str) -> None:
+    assert kind_called(name) == group
+
+
+def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="Did you mean degradation"):
+        kind_called("degradatoin")
+
+
+def test_parts_of_options_are_not_listed() -> None:
+    for group in known_kinds().values():
+        assert not any(name.startswith("_") for name in options_of(group))
+
+
+def test_the_command_prints_one_kind() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "src.catalog", "losses"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "charbonnier" in done.stdout
+    assert "panet" not in done.stdout

@@ -1,0 +1,42 @@
+"""Bad configurations are refused, with the key, what is allowed, and the nearest valid name."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.core.paths import ROOT
+from tests.support.refusals import ALL, NAMES, Refusal
+
+
+@pytest.mark.parametrize("refusal", ALL, ids=lambda refusal: refusal.typed)
+def test_bad_command_line_is_refused_with_a_message_that_helps(refusal: Refusal) -> None:
+    message = refusal.message()
+    for fragment in refusal.says:
+        assert fragment in message
+
+
+@pytest.mark.parametrize("refusal", [NAMES[0], NAMES[6], NAMES[-1]], ids=lambda item: item.typed)
+def test_process_exits_with_2_and_one_message_and_no_traceback(
+    refusal: Refusal, tmp_path: Path
+) -> None:
+    words = ["-X", "importtime", "-m", f"src.{refusal.command}", *refusal.overrides]
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    imports = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    said = "\n".join(line for line in done.stderr.splitlines() if line not in imports)
+    assert done.returncode == 2
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
+    assert refusal.says[0] in said
+    modules = {line.rpartition("|")[2].strip() for line in imports}
+    assert "hydra" in modules
+    assert not modules & {"torch", "lightning", "albumentations", "wandb"}
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,190 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src.core.errors import DataError, ImageFileError
+from src.data.image_io import read_image, to_image, to_tensor, write_png
+from tests.support.images import pixels, write
+
+
+def test_rgb_is_read_as_it_was_written(tmp_path: Path) -> None:
+    image = pixels()
+    assert np.array_equal(read_image(write(tmp_path / "a.png", image), channels=3), image)
+
+
+def test_grey_is_repeated_for_three_channels_and_kept_for_one(tmp_path: Path) -> None:
+    grey = pixels(channels=1)
+    path = write(tmp_path / "grey.png", grey)
+    assert np.array_equal(read_image(path, channels=3), grey.repeat(3, axis=2))
+    assert np.array_equal(read_image(path, channels=1), grey)
+
+
+def test_one_channel_of_a_colour_image_is_bt601_luma(tmp_path: Path) -> None:
+    image = pixels()
+    luma = image @ np.array([0.299, 0.587, 0.114])
+    read = read_image(write(tmp_path / "a.png", image), channels=1)
+    assert np.abs(read[..., 0] - luma).max() <= 0.51  # Pillow rounds in 16-bit fixed point
+
+
+def test_opaque_alpha_is_dropped(tmp_path: Path) -> None:
+    image = pixels()
+    opaque = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    assert np.array_equal(read_image(write(tmp_path / "a.png", opaque), channels=3), image)
+
+
+def test_transparent_pixels_become_white(tmp_path: Path) -> None:
+    image = pixels(channels=4)
+    image[..., 3] = 255
+    image[:5, :, 3] = 0
+    read = read_image(write(tmp_path / "a.png", image), channels=3)
+    assert (read[:5] == 255).all()
+    assert np.array_equal(read[5:], image[5:, :, :3])
+
+
+def test_palette_images_are_read_in_their_colours(tmp_path: Path) -> None:
+    image = Image.fromarray(pixels()).quantize(16)
+    image.save(tmp_path / "p.png")
+    assert np.array_equal(
+        read_image(tmp_path / "p.png", channels=3), np.asarray(image.convert("RGB"))
+    )
+
+
+def test_a_transparent_palette_entry_becomes_white(tmp_path: Path) -> None:
+    image = Image.fromarray(np.zeros((4, 6), np.uint8), mode=None).convert("P")
+    image.save(tmp_path / "p.png", transparency=0)
+    assert (read_image(tmp_path / "p.png", channels=3) == 255).all()
+
+
+@pytest.mark.parametrize("extension", ["png", "tif"])
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path, extension: str) -> None:
+    wide = np.array([[0, 257, 128 * 257 + 100, 65535], [128, 129, 40000, 300]], np.uint16)
+    Image.fromarray(wide).save(tmp_path / f"w.{extension}")
+    read = read_image(tmp_path / f"w.{extension}", channels=1)[..., 0]
+    assert np.array_equal(read, np.round(wide / 257).astype(np.uint8))
+
+
+def test_cmyk_is_converted_to_rgb(tmp_path: Path) -> None:
+    Image.new("CMYK", (6, 4), (0, 255, 255, 0)).save(tmp_path / "c.tif")
+    assert (read_image(tmp_path / "c.tif", channels=3) == [255, 0, 0]).all()
+
+
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned a quarter clockwise
+    image = pixels()
+    Image.fromarray(image).save(tmp_path / "r.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "r.png", channels=3), np.rot90(image, -1))
+
+
+def test_one_pixel_is_an_image(tmp_path: Path) -> None:
+    image = pixels(1, 1)
+    assert np.array_equal(read_image(write(tmp_path / "t.png", image), channels=3), image)
+
+
+def test_bilevel_images_are_black_and_white(tmp_path: Path) -> None:
+    Image.fromarray(pixels(channels=1)[..., 0] > 99).save(tmp_path / "b.png")
+    assert set(np.unique(read_image(tmp_path / "b.png", channels=3))) == {0, 255}
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "tif", "webp"])
+def test_each_truncated_format_is_refused(tmp_path: Path, extension: str) -> None:
+    path = write(tmp_path / f"a.{extension}", pixels(60, 80))
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ImageFileError, match=rf"a\.{extension}: is (damaged|not an image)"):
+        read_image(path, channels=3)
+
+
+def test_text_named_png_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("hello")
+    with pytest.raises(ImageFileError, match="is not an image, whatever its name says"):
+        read_image(tmp_path / "a.png", channels=3)
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    with pytest.raises(ImageFileError, match="0 bytes"):
+        read_image(tmp_path / "a.png", channels=3)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageFileError, match=r"gone\.png: cannot be opened: No such file"):
+        read_image(tmp_path / "gone.png", channels=3)
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("float32", "floating"), ("int32", "32-bit")])
+def test_pixels_of_unknown_range_are_refused(tmp_path: Path, dtype: str, kind: str) -> None:
+    Image.fromarray(np.ones((4, 6), dtype)).save(tmp_path / "f.tif")
+    with pytest.raises(ImageFileError, match=kind):
+        read_image(tmp_path / "f.tif", channels=1)
+
+
+def test_animations_are_refused(tmp_path: Path) -> None:
+    frames = [Image.fromarray(pixels(seed=seed)) for seed in range(3)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
+    with pytest.raises(ImageFileError, match="holds 3 frames"):
+        read_image(tmp_path / "a.webp", channels=3)
+
+
+def test_decompression_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
+    with pytest.raises(ImageFileError, match="is too large"):
+        read_image(tmp_path / "bomb.png", channels=3)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's remarks on what the damage did
+def test_damage_anywhere_in_a_file_gives_an_image_or_our_error(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for extension in ("png", "jpg", "bmp", "webp"):  # a TIFF may ask for 23 s of zeros
+        path = write(tmp_path / f"a.{extension}", pixels(8, 9))
+        whole = np.frombuffer(path.read_bytes(), np.uint8)
+        for _ in range(30):
+            damaged = whole.copy()
+            damaged[generator.integers(0, min(200, len(whole)), 4)] = generator.integers(0, 256, 4)
+            path.write_bytes(damaged.tobytes())
+            _read_or_refuse(path)
+
+
+def _read_or_refuse(path: Path) -> None:
+    try:
+        read_image(path, channels=3)
+    except ImageFileError:
+        return
+
+
+def test_png_round_trip_is_exact_and_leaves_no_other_file(tmp_path: Path) -> None:
+    for channels in (1, 3):
+        image = pixels(channels=channels)
+        write_png(tmp_path / "sub/a.png", image)
+        assert np.array_equal(read_image(tmp_path / "sub/a.png", channels=channels), image)
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["a.png"]
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", pixels())
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        write_png(path, np.zeros((4, 4, 7), np.uint8))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_tensor_round_trip_is_exact() -> None:
+    image = pixels()
+    tensor = to_tensor(image)
+    assert tensor.shape == (3, 20, 24)
+    assert tensor.dtype == torch.float32
+    assert tensor.is_contiguous()
+    assert np.array_equal(to_image(tensor), image)
+
+
+def test_to_image_clamps_and_rounds_half_to_even() -> None:
+    tensor = torch.tensor([-1.0, 0.5 / 255, 1.5 / 255, 2.5 / 255, 9.0]).view(1, 1, 5)
+    assert to_image(tensor).ravel().tolist() == [0, 0, 2, 2, 255]
+
+
+def test_to_image_refuses_nan() -> None:
+    with pytest.raises(DataError, match="NaN"):
+        to_image(torch.tensor([[[float("nan")]]]))

@@ -1,0 +1,112 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.core.errors import ConfigError, DataError
+from src.core.paths import ROOT
+from src.data.datasets.folder import ImageFolder
+from src.data.datasets.sample_photos import SamplePhotos
+from src.data.datasets.synthetic import Synthetic
+from src.data.source import unique_keys
+from tests.support.images import pixels, write, write_folder
+
+
+def test_keys_are_stems_in_sorted_order(tmp_path: Path) -> None:
+    paths = [tmp_path / "sub/b.png", tmp_path / "a.jpg"]
+    assert list(unique_keys(paths, tmp_path)) == ["a", "b"]
+
+
+def test_shared_stems_get_their_folder_and_then_their_extension(tmp_path: Path) -> None:
+    names = ["x/1.png", "y/1.png", "y/1.jpg", "2.png"]
+    keys = unique_keys([tmp_path / name for name in names], tmp_path)
+    assert {key: path.relative_to(tmp_path).as_posix() for key, path in keys.items()} == {
+        "2": "2.png", "x__1": "x/1.png", "y__1.jpg": "y/1.jpg", "y__1.png": "y/1.png",
+    }  # fmt: skip
+
+
+def test_no_file_is_lost_when_keys_cannot_be_made_unique(tmp_path: Path) -> None:
+    names = ["a/b.png", "c/b.png", "a__b.png", "c/a__b.png"]
+    keys = unique_keys([tmp_path / name for name in names[:3]], tmp_path)
+    assert len(keys) == 3
+    with pytest.raises(DataError, match="share a name"):
+        unique_keys([tmp_path / name for name in names], tmp_path)
+
+
+def test_keys_do_not_depend_on_how_the_machine_writes_accents(tmp_path: Path) -> None:
+    assert list(unique_keys([tmp_path / "cafe\u0301.png"], tmp_path)) == ["caf\u00e9"]
+
+
+def test_folder_is_searched_deeply_by_extension_and_without_hidden_files(tmp_path: Path) -> None:
+    for name in ("a.png", "sub/deep/b.JPG", ".hidden.png", ".git/c.png"):
+        write(tmp_path / name, pixels())
+    (tmp_path / "notes.txt").touch()
+    assert list(ImageFolder(tmp_path).files()) == ["a", "b"]
+
+
+def test_linked_folders_are_searched_once(tmp_path: Path) -> None:
+    write_folder(tmp_path / "elsewhere", 1)
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "elsewhere")
+    (root / "loop").symlink_to(root)
+    assert list(ImageFolder(root).files()) == ["a"]
+
+
+def test_missing_folder_names_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match=r"trian does not exist(.|\n)*folders: train"):
+        ImageFolder(tmp_path / "trian").items()
+
+
+def test_a_file_given_as_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", pixels())
+    with pytest.raises(DataError, match="is a file; a folder"):
+        ImageFolder(path).items()
+
+
+def test_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").touch()
+    (tmp_path / "b.txt").touch()
+    (tmp_path / "c.txt").touch()
+    with pytest.raises(DataError, match=r"2 \.txt, 1 \.gif"):
+        ImageFolder(tmp_path).items()
+
+
+def test_sample_photos_are_colour_photographs_in_two_sets_that_share_none() -> None:
+    train, val = (SamplePhotos(split).items() for split in ("train", "val"))
+    assert list(val) == ["astronaut", "chelsea"]
+    assert len(train) == 5
+    assert not set(train) & set(val)
+    for item in (*train.values(), *val.values()):
+        image = item.load(3)
+        assert min(image.shape[:2]) >= 256
+        assert not np.array_equal(image[..., 0], image[..., 1])
+
+
+def test_sample_photos_are_found_without_importing_scikit_image() -> None:
+    code = (
+        "import sys; from src.data.datasets.sample_photos import SamplePhotos;"
+        "SamplePhotos('train').items(); sys.exit('skimage' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"Did you mean val\?"):
+        SamplePhotos("valid")
+
+
+def test_synthetic_images_are_repeatable_and_differ() -> None:
+    first, again = (Synthetic(count=3, size=32, seed=0).items() for _ in range(2))
+    images = [first[key].load(3) for key in first]
+    assert all(np.array_equal(first[key].load(3), again[key].load(3)) for key in first)
+    assert images[0].shape == (32, 32, 3)
+    assert not np.array_equal(images[0], images[1])
+
+
+def test_synthetic_images_can_be_luma() -> None:
+    item = Synthetic(count=1, size=16).items()["synthetic_0"]
+    assert item.load(1).shape == (16, 16, 1)

@@ -1,0 +1,148 @@
+"""What every registered attention block and backbone promises; a new file is tested by existing."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
+from torch import nn
+
+from src.core.paths import CONF_DIR
+from src.models.attention import ATTENTION
+from src.models.backbones import BACKBONES
+from tests.support.compose import compose_config
+
+CHANNELS = 32
+SIZES = [(1, 1), (1, 5), (2, 3), (7, 5), (24, 20)]
+
+
+@pytest.fixture(autouse=True)
+def fixed_weights() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def attention(name: str) -> nn.Module:
+    factory = instantiate(OmegaConf.load(CONF_DIR / f"model/attention/{name}.yaml"))
+    block: nn.Module = factory(CHANNELS)
+    return block
+
+
+def model_options() -> list[str]:
+    files = (CONF_DIR / "model").glob("*.yaml")
+    return sorted(file.stem for file in files if not file.stem.startswith("_"))
+
+
+def small_net(option: str) -> nn.Module:
+    """Build the model of an option, with the depth and width that its YAML has cut down."""
+    node = compose_config(f"model={option}").model
+    for key, small in (("blocks", 2), ("channels", 16)):
+        if key in node:
+            node[key] = small
+    net: nn.Module = instantiate(node, _convert_="all")
+    return net
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_keeps_shape_and_passes_gradient(name: str) -> None:
+    block = attention(name)
+    features = torch.randn(2, CHANNELS, 12, 10, requires_grad=True)  # H != W on purpose
+    result = block(features)
+    scale = int(block.scale)
+    assert result.shape == (2, CHANNELS, 12 * scale, 10 * scale)
+    result.square().mean().backward()
+    assert features.grad is not None
+    assert features.grad.abs().sum() > 0
+    for parameter in block.parameters():
+        assert parameter.grad is not None
+        assert torch.isfinite(parameter.grad).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_takes_any_size(name: str, size: tuple[int, int]) -> None:
+    block = attention(name).eval()
+    with torch.no_grad():
+        result = block(torch.randn(1, CHANNELS, *size))
+    assert result.shape[-2:] == (size[0] * block.scale, size[1] * block.scale)
+    assert torch.isfinite(result).all()
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_is_deterministic_and_independent_of_the_batch(name: str) -> None:
+    block = attention(name).eval()
+    features = torch.randn(3, CHANNELS, 9, 11)
+    with torch.no_grad():
+        together, again = block(features), block(features)
+        alone = torch.cat([block(image[None]) for image in features])
+    assert torch.equal(together, again)
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_works_under_bf16_autocast(name: str, *, training: bool) -> None:
+    block = attention(name)
+    features = torch.randn(1, CHANNELS, 10, 12, requires_grad=training)
+    with torch.set_grad_enabled(training), torch.autocast("cpu", torch.bfloat16):
+        result = block(features)
+    exact = block(features)
+    assert torch.isfinite(result).all()
+    error = (result.float() - exact).norm() / exact.norm()
+    assert error < 0.05  # bf16 keeps 8 bits; scores are scaled by 10 before the softmax
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_inference_and_training_paths_agree(name: str) -> None:
+    block = attention(name)
+    features = torch.randn(2, CHANNELS, 13, 9)
+    with torch.no_grad():
+        inference = block(features)
+    torch.testing.assert_close(inference, block(features).detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", model_options())
+def test_a_model_keeps_the_backbone_contract(option: str) -> None:
+    net = small_net(option)
+    side = -(-net.min_size // net.multiple_of) * net.multiple_of
+    degraded = torch.rand(2, net.in_channels, side + net.multiple_of, side + 2 * net.multiple_of)
+    restored = net(degraded)
+    assert restored.shape == (
+        2,
+        net.out_channels,
+        degraded.shape[2] * net.scale,
+        degraded.shape[3] * net.scale,
+    )
+    restored.square().mean().backward()
+    for name, parameter in net.named_parameters():
+        assert not parameter.requires_grad or parameter.grad is not None, name
+    assert isinstance(net.global_context, bool)
+
+
+@pytest.mark.parametrize("option", model_options())
+@pytest.mark.parametrize("block", ATTENTION)
+def test_every_attention_block_works_in_every_model(option: str, block: str) -> None:
+    node = compose_config(f"model={option}", f"model/attention={block}").model
+    node.blocks, node.channels = 2, 16
+    net = instantiate(node, _convert_="all")
+    degraded = torch.rand(1, net.in_channels, 8 * net.multiple_of, 6 * net.multiple_of)
+    assert torch.isfinite(net(degraded)).all()
+
+
+@pytest.mark.parametrize(
+    ("registry", "folder"), [(ATTENTION, "model/attention"), (BACKBONES, "model")]
+)
+def test_catalogue_and_config_group_name_the_same_classes(registry: object, folder: str) -> None:
+    """Each entry has an option of its name; other options are variants of an entry."""
+    assert isinstance(registry, type(ATTENTION))
+    classes = {registry[name].cls for name in registry}
+    for name in registry:
+        node = OmegaConf.load(CONF_DIR / folder / f"{name}.yaml")
+        assert get_class(node["_target_"]) is registry[name].cls
+        assert registry[name].paper
+    if folder == "model":
+        for option in model_options():
+            target = compose_config(f"model={option}").model["_target_"]
+            assert get_class(target) in classes
