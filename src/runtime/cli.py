@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR, from_root
+from src.runtime.memory import keep_freed_memory
 from src.runtime.preflight import Request, check
 from src.runtime.resolvers import register_resolvers
 from src.runtime.signatures import locate
@@ -103,6 +104,7 @@ def _request(args: argparse.Namespace, config_name: str) -> Request:
 
 def _run_job(function: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:  # noqa: ANN401
     """Run one job; in a sweep say which job failed, because others go on after it."""
+    keep_freed_memory()
     try:
         return function(cfg)
     except ExemplarError as error:
