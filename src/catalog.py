@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +13,9 @@ from rich.table import Table
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
 from src.runtime.options import all_groups, first_comment, options_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ATTENTION_CHANNELS = 64
 """Feature channels for which the size of an attention block is given."""
@@ -87,21 +92,35 @@ def sizes_of(group: str, names: Sequence[str]) -> dict[str, tuple[str, str, str]
 
     registry = BACKBONES if group == "model" else ATTENTION
     sizes = {}
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3", job_name="catalog"):
+    with (
+        initialize_config_dir(str(CONF_DIR), version_base="1.3", job_name="catalog"),
+        torch.device("meta"),
+    ):
         for name in names:
-            choice = [f"{group}={name}", "io.in_channels=3", "io.out_channels=3"]
-            config = compose("train", overrides=choice).model
-            node = config if group == "model" else config.attention
-            with torch.device("meta"):
-                built = instantiate(node, _convert_="all")
-                net = built if group == "model" else built(ATTENTION_CHANNELS)
+            target, net = _smallest(group, name)
             count = sum(weights.numel() for weights in net.parameters())
-            module = str(node._target_).split(".")[-2]
+            module = target.split(".")[-2]
             paper, cost = "", ""
             if module in registry:
                 paper, cost = registry[module].paper, registry[module].cost
             sizes[name] = (f"{count:,}", cost, paper)
     return sizes
+
+
+def _smallest(group: str, name: str) -> "tuple[str, nn.Module]":
+    """Return the target of an option and what it builds, at the first scale that it accepts."""
+    for scale in (1, 2, 3):
+        io = [f"io.{key}=3" for key in ("in_channels", "out_channels")]
+        config = compose("train", overrides=[f"{group}={name}", *io, f"io.scale={scale}"]).model
+        node = config if group == "model" else config.attention
+        try:
+            built = instantiate(node, _convert_="all")
+        except InstantiationException:
+            if scale == 3:
+                raise
+            continue
+        return str(node._target_), built if group == "model" else built(ATTENTION_CHANNELS)
+    raise AssertionError  # the last scale returns or raises
 
 
 if __name__ == "__main__":

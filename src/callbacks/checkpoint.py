@@ -46,6 +46,8 @@ class LastCheckpoint(Checkpoint):
 
     def _save(self, trainer: L.Trainer) -> None:
         self._saved_step = trainer.global_step
+        for logger in trainer.loggers:
+            logger.save()  # else a killed run would lose rows that no resumed run writes again
         trainer.save_checkpoint(self.path)
 
 
@@ -74,6 +76,18 @@ class BestCheckpoint(ModelCheckpoint):
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best score, its file being where the run folder is now."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        names = ("best_model_path", "kth_best_model_path", "last_model_path")
+        paths = {name: here(state_dict[name]) for name in names}
+        moved = {"dirpath": self.dirpath, "best_k_models": scores, **paths}
+        super().load_state_dict({**state_dict, **moved})
 
     def best(self) -> float | None:
         """Return the best score so far, or None before the first validation."""

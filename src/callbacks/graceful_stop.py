@@ -1,5 +1,6 @@
 """Ctrl-C stops after the running step, with everything saved; twice stops at once."""
 
+import math
 import signal
 from types import FrameType
 from typing import Any
@@ -37,9 +38,17 @@ class GracefulStop(L.Callback):
         batch: Any,  # noqa: ANN401
         batch_idx: int,
     ) -> None:
-        """Ask the trainer to stop; LastCheckpoint runs after this and saves."""
-        if self.interrupted:
+        """Ask the trainer to stop after a whole step; LastCheckpoint runs after this and saves.
+
+        Lightning would validate once more before it stops, which takes time and leaves a row of
+        metrics that no uninterrupted run has; but a validation that is due now takes place.
+        """
+        done = batch_idx + 1
+        whole_step = done % trainer.accumulate_grad_batches == 0
+        validation_due = done % (trainer.val_check_batch or math.inf) == 0
+        if self.interrupted and whole_step and not validation_due:
             trainer.should_stop = True
+            trainer.limit_val_batches = 0
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give Ctrl-C back."""

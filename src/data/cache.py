@@ -20,7 +20,7 @@ from src.data.source import FileItem, ImageItem
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "v1"  # raise it when decoding changes, so that old entries are not used
+FORMAT = "v2"  # raise it when decoding changes, so that old entries are not used
 _MANY = 20  # files from which a progress bar is worth it
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from src.core.errors import DataError, ImageFileError
 from src.data.atomic import replacing
+from src.ops.color import luma8
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -29,6 +30,7 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
+_GREY = ("1", "L", "LA", "La")
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
@@ -67,7 +69,8 @@ def decode_image(content: bytes, *, path: Path, channels: int) -> Pixels:
     Args:
         content: The bytes of the file.
         path: Where they come from, for messages.
-        channels: 3 for RGB (grey is repeated), 1 for BT.601 full-range luma.
+        channels: 3 for RGB (grey is repeated), 1 for luma as in the papers: of colour MATLAB's
+            8-bit BT.601 luma, 16 to 235; grey as it is.
 
     Raises:
         ImageFileError: For what is no image, damaged, animated, of unknown range (floating point,
@@ -76,7 +79,8 @@ def decode_image(content: bytes, *, path: Path, channels: int) -> Pixels:
     try:
         with Image.open(io.BytesIO(content)) as image:
             _refuse_unusable(image, path)
-            return _to_channels(_to_8bit(ImageOps.exif_transpose(image)), channels)
+            grey = image.mode in _GREY or image.mode.startswith("I;16")
+            return _to_channels(_to_8bit(ImageOps.exif_transpose(image)), channels, grey=grey)
     except UnidentifiedImageError as error:
         reason = "is not an image, whatever its name says; remove it or convert it to PNG."
         raise ImageFileError(path, reason) from error
@@ -111,17 +115,21 @@ def _to_8bit(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def _to_channels(image: Image.Image, channels: int) -> Pixels:
-    converted = image.convert("L" if channels == 1 else "RGB")
+def _to_channels(image: Image.Image, channels: int, *, grey: bool) -> Pixels:
+    converted = image.convert("L" if grey and channels == 1 else "RGB")
     pixels = np.array(converted, dtype=np.uint8)  # a copy: Pillow's own is read-only
-    return pixels.reshape(converted.height, converted.width, channels)
+    held = pixels.reshape(converted.height, converted.width, -1)
+    return with_channels(held, channels)
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
     """Return ``pixels`` (H, W, 1 or 3) with ``channels`` channels, converted as a file would be."""
     if pixels.shape[2] == channels:
         return pixels
-    return _to_channels(Image.fromarray(pixels.squeeze(2) if channels == 3 else pixels), channels)
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    planes = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
+    return luma8(planes[None])[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def write_png(path: Path, image: Pixels) -> None:

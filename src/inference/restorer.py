@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from src.core.errors import ConfigError
 from src.core.types import RestorationNet
 from src.inference.ensemble import self_ensemble
 from src.inference.tiling import restore_tiled
@@ -25,11 +26,23 @@ class InferencePolicy:
             128 pixels and for networks without global attention, else uses 96-pixel tiles.
         overlap: Input pixels that neighbouring tiles share at least.
         ensemble: Whether the mean over the eight flips and transposes is taken.
+
+    Raises:
+        ConfigError: If a tile is not larger than the overlap.
     """
 
     tile: int | Literal["auto"] | None = "auto"
     overlap: int = 16
     ensemble: bool = False
+
+    def __post_init__(self) -> None:
+        tile = AUTO_TILE if self.tile == "auto" else self.tile
+        if self.overlap < 0 or (tile is not None and tile <= self.overlap):
+            raise ConfigError(
+                f"inference.tile={self.tile} with inference.overlap={self.overlap} is not "
+                "possible: the overlap must be at least 0 and below the tile, e.g. 16 and 96; "
+                "inference.tile=null restores the whole image at once."
+            )
 
     def tile_for(self, net: RestorationNet, height: int, width: int) -> int | None:
         """Return the side of the tiles for an image, or None for the whole at once."""

@@ -1,7 +1,7 @@
 """Colour conversions with the constants that papers' numbers rest on."""
 
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, UInt8
+from torch import Tensor, int32, uint8
 
 # MATLAB's rgb2ycbcr (ITU-R BT.601, "video range" 16 to 235), for R, G, B in [0, 1].
 _LUMA = (65.481, 128.553, 24.966)
@@ -12,3 +12,13 @@ def luma(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
     """Return BT.601 luma of RGB in [0, 1], in [16/255, 235/255], not rounded, as MATLAB does."""
     weights = image.new_tensor(_LUMA).view(1, 3, 1, 1)
     return ((image * weights).sum(dim=1, keepdim=True) + _LUMA_OFFSET) / 255
+
+
+def luma8(image: UInt8[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 1 h w"]:
+    """Return BT.601 luma of 8-bit RGB, 16 to 235, rounded half up, as MATLAB does with uint8.
+
+    The arithmetic is in whole numbers, so that no half is lost.
+    """
+    weights = image.new_tensor([round(1000 * weight) for weight in _LUMA], dtype=int32)
+    thousandths = (image * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True, dtype=int32)
+    return ((thousandths + 127500) // 255000 + 16).to(uint8)

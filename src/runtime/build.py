@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from src.callbacks.checkpoint import LastCheckpoint
 from src.callbacks.provenance import Provenance
 from src.callbacks.random_state import RandomState
 from src.core.types import PlainConfig
@@ -74,9 +75,11 @@ def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) 
         origin: Version and commit, for the checkpoints.
     """
     callbacks: Mapping[str, L.Callback] = make(cfg.callbacks)
+    # The last state comes last, so that it holds what the others, such as the best, have noted.
+    ordered = sorted(callbacks.values(), key=lambda callback: isinstance(callback, LastCheckpoint))
     loggers: Mapping[str, Logger] = make(cfg.logger) if cfg.get("logger") else {}
     trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
-        callbacks=[*callbacks.values(), RandomState(), Provenance(config, origin)],
+        callbacks=[*ordered, RandomState(), Provenance(config, origin)],
         logger=list(loggers.values()),
         plugins=[AtomicCheckpointIO()],
         default_root_dir=cfg.paths.output_dir,

@@ -13,6 +13,7 @@ from src.callbacks.provenance import FORMAT, KEY
 from src.core.errors import CheckpointError
 from src.core.paths import from_root
 from src.runtime.atomic_io import read
+from src.runtime.network_file import open_network
 from src.runtime.reference_weights import load_reference_weights, to_reference_weights
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "load_reference_weights",
     "load_weights",
     "open_checkpoint",
+    "open_network",
     "read",
     "to_reference_weights",
 ]

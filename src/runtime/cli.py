@@ -23,6 +23,7 @@ from src.core.paths import CONF_DIR, from_root
 from src.runtime.memory import keep_freed_memory
 from src.runtime.preflight import Request, check
 from src.runtime.resolvers import register_resolvers
+from src.runtime.resume import with_saved
 from src.runtime.signatures import locate
 
 EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
@@ -45,9 +46,8 @@ def launch(config_name: str, target: str) -> None:
     interrupted. Only an unexpected error shows a traceback.
     """
     args = get_args_parser().parse_intermixed_args()
-    # Hydra itself wants the flags before the overrides; users type them anywhere.
-    sys.argv[1:] = [word for word in sys.argv[1:] if word not in args.overrides] + args.overrides
     try:
+        _arrange(args, config_name)
         _run(args, config_name, target)
     except ConfigError as error:
         _stop(str(error), EXIT_CONFIG, _advice(config_name))
@@ -63,6 +63,14 @@ def launch(config_name: str, target: str) -> None:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits with 1 after Ctrl-C
             raise SystemExit(EXIT_INTERRUPT) from None
         raise
+
+
+def _arrange(args: argparse.Namespace, config_name: str) -> None:
+    """Put flags before overrides, as Hydra wants them, and a resumed run's own before those."""
+    flags = [word for word in sys.argv[1:] if word not in args.overrides]
+    if config_name == "train":
+        args.overrides = with_saved(args.overrides)
+    sys.argv[1:] = flags + args.overrides
 
 
 def _run(args: argparse.Namespace, config_name: str, target: str) -> None:

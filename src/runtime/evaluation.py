@@ -1,4 +1,4 @@
-"""Evaluate: score a checkpoint on benchmark images, under a named protocol."""
+"""Evaluate: score a checkpoint, or a model without weights, under a named protocol."""
 
 from datetime import datetime
 from pathlib import Path
@@ -9,9 +9,11 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from src.callbacks.image_panels import panel
+from src.core.errors import DataError
 from src.core.paths import from_root
 from src.data.image_io import write_png
 from src.metrics.scoreboard import Scoreboard
+from src.runtime import weightless
 from src.runtime.build import build_data, build_task, plain
 from src.runtime.checkpoint import Checkpoint, load_weights, open_checkpoint
 from src.runtime.inference import merge_inference, trainer_device
@@ -28,13 +30,25 @@ def evaluate(cfg: DictConfig) -> float:
 
     Returns:
         The mean of the first metric on the first benchmark, for sweeps.
+
+    Raises:
+        ConfigError: If there is neither a checkpoint nor a model that needs none, or both.
     """
     quiet_lightning()
-    checkpoint = open_checkpoint(cfg.checkpoint)
-    merged = _as_trained(cfg, checkpoint)
+    weightless.check_request(cfg)
+    checkpoint = None if cfg.checkpoint is None else open_checkpoint(cfg.checkpoint)
+    merged = weightless.settings(cfg) if checkpoint is None else _as_trained(cfg, checkpoint)
+    for key in ("train", "train_dir"):  # what is scored needs no training images
+        if key in merged.data:
+            merged.data[key] = None
+    OmegaConf.resolve(merged)
     task, data = build_task(merged), build_data(merged)
-    load_weights(task.net, checkpoint)
+    if checkpoint is None:
+        weightless.check_net(task.net)
+    else:
+        load_weights(task.net, checkpoint)
     folder = _output_folder(cfg, checkpoint)
+    _make(folder)
 
     pictures = _Pictures(folder / "images", keep=cfg.images, comparison=cfg.picture)
     trainer = L.Trainer(
@@ -51,7 +65,7 @@ def evaluate(cfg: DictConfig) -> float:
 
 
 def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
-    """Return the checkpoint's config with the groups that were given on the command line."""
+    """Return the checkpoint's config with the groups that were given, unresolved."""
     merged = checkpoint.config.copy()
     for group in _GROUPS:
         if cfg.get(group) is not None:
@@ -60,32 +74,42 @@ def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     if new_protocol and "clip8" in merged.degradation:
         # The trained degradation was frozen with the trained protocol's answer to this.
         merged.degradation.clip8 = merged.protocol.input_8bit
-    for key in ("train", "train_dir"):  # what is scored needs no training images
-        if key in merged.data:
-            merged.data[key] = None
     merged.paths = OmegaConf.to_container(cfg.paths)
     merged.inference = merge_inference(checkpoint, cfg.inference)
-    OmegaConf.resolve(merged)
     return merged
 
 
-def _output_folder(cfg: DictConfig, checkpoint: Checkpoint) -> Path:
+def _output_folder(cfg: DictConfig, checkpoint: Checkpoint | None) -> Path:
     if cfg.output is not None:
         return from_root(cfg.output)
+    if checkpoint is None:
+        return weightless.output_folder(cfg)
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
     run = checkpoint.path.parent
     run = run.parent if run.name == "checkpoints" else run
     return run / "evaluate" / stamp
 
 
-def _report(task: RestorationTask, cfg: DictConfig, checkpoint: Checkpoint, folder: Path) -> None:
+def _make(folder: Path) -> None:
+    """Make the folder now: not after hours of scoring is it found that it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"Results cannot be written to {folder}: {error.strerror}. Set output=<folder>."
+        ) from error
+
+
+def _report(
+    task: RestorationTask, cfg: DictConfig, checkpoint: Checkpoint | None, folder: Path
+) -> None:
     protocol = task.evaluator.protocol
     console = Console(soft_wrap=True, highlight=False)
     console.print(score_table(task.scoreboards, str(protocol)))
     about: dict[str, Any] = {
-        "checkpoint": str(checkpoint.path),
-        "step": checkpoint.step,
-        "trained_by": checkpoint.origin,
+        "checkpoint": checkpoint and str(checkpoint.path),
+        "step": checkpoint and checkpoint.step,
+        "trained_by": checkpoint and checkpoint.origin,
         "scored_by": origin(),
         "model": plain(cfg.model),
         "degradation": plain(cfg.degradation),
@@ -94,7 +118,8 @@ def _report(task: RestorationTask, cfg: DictConfig, checkpoint: Checkpoint, fold
         "hardware": hardware(),
     }
     write_results(folder, task.scoreboards, about)
-    console.print(f"Checkpoint  {checkpoint.path} (step {checkpoint.step:,})")
+    if checkpoint is not None:
+        console.print(f"Checkpoint  {checkpoint.path} (step {checkpoint.step:,})")
     console.print(f"Inference   {task.restorer.policy}")
     console.print(f"Written     {folder}")
 

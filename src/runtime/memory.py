@@ -1,7 +1,7 @@
 """Keep memory that tensors have given back, instead of fetching fresh pages for the next ones.
 
-Attention on the CPU makes and drops results of tens of megabytes each step. glibc returns such blocks
-to the system at once, and the kernel then zeroes new pages for the next result; see
+Attention on the CPU makes and drops results of tens of megabytes each step. glibc returns such
+blocks to the system at once, and the kernel then zeroes new pages for the next result; see
 docs/decisions/0004-keep-freed-memory.md for the measurement.
 """
 
@@ -28,4 +28,5 @@ def keep_freed_memory() -> bool:
         (_M_TRIM_THRESHOLD, 2**31 - 1),
         (_M_TOP_PAD, 2**26),
     )
-    return all([mallopt(option, value) == 1 for option, value in settings])
+    understood = [mallopt(option, value) == 1 for option, value in settings]
+    return all(understood)

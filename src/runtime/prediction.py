@@ -16,6 +16,7 @@ from src.core.paths import from_root
 from src.data.datasets.folder import ImageFolder
 from src.data.image_io import read_image, to_image, to_tensor, write_png
 from src.inference.restorer import InferencePolicy, Restorer
+from src.ops.resize import upscale
 from src.runtime.build import build_net, plain
 from src.runtime.checkpoint import load_weights, open_checkpoint
 from src.runtime.inference import merge_inference, pick_device
@@ -38,13 +39,14 @@ def predict(cfg: DictConfig) -> int:
     load_weights(net, checkpoint)
     policy = InferencePolicy(**merge_inference(checkpoint, cfg.inference))
     restorer = Restorer(net.to(device).eval(), policy)
-    channels = int(plain(checkpoint.config.io)["in_channels"])
+    io = plain(checkpoint.config.io)
+    enlarge = int(io["scale"]) // restorer.net.scale  # super-resolution by a network of scale 1
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     failed: list[ImageFileError] = []
     for source, target in track(jobs.items(), "Restoring", console=console):
         try:
-            _restore(restorer, source, target, channels, device)
+            _restore(restorer, source, target, int(io["in_channels"]), enlarge)
         except ImageFileError as error:
             if cfg.on_error == "raise":
                 raise
@@ -61,6 +63,8 @@ def predict(cfg: DictConfig) -> int:
 def _jobs(pattern: str, output: Path, *, overwrite: bool) -> dict[Path, Path]:
     """Return source → target, refusing collisions before any work is done."""
     sources, base = _sources(pattern)
+    if base.resolve() in output.resolve().parents:  # results of an earlier start are no input
+        sources = [source for source in sources if output.resolve() not in source.resolve().parents]
     jobs: dict[Path, Path] = {}
     taken: dict[Path, Path] = {}
     for source in sources:
@@ -104,11 +108,12 @@ def _fixed_part(pattern: Path) -> Path:
 
 
 @torch.no_grad()
-def _restore(
-    restorer: Restorer, source: Path, target: Path, channels: int, device: torch.device
-) -> None:
-    degraded = to_tensor(read_image(source, channels=channels))[None].to(device)
-    restored = restorer(degraded)[0]
+def _restore(restorer: Restorer, source: Path, target: Path, channels: int, enlarge: int) -> None:
+    degraded = to_tensor(read_image(source, channels=channels))[None]
+    if enlarge > 1:
+        degraded = upscale(degraded, enlarge)
+    device = next(restorer.module.parameters()).device
+    restored = restorer(degraded.to(device))[0]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_png(target, to_image(restored))

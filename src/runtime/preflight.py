@@ -145,6 +145,8 @@ def _check_sweep_and_resume(cfg: DictConfig, request: Request) -> None:
         name = OmegaConf.select(cfg, "hydra.runtime.choices.hparams_search")
         raise ConfigError(f"hparams_search={name} is a sweep: add -m to run it.")
     resume = OmegaConf.select(cfg, "resume")
+    if resume is not None and request.multirun:
+        raise ConfigError(f"resume={resume} goes on with one run; leave out -m.")
     if resume is not None and not from_root(str(resume)).is_dir():
         root = from_root(str(OmegaConf.select(cfg, "paths.output_root")))
         newest = sorted(root.glob("*/*/????-??-??_??-??-??*"), key=lambda folder: folder.name)[-3:]

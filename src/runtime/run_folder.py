@@ -6,12 +6,14 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, DataError
 from src.core.types import PlainConfig
 from src.runtime.origin import environment
+from src.runtime.resume import OVERRIDES
 
-CONFIG, OVERRIDES, ENVIRONMENT = "config.yaml", "overrides.yaml", "environment.json"
+CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 
 
 def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
@@ -38,39 +40,69 @@ def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
         ) from error
 
 
-def continued(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictConfig:
+def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
     """Return the config with which the run in ``folder`` goes on.
 
-    It is the run's own; only the keys of ``overrides`` are taken from ``cfg``.
+    It is the run's own; only the keys of the overrides ``given`` are taken from ``cfg``. Paths into
+    the run folder follow it where it has been moved.
 
     Raises:
-        ConfigError: If the folder holds no run, or an override would change what was trained.
+        ConfigError: If the folder holds no run.
     """
-    path = folder / CONFIG
-    if not path.is_file():
-        raise ConfigError(f"resume={folder}: {CONFIG} is not there, so this is no run folder.")
-    saved = OmegaConf.load(path)
-    if not isinstance(saved, DictConfig):
-        raise ConfigError(f"resume={folder}: {CONFIG} holds no mapping.")
-    for override in overrides:
+    saved = _read_config(folder)
+    old = OmegaConf.select(saved, "paths.output_dir")
+    if isinstance(old, str):
+        saved = DictConfig(_moved(OmegaConf.to_container(saved), old, str(folder)))
+    for override in given:
         key = override.lstrip("+~").partition("=")[0]
-        if key in {"resume"} or key.startswith("hydra."):
-            continue
-        if key.partition(".")[0] in {"model", "io", "task", "seed"} or "/" in key:
-            raise ConfigError(
-                f"{override}: a resumed run keeps its {key.partition('.')[0]}; start a new run, "
-                f"with weights={folder} to begin from its weights."
-            )
-        OmegaConf.update(saved, key, OmegaConf.select(cfg, key), force_add=True)
+        if override.startswith("~"):
+            above, _, name = key.rpartition(".")
+            (OmegaConf.select(saved, above) if above else saved).pop(name, None)
+        else:
+            value = OmegaConf.select(cfg, key)
+            OmegaConf.update(saved, key, value, merge=False, force_add=True)
     OmegaConf.update(saved, "paths", cfg.paths)
     return saved
 
 
-def note_resume(folder: Path, overrides: list[str], step: int) -> None:
-    """Append to ``resumed.jsonl`` that the run went on, with what and from which step."""
-    entry = {"step": step, "overrides": overrides, **environment()}
+def go_on(
+    folder: Path, config: PlainConfig, overrides: list[str], given: list[str], step: int
+) -> None:
+    """Note in ``resumed.jsonl`` that the run went on, with what was ``given`` and from which step.
+
+    The config and the overrides of the folder become those with which it goes on, so that the next
+    ``resume`` needs no word of this one repeated.
+    """
+    entry = {"step": step, "overrides": given, **environment()}
     with (folder / "resumed.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
+    if given:
+        _write(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        _write(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))
+
+
+def _read_config(folder: Path) -> DictConfig:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ConfigError(f"resume={folder}: {CONFIG} is not there, so this is no run folder.")
+    try:
+        saved = OmegaConf.load(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"resume={folder}: {CONFIG} is damaged; restore it.") from error
+    if not isinstance(saved, DictConfig):
+        raise ConfigError(f"resume={folder}: {CONFIG} holds no mapping.")
+    return saved
+
+
+def _moved(node: Any, old: str, new: str) -> Any:  # noqa: ANN401
+    """Return ``node`` with every path below the folder ``old`` now below ``new``."""
+    if isinstance(node, dict):
+        return {key: _moved(value, old, new) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_moved(value, old, new) for value in node]
+    if isinstance(node, str) and (node == old or node.startswith(f"{old}/")):
+        return new + node.removeprefix(old)
+    return node
 
 
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401

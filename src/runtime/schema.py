@@ -150,6 +150,8 @@ def check_missing(config: Mapping[str, Any]) -> None:
         ConfigError: Naming each missing key, what it means, and an example.
     """
     lost = list(_missing_paths(config))
+    if config.get("checkpoint", "") is None and "task" not in config:
+        lost.append("checkpoint")  # evaluate: or a task and a model that needs no weights
     if lost:
         lines = [f"  {path}=…   {_meaning(path)}".rstrip() for path in lost]
         example = " ".join(f"{path}={EXAMPLES.get(path, '<value>')}" for path in lost)
@@ -167,8 +169,9 @@ def _missing_paths(node: object, path: str = "") -> Iterator[str]:
 
 
 def _meaning(path: str) -> str:
-    """Return the comment beside ``key: ???`` in conf/, which says what the key means."""
-    pattern = re.compile(rf"^\s*{path.rpartition('.')[2]}:\s*\?\?\?\s*#\s*(.+)$", re.MULTILINE)
+    """Return the comment beside ``key: ???`` or null in conf/, which says what the key means."""
+    key = path.rpartition(".")[2]
+    pattern = re.compile(rf"^\s*{key}:\s*(?:\?\?\?|null)\s*#\s*(.+)$", re.MULTILINE)
     for file in sorted(CONF_DIR.rglob("*.yaml")):
         match = pattern.search(file.read_text(encoding="utf-8"))
         if match:

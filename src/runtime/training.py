@@ -12,14 +12,17 @@ from rich.console import Console
 from src.callbacks.checkpoint import LAST
 from src.callbacks.csv_logger import ResumableCSVLogger
 from src.callbacks.graceful_stop import GracefulStop
+from src.callbacks.new_settings import NewSettings
 from src.core.errors import CheckpointError
 from src.core.paths import from_root
+from src.core.types import PlainConfig
 from src.runtime import run_folder
 from src.runtime.build import build_data, build_task, build_trainer, plain
-from src.runtime.checkpoint import load_weights, open_checkpoint, read
+from src.runtime.checkpoint import Checkpoint, load_weights, open_checkpoint
 from src.runtime.origin import origin
 from src.runtime.quiet import quiet_lightning
 from src.runtime.results import score_table
+from src.runtime.resume import given_now, is_resume
 from src.tasks.base import RestorationTask
 
 
@@ -35,30 +38,35 @@ def train(cfg: DictConfig) -> float:
     quiet_lightning()
     folder = Path(cfg.paths.output_dir)
     resume = _resume_point(cfg, folder)
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides = [text for text in HydraConfig.get().overrides.task if not is_resume(text)]
+    given = given_now(folder, overrides)
     if resume is not None:
-        cfg = run_folder.continued(folder, cfg, overrides)
+        cfg = run_folder.continued(folder, cfg, given)
     OmegaConf.resolve(cfg)
     config = plain(cfg)
 
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     task, data = build_task(cfg), build_data(cfg)
     trainer = build_trainer(cfg, config, origin())
-    _begin(folder, config, overrides, resume)
-    if cfg.weights is not None:
-        load_weights(task.net, open_checkpoint(cfg.weights))
+    if resume is None:
+        _begin(folder, config, overrides)
+        if cfg.weights is not None:
+            load_weights(task.net, open_checkpoint(cfg.weights))
+    else:
+        _go_on(folder, config, overrides, given, resume.step)
+        _continue_metrics(trainer, resume.step)
     _announce(task, cfg, folder)
-
+    path = None if resume is None else resume.path
     if resume is not None:
-        _continue_metrics(trainer, int(read(resume)["global_step"]))
-    trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+        trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
+    trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 
     _conclude(trainer, task, folder)
     score = trainer.callback_metrics.get(cfg.monitor)
     return math.nan if score is None else float(score)
 
 
-def _resume_point(cfg: DictConfig, folder: Path) -> Path | None:
+def _resume_point(cfg: DictConfig, folder: Path) -> Checkpoint | None:
     if cfg.resume is None:
         return None
     path = from_root(folder) / "checkpoints" / LAST
@@ -67,17 +75,25 @@ def _resume_point(cfg: DictConfig, folder: Path) -> Path | None:
             f"resume={cfg.resume}: {path} is not there; the run stopped before its first "
             "checkpoint (callbacks.checkpoint_last.every_n_steps). Start it again."
         )
-    return path
+    return open_checkpoint(path)
 
 
 @rank_zero_only
-def _begin(
-    folder: Path, config: dict[str, object], overrides: list[str], resume: Path | None
+def _begin(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
+    run_folder.start(folder, config, overrides)
+
+
+@rank_zero_only
+def _go_on(
+    folder: Path, config: PlainConfig, overrides: list[str], given: list[str], step: int
 ) -> None:
-    if resume is None:
-        run_folder.start(folder, config, overrides)
-    else:
-        run_folder.note_resume(folder, overrides, int(read(resume)["global_step"]))
+    run_folder.go_on(folder, config, overrides, given, step)
+
+
+def _new_settings(cfg: DictConfig, given: list[str]) -> NewSettings:
+    keys = [text.lstrip("+~").partition("=")[0].split(".") for text in given]
+    optimizer = {key[1]: plain(cfg.optimizer)[key[1]] for key in keys if key[0] == "optimizer"}
+    return NewSettings(optimizer, scheduler=any(key[0] == "scheduler" for key in keys))
 
 
 def _continue_metrics(trainer: L.Trainer, step: int) -> None:

@@ -8,11 +8,13 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from src.core.errors import ConfigError
 from src.core.seeding import generator_for
 from src.core.types import Clean, OptimizerFactory, Pair, SchedulerFactory
 from src.inference.restorer import Restorer
 from src.metrics.evaluator import Evaluator
 from src.metrics.scoreboard import Scoreboard
+from src.ops.resize import mod_crop
 
 
 class RestorationTask(L.LightningModule):
@@ -26,8 +28,12 @@ class RestorationTask(L.LightningModule):
         restorer: ``net`` with padding and tiles, for whole images.
         optimizer: Builds the optimizer from the trainable parameters.
         scheduler: Builds the schedule from the optimizer; stepped once an optimizer step.
+        scale: Size of the target over that of the input; whole images are cut to a multiple of it.
         seed: With step and rank it decides every random number of training.
         channels_last: Whether inputs are put into NHWC memory order.
+
+    Raises:
+        ConfigError: If the network enlarges by a factor that is neither 1 nor ``scale``.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class RestorationTask(L.LightningModule):
         restorer: Restorer,
         optimizer: OptimizerFactory,
         scheduler: SchedulerFactory,
+        scale: int = 1,
         seed: int = 0,
         channels_last: bool = False,
     ) -> None:
@@ -47,7 +54,12 @@ class RestorationTask(L.LightningModule):
         self.net, self.degradation, self.loss = net, degradation, loss
         self.evaluator, self.restorer = evaluator, restorer
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.seed = seed
+        self.scale, self.seed = scale, seed
+        if restorer.net.scale not in {1, scale}:
+            raise ConfigError(
+                f"{type(net).__name__} enlarges by {restorer.net.scale}, the task by {scale}; "
+                "let model.scale follow ${io.scale}, or choose another model."
+            )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.scoreboards: dict[str, Scoreboard] = {}
 
@@ -67,8 +79,9 @@ class RestorationTask(L.LightningModule):
         """
         if "input" in batch:
             return batch
-        target = batch["target"]
+        target = mod_crop(batch["target"], self.scale)
         if self.training:
+            self._check_patches(batch["target"])
             generator = generator_for(
                 target.device, "noise", self.seed, self._micro_step(), self.global_rank
             )
@@ -117,14 +130,34 @@ class RestorationTask(L.LightningModule):
         self._log_means("test")
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimizer over trainable parameters and its schedule."""
-        optimizer = self.optimizer([p for p in self.net.parameters() if p.requires_grad])
+        """Build the optimizer over trainable parameters and its schedule.
+
+        Raises:
+            ConfigError: If there are none.
+        """
+        trainable = [p for p in self.net.parameters() if p.requires_grad]
+        if not trainable:
+            raise ConfigError(
+                f"{type(self.net).__name__} has nothing to train; score it with "
+                "python -m src.evaluate model=… task=…, or choose another model."
+            )
+        optimizer = self.optimizer(trainable)
         schedule = {"scheduler": self.scheduler(optimizer), "interval": "step"}
         return cast("OptimizerLRScheduler", {"optimizer": optimizer, "lr_scheduler": schedule})
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:  # noqa: ANN401
         """Advance by one optimizer step."""
         scheduler.step()
+
+    def _check_patches(self, target: Tensor) -> None:
+        side, scale = target.shape[-1], self.scale
+        if side % scale:
+            below, above = side // scale * scale, -(-side // scale) * scale
+            near = f"{below} or {above}" if below else f"{above}"
+            raise ConfigError(
+                f"data.patch_size={side} is in pixels of the target and must be a multiple of "
+                f"task.scale={scale}: take {near}."
+            )
 
     def _score(self, batch: Clean, dataloader_idx: int) -> Mapping[str, Any]:
         pair = self.degrade(batch)

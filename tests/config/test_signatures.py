@@ -13,7 +13,10 @@ from src.runtime.signatures import locate, parameters_of
 from src.runtime.validate import SPECIAL
 from tests.support.compose import compose_config
 
-VARIANTS = {"model/panet_small", "model/panet_tiny", "protocol/denoise_rgb_float"}
+VARIANTS = {
+    *("model/panet_small", "model/panet_tiny"),
+    *("protocol/denoise_rgb_float", "protocol/sr_y", "protocol/sr_y_float", "protocol/dejpeg_y"),
+}
 """Files that differ from the defaults of their class, on purpose; their comment says how."""
 
 

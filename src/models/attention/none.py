@@ -15,6 +15,7 @@ class NoAttention(nn.Module):
     """
 
     scale = 1
+    global_context = False
 
     def __init__(self, channels: int) -> None:
         super().__init__()

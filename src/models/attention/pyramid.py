@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from src.models.attention import ATTENTION
-from src.ops.patch_attention import chunked_patch_attention, dense_patch_attention
+from src.models.blocks.embedding import embedding
+from src.ops.fast_patch_attention import Implementation, patch_attention
 
 Resampling = Literal["size_ratio", "scale_factor"]
+MATCH_CHANNELS = 32
 
 
 @ATTENTION.register(paper="Mei et al., 2020, arXiv:2004.13824", cost="O(n²)")
@@ -24,14 +26,18 @@ class PyramidAttention(nn.Module):
     Args:
         channels: Feature channels C; must be a multiple of ``reduction``.
         levels: Number of scales, 1 to 9.
-        reduction: Ratio of C to the channels in which patches are compared.
+        reduction: Ratio of C to the channels in which patches are compared. None compares in
+            32, as both published networks do (2 in PANet's 64 channels, 8 in PA-EDSR's 256), and
+            in half of C where C is no multiple of 32 or below 64.
         softmax_scale: Factor on the scores; the keys are normalised, the queries are not.
-        residual_scale: Factor on the *identity*, as in the authors' code (1 in PANet, 0.1 in
-            PA-EDSR); the attention term itself is never scaled.
+        residual_scale: Factor on the *identity*, as in the authors' code, where it is that of the
+            trunk's residual blocks (1 in PANet, 0.1 in PA-EDSR); the attention term itself is
+            never scaled.
         resampling: ``size_ratio`` maps coordinates by H / floor(H·s) as torch 1.1 did, with which
             the published weights were made; ``scale_factor`` by 1 / s, the default of later torch.
-        memory_budget: Bytes that inference may hold beside input and output; training holds
-            the whole score matrix.
+        memory_budget: Bytes that PyTorch's way may hold in inference beside input and output.
+        implementation: ``native`` is the C++ kernel, which holds no scores; ``plain`` is PyTorch,
+            which holds all of them in training; ``auto`` takes the kernel where there is one.
 
     Raises:
         ValueError: If ``reduction`` does not divide ``channels``, or ``levels`` is out of range.
@@ -45,20 +51,23 @@ class PyramidAttention(nn.Module):
         channels: int,
         *,
         levels: int = 5,
-        reduction: int = 2,
+        reduction: int | None = None,
         softmax_scale: float = 10.0,
         residual_scale: float = 1.0,
         resampling: Resampling = "size_ratio",
         memory_budget: int = 2**28,
+        implementation: Implementation = "auto",
     ) -> None:
+        if reduction is None:
+            reduction = max(2, channels // MATCH_CHANNELS) if channels % MATCH_CHANNELS == 0 else 2
         if channels % reduction:
             raise ValueError(f"channels={channels} is not a multiple of reduction={reduction}.")
         if not 1 <= levels <= 9:
             raise ValueError(f"levels must be 1 to 9 (scales 1 to 0.2), not {levels}.")
         super().__init__()
-        self.query = _embedding(channels, channels // reduction)
-        self.key = _embedding(channels, channels // reduction)
-        self.value = _embedding(channels, channels)
+        self.query = embedding(channels, channels // reduction)
+        self.key = embedding(channels, channels // reduction)
+        self.value = embedding(channels, channels)
         self.register_buffer("min_norm", torch.tensor([1e-4]))
         # Exactly these expressions: 1 - 3/10 and 0.7 are different doubles, and floor() sees it.
         self.scales = tuple(1 - i / 10 for i in range(levels))
@@ -66,6 +75,7 @@ class PyramidAttention(nn.Module):
         self.residual_scale = residual_scale
         self.resampling = resampling
         self.memory_budget = memory_budget
+        self.implementation: Implementation = implementation
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Attend over all scales of ``features``, of any H, W >= 1."""
@@ -73,19 +83,15 @@ class PyramidAttention(nn.Module):
         levels = [self._shrink(features, scale) for scale in self.scales]
         keys = [self.key(level) for level in levels]
         values = [self.value(level) for level in levels]
-        if query.requires_grad:
-            attended = dense_patch_attention(
-                query, keys, values, softmax_scale=self.softmax_scale, min_norm=self.min_norm
-            )
-        else:
-            attended = chunked_patch_attention(
-                query,
-                keys,
-                values,
-                softmax_scale=self.softmax_scale,
-                min_norm=self.min_norm,
-                memory_budget=self.memory_budget,
-            )
+        attended = patch_attention(
+            query,
+            keys,
+            values,
+            softmax_scale=self.softmax_scale,
+            min_norm=self.min_norm,
+            memory_budget=self.memory_budget,
+            implementation=self.implementation,
+        )
         return attended + self.residual_scale * features
 
     def _shrink(self, features: Tensor, scale: float) -> Tensor:
@@ -103,7 +109,3 @@ class PyramidAttention(nn.Module):
             align_corners=False,
             recompute_scale_factor=False,
         )
-
-
-def _embedding(channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, out_channels, kernel_size=1), nn.PReLU())

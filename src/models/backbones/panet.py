@@ -1,5 +1,7 @@
 """PANet (Mei et al., 2020, arXiv:2004.13824): residual blocks around one pyramid attention."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -7,8 +9,10 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.types import AttentionFactory
 from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones import BACKBONES
+from src.models.blocks.attention_site import any_global
 from src.models.blocks.mean_shift import MeanShift
 from src.models.blocks.residual import ResidualBlock
+from src.models.blocks.trunk import attended_trunk, site_indices
 
 
 @BACKBONES.register(paper="Mei et al., 2020, arXiv:2004.13824", cost="O(n²) with pyramid attention")
@@ -21,8 +25,10 @@ class PANet(nn.Module):
         in_channels: Image channels expected.
         out_channels: Image channels returned.
         channels: Feature channels C.
-        blocks: Residual blocks, even: half before the attention, half after.
-        attention: Builds the block in the middle from ``channels``.
+        blocks: Residual blocks; even where the attention stands in the middle.
+        attention: Builds an attention block from ``channels``.
+        attention_sites: After how many residual blocks an attention block stands, e.g.
+            [0, 40, 80]; each has its own weights. None is the middle, as published.
         residual_scale: Factor on the branch of each residual block.
         shared_activation: One PReLU scalar for all residual blocks, as the authors' weights
             have; False gives each block its own.
@@ -31,12 +37,12 @@ class PANet(nn.Module):
         image_skip: Whether the input is added to the output; the paper's network has no such skip.
 
     Raises:
-        ValueError: If ``blocks`` is odd, or an image skip would join unequal channels.
+        ValueError: If there is no middle or no such site, or an image skip would join unequal
+            channels.
     """
 
     scale = 1
     min_size = 1
-    global_context = True
 
     def __init__(
         self,
@@ -46,13 +52,12 @@ class PANet(nn.Module):
         channels: int = 64,
         blocks: int = 80,
         attention: AttentionFactory = PyramidAttention,
+        attention_sites: Sequence[int] | None = None,
         residual_scale: float = 1.0,
         shared_activation: bool = True,
         unshuffle: int = 1,
         image_skip: bool = False,
     ) -> None:
-        if blocks % 2:
-            raise ValueError(f"blocks={blocks} is odd; half go before the attention, half after.")
         if image_skip and in_channels != out_channels:
             raise ValueError(f"image_skip needs equal channels, not {in_channels}, {out_channels}.")
         super().__init__()
@@ -70,12 +75,15 @@ class PANet(nn.Module):
 
         cell = unshuffle**2
         self.head = nn.Conv2d(in_channels * cell, channels, kernel_size=3, padding=1)
-        self.trunk = nn.Sequential(
-            *(residual_block() for _ in range(blocks // 2)),
-            attention(channels),
-            *(residual_block() for _ in range(blocks // 2)),
-            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+        self.trunk = attended_trunk(
+            residual_block,
+            blocks=blocks,
+            channels=channels,
+            attention=attention,
+            sites=attention_sites,
         )
+        sites = (self.trunk[index] for index in site_indices(blocks, attention_sites))
+        self.global_context = any_global(sites)
         self.tail = nn.Conv2d(channels, out_channels * cell, kernel_size=3, padding=1)
 
     def forward(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:

@@ -1,0 +1,48 @@
+"""In-scale non-local attention of CSNLN (Mei et al., 2020, arXiv:2006.01424), exact."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from src.models.attention import ATTENTION
+from src.models.blocks.embedding import embedding
+from src.ops.pixel_attention import chunked_pixel_attention, dense_pixel_attention
+
+
+@ATTENTION.register(paper="Mei et al., 2020, arXiv:2006.01424", cost="O(n²)")
+class InScaleNonLocalAttention(nn.Module):
+    """Replace each pixel by a mean over all pixels, weighted by plain dot products.
+
+    As in the authors' weights the scores are neither scaled nor normalised, and there is no
+    identity path: the backbone joins the result with what it has.
+
+    Args:
+        channels: Feature channels C; must be a multiple of ``reduction``.
+        reduction: Ratio of C to the channels in which pixels are compared.
+        memory_budget: Bytes that inference may hold for scores; training holds all of them.
+
+    Raises:
+        ValueError: If ``reduction`` does not divide ``channels``.
+    """
+
+    scale = 1
+    keeps_identity = False
+
+    def __init__(self, channels: int, *, reduction: int = 2, memory_budget: int = 2**28) -> None:
+        if channels % reduction:
+            raise ValueError(f"channels={channels} is not a multiple of reduction={reduction}.")
+        super().__init__()
+        self.query = embedding(channels, channels // reduction)
+        self.key = embedding(channels, channels // reduction)
+        self.value = embedding(channels, channels)
+        self.memory_budget = memory_budget
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Attend over all pixels of ``features``, of any H, W >= 1."""
+        query, key, value = (
+            embed(features).flatten(2) for embed in (self.query, self.key, self.value)
+        )
+        if query.requires_grad:
+            attended = dense_pixel_attention(query, key, value)
+        else:
+            attended = chunked_pixel_attention(query, key, value, memory_budget=self.memory_budget)
+        return attended.view_as(features)

@@ -1,0 +1,40 @@
+"""Bicubic interpolation as a model: the row that every table of super-resolution begins with."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from src.models.backbones import BACKBONES
+from src.ops.resize import upscale
+
+
+@BACKBONES.register(paper="Keys, 1981, doi:10.1109/TASSP.1981.1163711", cost="O(n)")
+class Bicubic(nn.Module):
+    """Enlarge by MATLAB's bicubic rule; has nothing to train.
+
+    Args:
+        in_channels: Image channels expected.
+        out_channels: Image channels returned, as many.
+        scale: By how much each side grows.
+
+    Raises:
+        ValueError: If the channels differ, or ``scale`` is below 1.
+    """
+
+    multiple_of = 1
+    min_size = 1
+    global_context = False
+
+    def __init__(self, in_channels: int = 3, out_channels: int = 3, *, scale: int = 2) -> None:
+        super().__init__()
+        if in_channels != out_channels:
+            raise ValueError(
+                f"bicubic keeps the channels, so {in_channels} cannot become {out_channels}; "
+                "choose a network."
+            )
+        if scale < 1:
+            raise ValueError(f"scale={scale} must be at least 1.")
+        self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
+
+    def forward(self, degraded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """Enlarge ``degraded``, in [0, 1]; the result may overshoot."""
+        return upscale(degraded, self.scale)

@@ -1,0 +1,1 @@
+"""C++ kernels that are compiled at first use, with PyTorch as the fallback."""

@@ -1,0 +1,86 @@
+"""Compile a C++ file of this folder once for this machine and load it."""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-std=c++17",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fopenmp",
+    "-shared",
+    "-fPIC",
+)
+COMPILERS = ("g++", "c++", "clang++")
+
+
+@functools.cache
+def load(stem: str) -> ctypes.CDLL | None:
+    """Return the library made of ``<stem>.cpp``, or None where it cannot be compiled.
+
+    It is compiled once (a few seconds) into ``$EXEMPLAR_CACHE`` or ``~/.cache/exemplar``, under a
+    name that depends on source, compiler and processor; several processes may do so at once. With
+    ``EXEMPLAR_NATIVE=0`` nothing is compiled. One log line says why there is none.
+    """
+    if os.environ.get("EXEMPLAR_NATIVE") == "0":
+        return None
+    source = Path(__file__).with_name(f"{stem}.cpp")
+    try:
+        return ctypes.CDLL(str(_compiled(source)))
+    except (OSError, subprocess.SubprocessError) as error:
+        detail = getattr(error, "stderr", None) or error
+        logger.info("%s stays in PyTorch, which is slower: %s", stem, str(detail).strip()[-300:])
+        return None
+
+
+def _compiled(source: Path) -> Path:
+    """Return the library of ``source``, compiling it unless it is in the cache.
+
+    Raises:
+        OSError: If there is no compiler or the cache cannot be written.
+        subprocess.SubprocessError: If the compiler fails.
+    """
+    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, COMPILERS)), None)
+    if compiler is None:
+        raise FileNotFoundError(f"no C++ compiler ({', '.join(COMPILERS)}; or set CXX)")
+    version = subprocess.run(  # noqa: S603
+        [compiler, "--version"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    parts = (source.read_text(), version, _processor(), *FLAGS)
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    folder = Path(os.environ.get("EXEMPLAR_CACHE", Path.home() / ".cache" / "exemplar"))
+    target = folder / f"{source.stem}-{digest}.so"
+    if target.is_file():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        made = Path(temporary) / target.name
+        subprocess.run(  # noqa: S603
+            [compiler, *FLAGS, str(source), "-o", str(made)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        )
+        made.replace(target)  # atomic: another process sees all of it or nothing
+    return target
+
+
+def _processor() -> str:
+    """Return what -march=native depends on: the processor and what it can do."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    features = sorted({line for line in lines if line.startswith(("model name", "flags"))})
+    return platform.machine() + platform.processor() + "".join(features)

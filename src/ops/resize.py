@@ -1,0 +1,118 @@
+"""Bicubic resizing by MATLAB's rules, on which the test images of super-resolution rest.
+
+The interpolation kernel is that of Keys, 1981 (doi:10.1109/TASSP.1981.1163711), a = -0.5. Where an
+image shrinks, the kernel is stretched by the same factor, which filters out what would alias.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+_A = -0.5
+_SUPPORT = 4  # input pixels under the kernel that is not stretched
+
+
+def mod_crop(image: Float[Tensor, "*b h w"], scale: int) -> Float[Tensor, "*b h2 w2"]:
+    """Cut the bottom and right edges until H and W are multiples of ``scale``.
+
+    Raises:
+        ValueError: If nothing would be left.
+    """
+    height, width = image.shape[-2:]
+    if min(height, width) < scale:
+        raise ValueError(f"{width}×{height} px is too small for scale {scale}; leave it out.")
+    return image[..., : height - height % scale, : width - width % scale]
+
+
+def target_size(input_size: int, scale: int) -> int:
+    """Return the side of the target that belongs to an input of side ``input_size``, in pixels."""
+    return input_size * scale
+
+
+def downscale(
+    image: Float[Tensor, "b c h w"], scale: int, *, clip8: bool = True
+) -> Float[Tensor, "b c h2 w2"]:
+    """Return the image in [0, 1] at H/scale × W/scale, with anti-aliasing.
+
+    Args:
+        image: H and W are multiples of ``scale``, see :func:`mod_crop`.
+        scale: By how much each side shrinks.
+        clip8: As MATLAB does with uint8 images: the result of the vertical pass is rounded and
+            clipped to 8 bits, then that of the horizontal one. False rounds nothing.
+
+    Raises:
+        ValueError: If a side is no multiple of ``scale``.
+    """
+    height, width = image.shape[-2:]
+    if height % scale or width % scale:
+        raise ValueError(f"{width}×{height} px is no multiple of scale {scale}; use mod_crop.")
+    return resize(image, (height // scale, width // scale), clip8=clip8)
+
+
+def upscale(image: Float[Tensor, "b c h w"], scale: int) -> Float[Tensor, "b c h2 w2"]:
+    """Return the image at scale·H × scale·W, neither rounded nor clipped."""
+    height, width = image.shape[-2:]
+    return resize(image, (height * scale, width * scale))
+
+
+def resize(
+    image: Float[Tensor, "b c h w"], size: tuple[int, int], *, clip8: bool = False
+) -> Float[Tensor, "b c h2 w2"]:
+    """Return the image at ``size`` (height, width), as ``imresize(…, 'bicubic')`` does.
+
+    Pixels beyond the border are those of the border. Arithmetic is float64 where the device can.
+
+    Args:
+        image: In [0, 1].
+        size: Height and width of the result in pixels.
+        clip8: Round and clip input and both passes, vertical first, to 8 bits.
+    """
+    work = torch.float32 if image.device.type == "mps" else torch.float64
+    if not clip8:
+        return _pass(_pass(image.to(work), -2, size[0]), -1, size[1]).to(image.dtype)
+    levels = _round8(image.to(work) * 255)
+    levels = _round8(_pass(levels, -2, size[0]))
+    levels = _round8(_pass(levels, -1, size[1]))
+    return levels.to(image.dtype) / 255
+
+
+def _round8(levels: Tensor) -> Tensor:
+    return (levels + 0.5).floor().clamp(0, 255)  # halves go up, as in MATLAB
+
+
+def _pass(image: Tensor, axis: int, length: int) -> Tensor:
+    if image.shape[axis] == length:
+        return image
+    indices, weights = _taps(image.shape[axis], length)
+    shape = (-1, 1) if axis == -2 else (-1,)
+    result = image.new_zeros(())
+    for index, weight in zip(indices.to(image.device), weights.to(image), strict=True):
+        result = result + image.index_select(axis, index) * weight.view(shape)
+    return result
+
+
+@lru_cache(maxsize=64)
+def _taps(length: int, new_length: int) -> tuple[Tensor, Tensor]:
+    """Return the input indices, and their weights, of each tap: two (taps, new_length) tensors."""
+    factor = new_length / length
+    stretch = max(1.0, 1 / factor)
+    support = _SUPPORT * stretch
+    # Positions count from 1, as in MATLAB, with pixel centres on whole numbers.
+    centres = torch.arange(1, new_length + 1, dtype=torch.float64) / factor + (1 - 1 / factor) / 2
+    first = torch.floor(centres - support / 2)
+    positions = first + torch.arange(math.ceil(support) + 2, dtype=torch.float64)[:, None]
+    weights = _keys((centres - positions) / stretch)
+    weights = weights / weights.sum(dim=0)
+    used = weights.any(dim=1)
+    return positions[used].clamp(1, length).long() - 1, weights[used]
+
+
+def _keys(distance: Tensor) -> Tensor:
+    """Return the cubic convolution kernel (Keys, 1981, eq. 4 with a as in MATLAB)."""
+    x = distance.abs()
+    near = (_A + 2) * x**3 - (_A + 3) * x**2 + 1
+    far = _A * (x**3 - 5 * x**2 + 8 * x - 4)
+    return torch.where(x <= 1, near, torch.where(x <= 2, far, torch.zeros_like(x)))

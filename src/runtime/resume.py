@@ -1,0 +1,112 @@
+"""``resume=<run folder>``: the command line goes on from the one that the run was started with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from src.core.errors import ConfigError
+from src.core.paths import from_root
+
+OVERRIDES = "overrides.yaml"
+
+FIXED = ("model", "io", "task", "seed", "weights")
+"""What a resumed run keeps, because its checkpoint or its random numbers rest on it."""
+
+WHOLE = ("experiment", "local", "debug", "hparams_search")
+"""Groups that write at the root, so that it cannot be told what they would change."""
+
+
+def with_saved(overrides: Sequence[str]) -> list[str]:
+    """Return ``overrides`` after those of the run that they resume, if they resume one.
+
+    A saved override is left out where its key, or the group that it belongs to, is given now.
+
+    Raises:
+        ConfigError: If an override would change what was trained.
+    """
+    given = _parsed(overrides)
+    folder = _resumed_folder(given)
+    if folder is None:
+        return list(overrides)
+    saved = saved_overrides(folder)
+    for override in given:
+        if override.input_line not in saved:
+            _refuse_change(override, folder)
+    taken = {override.key_or_group for override in given}
+    kept = [str(old.input_line) for old in _parsed(saved) if not _is_below(old.key_or_group, taken)]
+    return [*kept, *overrides]
+
+
+def given_now(folder: Path, overrides: Sequence[str]) -> list[str]:
+    """Return those of a resumed run's ``overrides`` that were not among its saved ones."""
+    saved = saved_overrides(folder)
+    return [text for text in overrides if text not in saved and not is_resume(text)]
+
+
+def is_resume(override: str) -> bool:
+    """Say whether ``override`` is ``resume=…``, which is not part of a run."""
+    return override.lstrip("+").partition("=")[0] == "resume"
+
+
+def saved_overrides(folder: Path) -> list[str]:
+    """Return what the run in ``folder`` was started with; [] where that was not kept.
+
+    Raises:
+        ConfigError: If the file holds something else.
+    """
+    path = folder / OVERRIDES
+    if not path.is_file():
+        return []
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read; restore it, or remove it.") from error
+    if not isinstance(content, list) or not all(isinstance(text, str) for text in content):
+        raise ConfigError(f"{path} is no list of key=value; restore it, or remove it.")
+    return content
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    parsed = []
+    for text in overrides:
+        try:
+            parsed.append(parser.parse_override(text))
+        except HydraException:  # explained where the whole command line is checked
+            continue
+    return parsed
+
+
+def _resumed_folder(given: Sequence[Override]) -> Path | None:
+    for override in given:
+        if override.key_or_group == "resume" and isinstance(override.value(), str):
+            return from_root(str(override.value()))
+    return None
+
+
+def _is_below(key: str, taken: set[str]) -> bool:
+    """Say whether ``key`` or something above it is in ``taken``."""
+    return any(key == other or key.startswith((f"{other}.", f"{other}/")) for other in taken)
+
+
+def _refuse_change(override: Override, folder: Path) -> None:
+    top = override.key_or_group.replace("/", ".").partition(".")[0]
+    if top in FIXED:
+        raise ConfigError(
+            f"{override.input_line}: a resumed run keeps its {top}; start a new run, with "
+            f"weights={folder} to begin from its weights."
+        )
+    if override.key_or_group == "optimizer":
+        raise ConfigError(
+            f"{override.input_line}: a resumed run keeps its optimizer, whose state was saved; "
+            "single values can change, e.g. optimizer.lr=5e-5."
+        )
+    if top in WHOLE:
+        raise ConfigError(
+            f"{override.input_line}: a resumed run keeps its own settings; name those to change, "
+            f"e.g. resume={folder} trainer.max_steps=2000."
+        )

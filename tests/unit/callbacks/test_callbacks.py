@@ -1,0 +1,141 @@
+import signal
+from typing import Any, cast
+
+import lightning as L  # noqa: N812
+import numpy as np
+import pytest
+import torch
+
+from src.callbacks.graceful_stop import GracefulStop
+from src.callbacks.image_panels import panel
+from src.callbacks.new_settings import NewSettings
+from src.callbacks.throughput import Throughput
+
+
+def _trainer(**values: object) -> Any:  # noqa: ANN401
+    held = {"world_size": 1, "log_every_n_steps": 2, "should_stop": False, "limit_val_batches": 1.0}
+    return cast("L.Trainer", _Duck(**{**held, **values}))
+
+
+class _Duck(L.Trainer):
+    """A trainer of which only a few attributes are asked; it trains nothing."""
+
+    def __init__(self, **values: object) -> None:
+        self.__dict__.update(values)
+
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401
+        values = object.__getattribute__(self, "__dict__")
+        return values[name] if name in values else object.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self.__dict__[name] = value
+
+
+def _image(level: float) -> torch.Tensor:
+    return torch.full((3, 2, 5), level)
+
+
+def test_a_panel_shows_input_restored_target_and_five_times_the_error() -> None:
+    image = panel(_image(0.2), _image(0.5), _image(0.6))
+    assert image.shape == (2, 20, 3)
+    assert image[0, ::5, 0].tolist() == [51, 128, 153, 128]
+
+
+def test_the_error_in_a_panel_is_that_of_the_clamped_image() -> None:
+    assert (panel(_image(0.0), _image(1.5), _image(1.0))[:, 15:] == 0).all()
+
+
+def test_a_grey_panel_has_three_channels() -> None:
+    image = panel(*(torch.rand(1, 3, 4) for _ in range(3)))
+    assert image.shape == (3, 16, 3)
+    assert np.ptp(image, axis=2).max() == 0
+
+
+class _Log(L.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.logged: dict[str, float] = {}
+
+    def log(self, name: str, value: float, **_: object) -> None:  # type: ignore[override]
+        self.logged[name] = value
+
+
+def test_throughput_is_images_over_time_and_the_share_of_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = iter([0.0, 1.0, 4.0, 5.0])  # works 1 s, waits 3 s, works 1 s
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
+    meter, trainer, module = Throughput(), _trainer(world_size=2), _Log()
+    batch = {"target": torch.zeros(4, 1, 1, 1)}
+    for index in range(2):
+        meter.on_train_batch_start(trainer, module, batch, index)
+        meter.on_train_batch_end(trainer, module, None, batch, index)
+    assert module.logged["perf/data_wait"] == pytest.approx(3 / 5)
+    assert module.logged["perf/images_per_s"] == pytest.approx(2 * 2 * 4 / 5)
+
+
+def test_validation_is_not_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 1.0, 4.0, 5.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
+    meter, trainer, module = Throughput(), _trainer(), _Log()
+    batch = {"target": torch.zeros(4, 1, 1, 1)}
+    for index in range(2):
+        meter.on_validation_start(trainer, module)
+        meter.on_train_batch_start(trainer, module, batch, index)
+        meter.on_train_batch_end(trainer, module, None, batch, index)
+    assert module.logged["perf/data_wait"] == 0
+
+
+@pytest.fixture
+def stop() -> Any:  # noqa: ANN401
+    before = signal.getsignal(signal.SIGINT)
+    callback = GracefulStop()
+    callback.on_train_start(_trainer(), _Log())
+    yield callback
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_interrupt_asks_for_a_stop_after_a_whole_step(stop: GracefulStop) -> None:
+    signal.raise_signal(signal.SIGINT)
+    trainer = _trainer(accumulate_grad_batches=2, val_check_batch=100)
+    stop.on_train_batch_end(trainer, _Log(), None, None, 0)
+    assert not trainer.should_stop
+    stop.on_train_batch_end(trainer, _Log(), None, None, 1)
+    assert trainer.should_stop
+
+
+def test_a_validation_that_is_due_takes_place_before_the_stop(stop: GracefulStop) -> None:
+    signal.raise_signal(signal.SIGINT)
+    trainer = _trainer(accumulate_grad_batches=1, val_check_batch=5)
+    stop.on_train_batch_end(trainer, _Log(), None, None, 4)
+    assert not trainer.should_stop
+    stop.on_train_batch_end(trainer, _Log(), None, None, 5)
+    assert trainer.should_stop
+    assert trainer.limit_val_batches == 0
+
+
+def test_the_second_interrupt_is_pythons_own(stop: GracefulStop) -> None:
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_is_given_back_when_training_ends(stop: GracefulStop) -> None:
+    stop.teardown(_trainer(), _Log(), "fit")
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_new_peak_keeps_the_schedules_share_of_it() -> None:
+    checkpoint: dict[str, Any] = {
+        "optimizer_states": [{"param_groups": [{"lr": 0.5, "initial_lr": 2.0, "betas": [0, 0]}]}],
+        "lr_schedulers": [{"base_lrs": [2.0], "_last_lr": [0.5], "milestones": {3: 1}}],
+    }
+    NewSettings({"lr": 1.0, "betas": [0.5, 0.9]}, scheduler=False).on_load_checkpoint(
+        _trainer(), _Log(), checkpoint
+    )
+    (group,) = checkpoint["optimizer_states"][0]["param_groups"]
+    assert group == {"lr": 0.25, "initial_lr": 1.0, "betas": [0.5, 0.9]}
+    assert checkpoint["lr_schedulers"] == [
+        {"base_lrs": [1.0], "_last_lr": [0.25], "milestones": {3: 1}}
+    ]

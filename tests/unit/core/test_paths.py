@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from src.core.errors import did_you_mean
+from src.core.paths import CONF_DIR, ROOT, from_root
+
+
+def test_relative_paths_start_at_the_repository_wherever_one_stands(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert from_root("outputs/a") == ROOT / "outputs/a"
+
+
+def test_absolute_paths_stay(tmp_path: Path) -> None:
+    assert from_root(tmp_path) == tmp_path
+
+
+def test_tilde_is_the_home_folder() -> None:
+    assert from_root("~/photos") == Path.home() / "photos"
+
+
+def test_the_configuration_is_found() -> None:
+    assert (CONF_DIR / "train.yaml").is_file()
+
+
+def test_a_far_name_is_answered_with_all() -> None:
+    assert did_you_mean("xyz", ["b", "a"]) == "Allowed: a, b."
+    assert did_you_mean("xyz", []) == "Allowed: nothing."

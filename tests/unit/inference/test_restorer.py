@@ -1,0 +1,82 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from src.core.errors import ConfigError
+from src.inference.restorer import InferencePolicy, Restorer
+
+
+class Picky(nn.Module):
+    """Refuses what the backbone contract lets it refuse; remembers what it saw."""
+
+    in_channels = out_channels = 3
+
+    def __init__(
+        self,
+        *,
+        multiple_of: int = 1,
+        min_size: int = 1,
+        scale: int = 1,
+        global_context: bool = True,
+    ) -> None:
+        super().__init__()
+        self.multiple_of, self.min_size = multiple_of, min_size
+        self.scale, self.global_context = scale, global_context
+        self.seen: list[tuple[int, int]] = []
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        height, width = degraded.shape[-2:]
+        assert height % self.multiple_of == 0 == width % self.multiple_of
+        assert min(height, width) >= self.min_size
+        self.seen.append((height, width))
+        return degraded.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (8, 8), (9, 17), (50, 7)])
+@pytest.mark.parametrize("tile", [None, 13, "auto"])
+def test_any_size_goes_through_a_picky_network_and_comes_back_as_it_was(
+    size: tuple[int, int], tile: int | str | None
+) -> None:
+    image = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    net = Picky(multiple_of=8, min_size=16, scale=2)
+    restored = Restorer(net, InferencePolicy(tile=tile, overlap=5))(image)  # type: ignore[arg-type]
+    expected = image.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    assert torch.allclose(restored, expected, atol=1e-6)
+
+
+def test_auto_takes_the_whole_of_a_small_image() -> None:
+    net = Picky()
+    Restorer(net, InferencePolicy())(torch.zeros(1, 3, 128, 100))
+    assert net.seen == [(128, 100)]
+
+
+def test_auto_cuts_a_large_image_for_a_network_with_global_attention() -> None:
+    net = Picky()
+    Restorer(net, InferencePolicy())(torch.zeros(1, 3, 129, 100))
+    assert set(net.seen) == {(96, 96)}
+
+
+def test_auto_takes_the_whole_of_any_image_where_attention_is_local() -> None:
+    net = Picky(global_context=False)
+    Restorer(net, InferencePolicy())(torch.zeros(1, 3, 300, 200))
+    assert net.seen == [(300, 200)]
+
+
+def test_null_takes_the_whole_image() -> None:
+    net = Picky()
+    Restorer(net, InferencePolicy(tile=None))(torch.zeros(1, 3, 300, 20))
+    assert net.seen == [(300, 20)]
+
+
+def test_the_ensemble_sees_eight_variants() -> None:
+    net = Picky()
+    Restorer(net, InferencePolicy(ensemble=True))(torch.zeros(1, 3, 5, 7))
+    assert sorted(net.seen) == [(5, 7)] * 4 + [(7, 5)] * 4
+
+
+@pytest.mark.parametrize(
+    "policy", [{"tile": 16, "overlap": 16}, {"tile": 0}, {"tile": -5}, {"overlap": -1}]
+)
+def test_a_tile_not_larger_than_its_overlap_is_refused(policy: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=r"inference\.tile=.*below the tile"):
+        InferencePolicy(**policy)  # type: ignore[arg-type]

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+
+from src.metrics.protocol import Protocol, quantize8
+
+
+def test_quantising_rounds_and_clips_as_a_png_does() -> None:
+    image = torch.tensor([-0.1, 0.4 / 255, 0.6 / 255, 200.4 / 255, 1.2], dtype=torch.float64)
+    levels = quantize8(image) * 255
+    assert torch.equal(levels.round(), torch.tensor([0.0, 0, 1, 200, 255], dtype=torch.float64))
+
+
+def test_without_quantising_values_stay() -> None:
+    image = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(Protocol("p", quantize=False).prepare(image), image.double())
+
+
+def test_the_border_is_cut_on_all_four_sides() -> None:
+    image = torch.zeros(1, 1, 9, 11)
+    image[..., 2:-2, 2:-2] = 1
+    prepared = Protocol("p", border=2).prepare(image)
+    assert prepared.shape == (1, 1, 5, 7)
+    assert (prepared == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("rgb", "level"),
+    [  # MATLAB: rgb2ycbcr(im2double([r g b])) * 255, its documented range and primaries
+        ((0, 0, 0), 16.0),
+        ((1, 1, 1), 235.0),
+        ((1, 0, 0), 81.481),
+        ((0, 1, 0), 144.553),
+        ((0, 0, 1), 40.966),
+    ],
+)
+def test_luma_has_matlabs_constants(rgb: tuple[int, int, int], level: float) -> None:
+    image = torch.tensor(rgb, dtype=torch.float32).view(1, 3, 1, 1)
+    luma = Protocol("p", quantize=False, channels="y").prepare(image)
+    assert luma.shape == (1, 1, 1, 1)
+    assert float(luma) * 255 == pytest.approx(level, abs=1e-9)
+
+
+def test_luma_is_not_rounded() -> None:
+    image = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    luma = Protocol("p", channels="y").prepare(image) * 255
+    assert not np.allclose(luma, luma.round())
+
+
+def test_grey_images_are_scored_as_they_are() -> None:
+    image = torch.rand(1, 1, 4, 5, generator=torch.Generator().manual_seed(0))
+    protocol = Protocol("p", quantize=False, channels="y")
+    assert torch.equal(protocol.prepare(image), image.double())
+
+
+def test_a_protocol_spells_itself_out() -> None:
+    text = str(Protocol("sr", border=2, channels="y"))
+    assert text == "sr v1: 8-bit input, output rounded to 8 bits, border 2 px, Y, mean over images"
+    assert Protocol("sr", border=2).as_dict()["border"] == 2

@@ -1,0 +1,102 @@
+"""Bicubic resizing against a dense, independent formulation of MATLAB's rules."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from src.ops.resize import downscale, mod_crop, upscale
+
+Matrix = npt.NDArray[np.float64]
+
+
+def _cubic(distance: float) -> float:
+    d = abs(distance)
+    if d <= 1:
+        return 1.5 * d**3 - 2.5 * d**2 + 1
+    return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
+
+
+def _matrix(length: int, new_length: int) -> Matrix:
+    """Each row holds the weights of one output pixel, by loops over every tap."""
+    shrink = max(1.0, length / new_length)
+    matrix = np.zeros((new_length, length))
+    for row in range(new_length):
+        centre = (row + 0.5) * length / new_length - 0.5
+        reach = math.ceil(2 * shrink) + 1
+        for tap in range(math.floor(centre) - reach, math.floor(centre) + reach + 2):
+            inside = min(max(tap, 0), length - 1)
+            matrix[row, inside] += _cubic((tap - centre) / shrink)
+    normal: Matrix = matrix / matrix.sum(axis=1, keepdims=True)
+    return normal
+
+
+def _image(height: int, width: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (2, 3, height, width), generator=generator).float() / 255
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_shrinking_is_two_rounded_passes_vertical_first(scale: int) -> None:
+    image = _image(12 * scale, 17 * scale)
+    levels = (image.double() * 255).round().numpy()
+    vertical = np.einsum("oi,bcij->bcoj", _matrix(12 * scale, 12), levels)
+    vertical = np.clip(np.floor(vertical + 0.5 + 1e-9), 0, 255)
+    both = np.einsum("oj,bcij->bcio", _matrix(17 * scale, 17), vertical)
+    both = np.clip(np.floor(both + 0.5 + 1e-9), 0, 255)
+    ours = (downscale(image, scale).double() * 255).round().numpy()
+    assert np.array_equal(ours, both)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_without_rounding_it_is_the_dense_product(scale: int) -> None:
+    image = _image(9 * scale, 11 * scale).double()
+    small = downscale(image, scale, clip8=False).numpy()
+    dense = np.einsum("oi,bcij->bcoj", _matrix(9 * scale, 9), image.numpy())
+    dense = np.einsum("oj,bcij->bcio", _matrix(11 * scale, 11), dense)
+    assert np.abs(small - dense).max() < 1e-12
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_enlarging_is_the_dense_product(scale: int) -> None:
+    image = _image(5, 7).double()
+    dense = np.einsum("oi,bcij->bcoj", _matrix(5, 5 * scale), image.numpy())
+    dense = np.einsum("oj,bcij->bcio", _matrix(7, 7 * scale), dense)
+    assert np.abs(upscale(image, scale).numpy() - dense).max() < 1e-12
+
+
+def test_an_8bit_result_is_exactly_what_a_file_would_hold() -> None:
+    small = downscale(_image(16, 24), 2)
+    assert torch.equal(small, (small * 255).round().to(torch.uint8).float() / 255)
+
+
+def test_a_flat_image_stays_as_it_is_up_to_the_border() -> None:
+    flat = torch.full((1, 1, 8, 12), 0.2)
+    assert torch.allclose(upscale(flat, 3), torch.tensor(0.2), atol=1e-7)
+    assert torch.equal(downscale(flat, 4), torch.full((1, 1, 2, 3), 0.2))
+
+
+def test_gradients_pass_through_enlarging() -> None:
+    small = _image(4, 5).requires_grad_()
+    upscale(small, 2).sum().backward()
+    assert small.grad is not None
+    assert float(small.grad.sum()) == pytest.approx(4 * small.numel(), rel=1e-5)
+
+
+def test_mod_crop_cuts_bottom_and_right() -> None:
+    image = _image(11, 14)
+    assert torch.equal(mod_crop(image, 3), image[..., :9, :12])
+    assert mod_crop(image, 1) is not None
+    assert mod_crop(image, 1).shape == image.shape
+
+
+def test_an_image_smaller_than_the_scale_is_refused() -> None:
+    with pytest.raises(ValueError, match="14×2 px is too small for scale 3"):
+        mod_crop(_image(2, 14), 3)
+
+
+def test_a_side_that_is_no_multiple_is_refused() -> None:
+    with pytest.raises(ValueError, match="no multiple of scale 3; use mod_crop"):
+        downscale(_image(9, 10), 3)
