@@ -15,7 +15,13 @@ from src.runtime.resolvers import register_resolvers
 from tests.support.compose import compose_config
 
 OPTIONS = [(group, option) for group in all_groups() for option in options_of(group)]
-MODELS = list(itertools.product(options_of("model"), options_of("model/attention")))
+WITHOUT_ATTENTION = {"bicubic", "identity"}  # nothing to put a block into
+MODELS = list(
+    itertools.product(
+        [model for model in options_of("model") if model not in WITHOUT_ATTENTION],
+        options_of("model/attention"),
+    )
+)
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

@@ -11,7 +11,7 @@ import pytest
 from src.core.errors import DataError, ImageFileError
 from src.core.paths import ROOT
 from src.data import cache_index
-from src.data.cache import CachedItem, ImageCache
+from src.data.cache import FORMAT, CachedItem, ImageCache
 from src.data.cache_index import CacheIndex
 from src.data.datasets.folder import ImageFolder
 from src.data.source import FileItem
@@ -119,7 +119,7 @@ def test_several_processes_fill_one_cache_at_once(tmp_path: Path) -> None:
     sums = [process.communicate()[0] for process in running]
     expected = sum(int(pixels(64, 80, seed=index).sum()) for index in range(12))
     assert [int(text) for text in sums] == [expected] * 3
-    assert len(list((tmp_path / "cache").rglob("*-c3-v1.npy"))) == 12
+    assert len(list((tmp_path / "cache").rglob(f"*-c3-{FORMAT}.npy"))) == 12
     assert not list((tmp_path / "cache").rglob(".*"))
 
 
@@ -140,7 +140,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from src.core.errors import DataError
-from src.data.cache import ImageCache
+from src.data.cache import FORMAT, ImageCache
 from src.data.source import FileItem
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
