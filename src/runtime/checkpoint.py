@@ -12,11 +12,15 @@ from src.callbacks.checkpoint import BEST, LAST
 from src.callbacks.provenance import FORMAT, KEY
 from src.core.errors import CheckpointError
 from src.core.paths import from_root
+from src.inference.restorer import InferencePolicy
 from src.runtime.atomic_io import read
-from src.runtime.network_file import open_network
+from src.runtime.network_file import open_network, read_network
 from src.runtime.reference_weights import load_reference_weights, to_reference_weights
 
+NETWORK_SUFFIX = ".safetensors"
+
 __all__ = [
+    "NETWORK_SUFFIX",
     "Checkpoint",
     "find",
     "load_reference_weights",
@@ -30,12 +34,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of ours.
+    """A checkpoint of ours: of a training, or a network alone.
 
     Attributes:
         path: The file.
-        config: The config of its training, resolved.
-        step: Optimizer steps done.
+        config: The config of its training, resolved; of a network alone ``model``, ``io`` and
+            ``inference``, which are enough to restore images.
+        step: Optimizer steps done; 0 for a network alone.
         origin: Version and commit.
         weights: The network's tensors, under its own names.
     """
@@ -45,6 +50,11 @@ class Checkpoint:
     step: int
     origin: dict[str, Any]
     weights: Mapping[str, Tensor]
+
+    @property
+    def network_alone(self) -> bool:
+        """Whether there is no task, data or protocol in it, but only a network."""
+        return self.path.suffix == NETWORK_SUFFIX
 
 
 def find(source: str | Path) -> Path:
@@ -70,7 +80,7 @@ def find(source: str | Path) -> Path:
     newest = sorted(from_root("outputs").glob(f"**/checkpoints/{BEST}"), key=_modified)[-3:]
     hint = "".join(f"\n  {file.parent.parent}" for file in reversed(newest))
     raise CheckpointError(
-        f"{source}: no checkpoint there. Give a .ckpt file or a run folder with "
+        f"{source}: no checkpoint there. Give a .ckpt or .safetensors file or a run folder with "
         f"checkpoints/{BEST}" + (f"; the newest are:{hint}" if hint else ".")
     )
 
@@ -82,6 +92,8 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
         CheckpointError: If there is none, it cannot be read, or another program wrote it.
     """
     path = find(source)
+    if path.suffix == NETWORK_SUFFIX:
+        return _network_alone(path)
     content = read(path)
     if KEY not in content or "state_dict" not in content:
         raise CheckpointError(
@@ -102,6 +114,17 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
         if name.startswith(prefix)
     }
     return Checkpoint(path, config, int(content["global_step"]), carried, weights)
+
+
+def _network_alone(path: Path) -> Checkpoint:
+    held, net = read_network(path), open_network(path)
+    config = {
+        "model": held.model,
+        "io": {key: getattr(net, key) for key in ("in_channels", "out_channels", "scale")},
+        "inference": InferencePolicy().as_dict(),
+        "channels_last": False,
+    }
+    return Checkpoint(path, DictConfig(config), 0, held.about, held.weights)
 
 
 def load_weights(net: nn.Module, checkpoint: Checkpoint) -> None:

@@ -51,7 +51,7 @@ def convert(cfg: DictConfig) -> int:
     count = sum(parameter.numel() for parameter in net.parameters())
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(f"{architecture}, {count:,} parameters: {output}")
-    console.print(f"Open it with src.runtime.checkpoint.open_network({str(cfg.output)!r})")
+    console.print(f"Use it:  python -m src.predict checkpoint={cfg.output} input=… output=…")
     return count
 
 

@@ -37,7 +37,7 @@ def evaluate(cfg: DictConfig) -> float:
     quiet_lightning()
     weightless.check_request(cfg)
     checkpoint = None if cfg.checkpoint is None else open_checkpoint(cfg.checkpoint)
-    merged = weightless.settings(cfg) if checkpoint is None else _as_trained(cfg, checkpoint)
+    merged = _settings(cfg, checkpoint)
     for key in ("train", "train_dir"):  # what is scored needs no training images
         if key in merged.data:
             merged.data[key] = None
@@ -62,6 +62,14 @@ def evaluate(cfg: DictConfig) -> float:
     trainer.test(task, datamodule=data, verbose=False)
     _report(task, merged, checkpoint, folder)
     return _first_score(task.scoreboards)
+
+
+def _settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
+    if checkpoint is None:
+        return weightless.settings(cfg)
+    if checkpoint.network_alone:
+        return weightless.for_network(cfg, checkpoint)
+    return _as_trained(cfg, checkpoint)
 
 
 def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
@@ -119,7 +127,8 @@ def _report(
     }
     write_results(folder, task.scoreboards, about)
     if checkpoint is not None:
-        console.print(f"Checkpoint  {checkpoint.path} (step {checkpoint.step:,})")
+        when = "" if checkpoint.network_alone else f" (step {checkpoint.step:,})"
+        console.print(f"Checkpoint  {checkpoint.path}{when}")
     console.print(f"Inference   {task.restorer.policy}")
     console.print(f"Written     {folder}")
 

@@ -70,7 +70,7 @@ def read_network(path: Path) -> NetworkFile:
     """Read a file that ``write_network`` wrote; nothing in it can run code.
 
     Raises:
-        CheckpointError: If it is missing, damaged, or not ours.
+        CheckpointError: If it is missing, damaged, not ours, or names other than our networks.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file.")
@@ -83,6 +83,7 @@ def read_network(path: Path) -> NetworkFile:
             f"{path}: damaged, truncated or no safetensors file ({error}); copy it again."
         ) from error
     carried = _carried(path, metadata)
+    _refuse_foreign_targets(path, carried["model"])
     return NetworkFile(path, carried.pop("model"), carried, weights)
 
 
@@ -93,7 +94,6 @@ def open_network(path: str | Path) -> nn.Module:
         CheckpointError: If it cannot be read, or is of a class or size that is not there.
     """
     held = read_network(Path(path))
-    _refuse_foreign_targets(held.path, held.model)
     try:
         net: nn.Module = instantiate(held.model, _convert_="all")
         net.load_state_dict(held.weights)

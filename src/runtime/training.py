@@ -6,6 +6,7 @@ from pathlib import Path
 import lightning as L  # noqa: N812
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -59,7 +60,11 @@ def train(cfg: DictConfig) -> float:
     path = None if resume is None else resume.path
     if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
-    trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
+    _tell_wandb(trainer, config)
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
+    finally:
+        _finish_wandb(trainer)
 
     _conclude(trainer, task, folder)
     score = trainer.callback_metrics.get(cfg.monitor)
@@ -100,6 +105,22 @@ def _continue_metrics(trainer: L.Trainer, step: int) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, ResumableCSVLogger):
             logger.resume_at(step)
+
+
+@rank_zero_only
+def _tell_wandb(trainer: L.Trainer, config: PlainConfig) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.config.update(config, allow_val_change=True)
+
+
+def _finish_wandb(trainer: L.Trainer) -> None:
+    """Close the run, so that the next job of a sweep gets one of its own."""
+    if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
+        # imported where W&B is used: it takes half a second
+        from src.runtime.wandb_logger import finish  # noqa: PLC0415
+
+        finish()
 
 
 @rank_zero_only

@@ -1,14 +1,16 @@
-"""Evaluation without a checkpoint: a task, and a model that has nothing to train."""
+"""Evaluation without a training: a task, and a model without weights or a network file."""
 
 from datetime import datetime
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR, from_root
 from src.inference.restorer import InferencePolicy
+from src.runtime.checkpoint import NETWORK_SUFFIX, Checkpoint, find
 from src.runtime.inference import AS_TRAINED
 from src.runtime.options import read_primary
 
@@ -21,8 +23,12 @@ def check_request(cfg: DictConfig) -> None:
     """Refuse a configuration from which it is not clear what is to be scored.
 
     Raises:
-        ConfigError: If neither a checkpoint nor a task is given, or both are.
+        ConfigError: If neither a checkpoint nor a task is given, or both are; a network file needs
+            a task, and brings its model.
     """
+    if cfg.checkpoint is not None and find(cfg.checkpoint).suffix == NETWORK_SUFFIX:
+        _check_network_request(cfg)
+        return
     chosen = [group for group in ("task", "model") if cfg.get(group) is not None]
     if cfg.checkpoint is not None and chosen:
         raise ConfigError(
@@ -33,6 +39,36 @@ def check_request(cfg: DictConfig) -> None:
             f"Not given, and needed: checkpoint=…   a run folder or a .ckpt file\n{_EXAMPLE}\n"
             "A model that needs no weights: task=super_resolution model=bicubic"
         )
+
+
+def _check_network_request(cfg: DictConfig) -> None:
+    if cfg.get("task") is None:
+        raise ConfigError(
+            f"checkpoint={cfg.checkpoint} holds a network and no task: add task=… (and data=…), "
+            "e.g. task=super_resolution task.scale=2."
+        )
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for text in typed:
+        if text.lstrip("+~").startswith(("model=", "model.", "model/")):
+            raise ConfigError(f"checkpoint={cfg.checkpoint} brings its own model; leave out {text}.")
+
+
+def for_network(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
+    """Return ``settings`` with the network of a file in place of the task's choice.
+
+    Raises:
+        ConfigError: If the task's images have other channels than the network.
+    """
+    merged = settings(cfg)
+    merged.model = checkpoint.config.model
+    for key in ("in_channels", "out_channels"):
+        has, needs = checkpoint.config.io[key], cfg.io[key]
+        if has != needs and not (key == "in_channels" and has == needs + 1):  # a noise map
+            raise ConfigError(
+                f"{checkpoint.path} has {key}={has}, the task {needs}; choose a task of the same "
+                "channels, e.g. task=dejpeg (luma) or task=dejpeg_colour."
+            )
+    return merged
 
 
 def settings(cfg: DictConfig) -> DictConfig:
