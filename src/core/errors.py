@@ -34,6 +34,10 @@ class CheckpointError(ExemplarError):
     """A checkpoint cannot be read or does not fit."""
 
 
+class NonFiniteError(ExemplarError):
+    """Training met a NaN or an infinity; the weights from before that step are intact."""
+
+
 def did_you_mean(name: str, allowed: Iterable[str], *, limit: int = 3) -> str:
     """Return "Did you mean …?" with the names nearest to ``name``, or the list of all."""
     known = sorted(set(allowed))

@@ -1,10 +1,10 @@
 """The forms of pyramid attention that are held against one another, in blocks and in networks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from hydra.utils import instantiate
 from jaxtyping import Float
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor, nn
 
 from src.core.errors import ConfigError, did_you_mean
@@ -58,18 +58,23 @@ HOLD_SCORES = {"forward": {"papers", "dense"}, "training": {"papers", "dense", "
 """Forms that hold a score for each pair of pixels."""
 
 
-def check_forms(forms: Sequence[str], what: str) -> None:
-    """Refuse a form that does not exist.
+def chosen_forms(cfg: DictConfig) -> list[str]:
+    """Return the forms to measure: those of ``cfg.forms``, or what suits ``cfg.what``.
 
     Raises:
-        ConfigError: With the nearest names.
+        ConfigError: If there is no such form, with the nearest names.
     """
-    allowed = [*FORMS] if what == "attention" else [*FORMS, AS_CONFIGURED]
+    if cfg.forms is None:
+        has_pyramid = cfg.what == "training" and _is_pyramid(cfg.model.get("attention"))
+        return [*FORMS] if cfg.what == "attention" or has_pyramid else [AS_CONFIGURED]
+    forms = OmegaConf.to_container(cfg.forms) if isinstance(cfg.forms, ListConfig) else None
+    allowed = [*FORMS] if cfg.what == "attention" else [*FORMS, AS_CONFIGURED]
+    if not isinstance(forms, list) or not forms:
+        raise ConfigError(f"forms={cfg.forms} must be a list, of {', '.join(allowed)}; or null.")
     for form in forms:
         if form not in allowed:
-            raise ConfigError(f"forms: there is no {form!r}. {did_you_mean(form, allowed)}")
-    if not forms:
-        raise ConfigError(f"forms=[] leaves nothing to measure. Allowed: {', '.join(allowed)}.")
+            raise ConfigError(f"forms: there is no {form!r}. {did_you_mean(str(form), allowed)}")
+    return [str(form) for form in forms]
 
 
 def block_of(form: str, channels: int) -> PyramidAttention:
@@ -90,8 +95,7 @@ def network_of(form: str, model: DictConfig) -> nn.Module:
         raise TypeError("model is no mapping")
     if form != AS_CONFIGURED:
         attention = node.get("attention")
-        target = attention.get("_target_", "") if isinstance(attention, dict) else ""
-        if not isinstance(attention, dict) or not target.endswith(".PyramidAttention"):
+        if not isinstance(attention, dict) or not _is_pyramid(attention):
             raise ConfigError(
                 f"forms: {form} needs a model with model/attention=pyramid; "
                 f"for any other take forms=[{AS_CONFIGURED}]."
@@ -102,6 +106,12 @@ def network_of(form: str, model: DictConfig) -> nn.Module:
         node["attention"] = {**kept, "_target_": f"{cls.__module__}.{cls.__name__}", **options}
     net: nn.Module = instantiate(node, _convert_="all")
     return net
+
+
+def _is_pyramid(attention: object) -> bool:
+    if not isinstance(attention, Mapping | DictConfig):
+        return False
+    return str(attention.get("_target_", "")).endswith(".PyramidAttention")
 
 
 def bytes_of_scores(form: str, kind: str, batch: int, side: int) -> int:

@@ -20,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR, from_root
-from src.runtime.memory import keep_freed_memory
 from src.runtime.preflight import Request, check
+from src.runtime.process import prepare_process
 from src.runtime.resolvers import register_resolvers
 from src.runtime.resume import with_saved
 from src.runtime.signatures import locate
@@ -45,6 +45,7 @@ def launch(config_name: str, target: str) -> None:
     Exits with 2 for a configuration that cannot work, 1 for any other failure, 130 when
     interrupted. Only an unexpected error shows a traceback.
     """
+    prepare_process()
     args = get_args_parser().parse_intermixed_args()
     try:
         _arrange(args, config_name)
@@ -112,7 +113,6 @@ def _request(args: argparse.Namespace, config_name: str) -> Request:
 
 def _run_job(function: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:  # noqa: ANN401
     """Run one job; in a sweep say which job failed, because others go on after it."""
-    keep_freed_memory()
     try:
         return function(cfg)
     except ExemplarError as error:

@@ -59,7 +59,7 @@ def explain(error: Exception, config_name: str, parsed: Sequence[Override]) -> s
     except MissingConfigException as missing:
         return _unknown_option(missing)
     except COMPOSITION_ERRORS as cause:
-        return _first_lines(cause)
+        return _no_attention(cause, lines) or _first_lines(cause)
     tree = OmegaConf.to_container(base, resolve=False)
     others = [item for item in parsed if item not in choosing]
     for item in others:
@@ -75,6 +75,15 @@ def _first_failure(config_name: str, lines: list[str], others: Sequence[Override
         except COMPOSITION_ERRORS as cause:
             return f"{item.input_line}: {_first_lines(cause)}"
     return None
+
+
+def _no_attention(error: Exception, lines: Sequence[str]) -> str | None:
+    """Say that the chosen model has no place for the chosen attention block, if that is it."""
+    if "Could not override 'model/attention'" not in str(error):
+        return None
+    model = next((line for line in lines if line.startswith("model=")), "this model")
+    chosen = next((line for line in lines if line.startswith("model/attention=")), "")
+    return f"{model} has no attention to choose; leave out {chosen}, or take another model."
 
 
 def _unknown_option(error: MissingConfigException) -> str:

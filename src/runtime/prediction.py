@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from src.core.errors import DataError, ExemplarError, ImageFileError, did_you_mean
+from src.core.errors import CheckpointError, DataError, ExemplarError, ImageFileError, did_you_mean
 from src.core.paths import from_root
 from src.data.datasets.folder import ImageFolder
 from src.data.image_io import read_image, to_image, to_tensor, write_png
@@ -40,6 +40,12 @@ def predict(cfg: DictConfig) -> int:
     policy = InferencePolicy(**merge_inference(checkpoint, cfg.inference))
     restorer = Restorer(net.to(device).eval(), policy)
     io = plain(checkpoint.config.io)
+    if restorer.net.in_channels != int(io["in_channels"]):
+        raise CheckpointError(
+            f"{checkpoint.path}: {type(net).__name__} takes {restorer.net.in_channels} channels, "
+            f"the image and a noise level, which predict cannot know; use src.evaluate, or train "
+            "with model.in_channels=${io.in_channels} and model.sigma=<level>."
+        )
     enlarge = int(io["scale"]) // restorer.net.scale  # super-resolution by a network of scale 1
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)

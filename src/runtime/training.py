@@ -56,19 +56,17 @@ def train(cfg: DictConfig) -> float:
     else:
         _go_on(folder, config, overrides, given, resume.step)
         _continue_metrics(trainer, resume.step)
-    _announce(task, cfg, folder)
-    path = None if resume is None else resume.path
-    if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
+    _announce(task, cfg, folder)
     _tell_wandb(trainer, config)
     try:
+        path = None if resume is None else resume.path
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
     finally:
         _finish_wandb(trainer)
 
     _conclude(trainer, task, folder)
-    score = trainer.callback_metrics.get(cfg.monitor)
-    return math.nan if score is None else float(score)
+    return float(trainer.callback_metrics.get(cfg.monitor, math.nan))
 
 
 def _resume_point(cfg: DictConfig, folder: Path) -> Checkpoint | None:

@@ -10,7 +10,7 @@ from torch import nn
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR, from_root
 from src.inference.restorer import InferencePolicy
-from src.runtime.checkpoint import NETWORK_SUFFIX, Checkpoint, find
+from src.runtime.checkpoint import NETWORK_SUFFIX, Checkpoint
 from src.runtime.inference import AS_TRAINED
 from src.runtime.options import read_primary
 
@@ -26,7 +26,7 @@ def check_request(cfg: DictConfig) -> None:
         ConfigError: If neither a checkpoint nor a task is given, or both are; a network file needs
             a task, and brings its model.
     """
-    if cfg.checkpoint is not None and find(cfg.checkpoint).suffix == NETWORK_SUFFIX:
+    if str(cfg.checkpoint).endswith(NETWORK_SUFFIX):
         _check_network_request(cfg)
         return
     chosen = [group for group in ("task", "model") if cfg.get(group) is not None]
@@ -50,7 +50,9 @@ def _check_network_request(cfg: DictConfig) -> None:
     typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     for text in typed:
         if text.lstrip("+~").startswith(("model=", "model.", "model/")):
-            raise ConfigError(f"checkpoint={cfg.checkpoint} brings its own model; leave out {text}.")
+            raise ConfigError(
+                f"checkpoint={cfg.checkpoint} brings its own model; leave out {text}."
+            )
 
 
 def for_network(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:

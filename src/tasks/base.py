@@ -151,6 +151,12 @@ class RestorationTask(L.LightningModule):
 
     def _check_patches(self, target: Tensor) -> None:
         side, scale = target.shape[-1], self.scale
+        unit = self.restorer.net.multiple_of * self.restorer.net.scale
+        if side % scale == 0 and side % unit:
+            raise ConfigError(
+                f"data.patch_size={side}: {type(self.net).__name__} takes multiples of {unit} "
+                f"pixels; take {-(-side // unit) * unit}."
+            )
         if side % scale:
             below, above = side // scale * scale, -(-side // scale) * scale
             near = f"{below} or {above}" if below else f"{above}"

@@ -1,9 +1,49 @@
-"""Denoising: the network sees the noisy image and nothing else."""
+"""Denoising: the network sees the noisy image, and the noise level where it asks for it."""
 
+import torch
+from torch import Tensor
+
+from src.core.errors import ConfigError
+from src.core.types import Pair
 from src.tasks import TASKS
 from src.tasks.base import RestorationTask
 
 
 @TASKS.register(paper="Mei et al., 2020, arXiv:2004.13824, Sec. 4.1")
 class Denoise(RestorationTask):
-    """Restore an image from its noisy version; the noisy image is the score to beat."""
+    """Restore an image from its noisy version; the noisy image is the score to beat.
+
+    A network of one input channel more than it returns is given the noise level as that channel:
+    σ / 255 at every pixel (FFDNet; Zhang et al., 2018, arXiv:1710.04026, Sec. III-B).
+    """
+
+    def setup(self, stage: str) -> None:
+        """Refuse, before any data is read, a network that cannot be told the noise level."""
+        if self._takes_level():
+            self._level()
+
+    def net_input(self, pair: Pair) -> Tensor:
+        """Return the noisy image, with a map of σ / 255 for a network that takes one.
+
+        Raises:
+            ConfigError: If the network takes one and the level is not known.
+        """
+        noisy = pair["input"]
+        if not self._takes_level():
+            return noisy
+        return torch.cat([noisy, torch.full_like(noisy[:, :1], self._level())], dim=1)
+
+    def _takes_level(self) -> bool:
+        return self.restorer.net.in_channels == self.restorer.net.out_channels + 1
+
+    def _level(self) -> float:
+        """Return the one σ / 255 of the degradation."""
+        low, high = (getattr(self.degradation, name, None) for name in ("low", "high"))
+        if low is None or low != high:
+            raise ConfigError(
+                f"{type(self.net).__name__} with in_channels={self.restorer.net.in_channels} is "
+                "told the noise level, and this degradation has no single one. Take a fixed level, "
+                "e.g. degradation.sigma=[25,25], or model.in_channels=${io.in_channels} with "
+                "model.sigma=<level>."
+            )
+        return float(low)

@@ -56,7 +56,7 @@ NAMES = [
     _train("mdel.channels=3", says=("mdel", "Did you mean model")),
     _train("tsak=denoise", says=("tsak", "Did you mean task")),
     _train("model=panett", says=("panett", "Did you mean panet")),
-    _train("model/attention=pyramyd", says=("pyramyd", "Did you mean pyramid?")),
+    _train("model/attention=pyramyd", says=("pyramyd", "Did you mean pyramid")),
     _train("model/atention=pyramid", says=("model/atention", "model/attention")),
     _train("data=_base_", says=("_base_", "folder", "sample_photos")),
     _train("experiment=dmeo", says=("dmeo", "experiment")),

@@ -1,19 +1,29 @@
-"""Keep memory that tensors have given back, instead of fetching fresh pages for the next ones.
-
-Attention on the CPU makes and drops results of tens of megabytes each step. glibc returns such
-blocks to the system at once, and the kernel then zeroes new pages for the next result; see
-docs/decisions/0004-keep-freed-memory.md for the measurement.
-"""
+"""What a process of ours is told before torch is imported: how to wait and how to hold memory."""
 
 import ctypes
+import os
 import sys
 
 # malloc.h of glibc
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
+def prepare_process() -> None:
+    """Let waiting threads sleep and freed memory be reused; call it before importing torch.
+
+    OpenMP threads that wait by spinning starve each other where processors are shared
+    (docs/decisions/0009-passive-waiting.md). A value that the user has set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
+
+
 def keep_freed_memory() -> bool:
     """Tell the C library to reuse freed blocks of up to 1 GiB; return whether it understood.
+
+    Attention on the CPU makes and drops results of tens of megabytes each step. glibc returns such
+    blocks to the system at once, and the kernel then zeroes new pages for the next result
+    (docs/decisions/0004-keep-freed-memory.md).
 
     Does nothing but on Linux with glibc. Peak memory does not change, but it is not given back.
     """

@@ -1,0 +1,12 @@
+"""Measure speed and memory: `python -m src.benchmark what=attention sizes=[48,64,96]`."""
+
+from src.runtime.cli import launch
+
+
+def main() -> None:
+    """Run the command line."""
+    launch("benchmark", "src.runtime.benchmarking.benchmark")
+
+
+if __name__ == "__main__":
+    main()

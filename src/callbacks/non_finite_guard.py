@@ -1,0 +1,153 @@
+"""Stop at the first NaN or infinity, say which module made it, and let no bad state be saved."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+import lightning as L  # noqa: N812
+import torch
+from torch import Tensor, nn
+
+from src.core.errors import NonFiniteError
+from src.core.types import Clean, Pair
+
+SCALER_PATIENCE = 20
+"""Steps that a loss scaler may skip in a row: it starts at 2¹⁶ and halves at each."""
+
+
+@runtime_checkable
+class Repeatable(Protocol):
+    """A task whose forward pass can be run again, part by part."""
+
+    net: nn.Module
+    loss: nn.Module
+
+    def degrade(self, batch: Clean | Pair) -> Pair:
+        """Return the batch with its input."""
+        ...
+
+    def net_input(self, pair: Pair) -> Tensor:
+        """Return what the network sees."""
+        ...
+
+
+class NonFiniteGuard(L.Callback):
+    """Check loss and gradients before each optimizer step, so that weights stay finite.
+
+    Costs one reduction over the gradients a step. The step at fault is run once more with hooks, to
+    name the module; the randomness of training is a function of the step, so it repeats.
+    Under fp16 a loss scaler skips steps with infinite gradients itself; only many in a row count.
+    """
+
+    def __init__(self) -> None:
+        self._batch: Any = None
+        self._losses: list[Tensor] = []
+        self._in_a_row = 0
+
+    def on_train_batch_start(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Keep the batch, in case it has to be run again."""
+        self._batch = batch
+
+    def on_before_backward(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor
+    ) -> None:
+        """Keep the loss: an infinite one may have finite gradients, as L1's are signs."""
+        self._losses.append(loss.detach())
+
+    def on_before_optimizer_step(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Stop where the loss or a gradient is not finite.
+
+        Raises:
+            NonFiniteError: Naming the module, the step and what to try.
+        """
+        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+        largest = torch.nn.utils.get_total_norm(gradients, norm_type=float("inf"))
+        loss = torch.stack(self._losses).sum()
+        self._losses.clear()
+        if torch.isfinite(largest + loss.to(largest.device)):
+            self._in_a_row = 0
+            return
+        self._in_a_row += 1
+        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        if scaled and self._in_a_row <= SCALER_PATIENCE:
+            return
+        raise NonFiniteError(self._message(trainer, pl_module))
+
+    def _message(self, trainer: L.Trainer, task: L.LightningModule) -> str:
+        return (
+            f"Step {trainer.global_step + 1}: the loss or a gradient is NaN or infinite. "
+            f"First at fault: {self._culprit(trainer, task)}.\n"
+            "Nothing was updated and no checkpoint was overwritten; last.ckpt is the last good "
+            "state. Try a lower optimizer.lr, trainer.gradient_clip_val=1.0, or "
+            "trainer.precision=32-true; debug=anomaly names the operation."
+        )
+
+    def _culprit(self, trainer: L.Trainer, task: L.LightningModule) -> str:
+        for name, parameter in task.named_parameters():
+            if not torch.isfinite(parameter).all():
+                return f"the weight {name}, before the step"
+        if isinstance(task, Repeatable):
+            with trainer.precision_plugin.train_step_context():
+                found = first_in_forward(task, self._batch)
+            if found is not None:
+                return found
+        return _first_in_backward(task)
+
+
+def first_in_forward(task: Repeatable, batch: Any) -> str | None:  # noqa: ANN401
+    """Return what first makes a NaN or infinity when ``batch`` runs forward, or None."""
+    pair = task.degrade(batch)
+    for name in ("target", "input"):
+        if not _is_finite(pair[name]):
+            return f"the {name} image, from data or degradation ({', '.join(pair['key'][:8])})"
+    with torch.enable_grad(), _watched(task.net) as faults:
+        restored: Tensor = task.net(task.net_input(pair))
+    if faults:
+        return f"the output of {faults[0]}"
+    loss = task.loss(restored.float(), pair["target"])
+    return None if _is_finite(loss) else f"the loss {type(task.loss).__name__}"
+
+
+@contextmanager
+def _watched(net: nn.Module) -> Iterator[list[str]]:
+    """Yield a list that fills with modules whose output is not finite, the innermost first."""
+    faults: list[str] = []
+
+    def hook_for(name: str) -> Any:  # noqa: ANN401
+        def hook(module: nn.Module, _: object, output: object) -> None:
+            if isinstance(output, Tensor) and not _is_finite(output):
+                faults.append(f"net{name and '.'}{name} ({type(module).__name__})")
+
+        return hook
+
+    handles = [module.register_forward_hook(hook_for(name)) for name, module in net.named_modules()]
+    try:
+        yield faults
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _first_in_backward(task: nn.Module) -> str:
+    """Return the last parameter with a bad gradient, which the backward pass reaches first."""
+    bad = [
+        name
+        for name, parameter in task.named_parameters()
+        if parameter.grad is not None and not _is_finite(parameter.grad)
+    ]
+    return f"the gradient of {bad[-1]}" if bad else "a step that does not repeat itself"
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(torch.isfinite(tensor).all())

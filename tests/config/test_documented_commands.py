@@ -1,0 +1,51 @@
+"""Every command that README and docs show is one that the command line accepts."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from src.core.paths import ROOT
+from src.runtime.preflight import Request, check
+from src.runtime.resolvers import register_resolvers
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "experiments/README.md"])
+BLOCK = re.compile(r"^```(?:bash|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CONFIGURED = ("train", "evaluate", "predict", "convert", "benchmark")
+FLAGS = {"-m", "--multirun", "--help", "--cfg", "job", "--resolve"}
+# What a reader must have first: a folder of options of one's own, a run to go on with.
+NEEDS_FILES = ("hydra.searchpath", "resume=")
+
+
+def commands() -> list[tuple[str, str, tuple[str, ...]]]:
+    found = []
+    for page in PAGES:
+        for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                if "-m" in words and any(word.startswith("src.") for word in words):
+                    start = next(i for i, word in enumerate(words) if word.startswith("src."))
+                    found.append((page.name, words[start][4:], tuple(words[start + 1 :])))
+    return found
+
+
+COMMANDS = commands()
+
+
+def test_the_pages_hold_commands() -> None:
+    assert len([page for page, _, _ in COMMANDS if page == "README.md"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "words"), COMMANDS, ids=[f"{p}: {n} {' '.join(w)}" for p, n, w in COMMANDS]
+)
+def test_a_shown_command_is_accepted(page: str, name: str, words: tuple[str, ...]) -> None:
+    assert Path(ROOT / f"src/{name}.py").is_file(), page
+    overrides = tuple(word for word in words if word not in FLAGS)
+    if name not in CONFIGURED or any(text in word for word in words for text in NEEDS_FILES):
+        return
+    if "--cfg" in words or "--help" in words:
+        return
+    register_resolvers(claim=False)
+    check(Request(name, overrides, multirun="-m" in words))
