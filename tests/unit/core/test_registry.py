@@ -32,7 +32,7 @@ def test_the_same_class_twice_is_one_entry() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"No attention.*'pyramyd'.*Did you mean pyramid\?"):
+    with pytest.raises(ConfigError, match=r"No attention.*'pyramyd'.*Did you mean pyramid"):
         ATTENTION["pyramyd"]
 
 
