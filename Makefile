@@ -31,7 +31,7 @@ INSTALLED := $(VENV)/.installed-$(TORCH)
 
 # Tests run in TEST_JOBS processes of one thread each: quicker than one process of many threads.
 TEST_JOBS ?= 2
-PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -n $(TEST_JOBS)
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_JOBS)
 
 # Not tests: they misspell on purpose.
 SPELLED := $(wildcard src conf docs experiments *.md)

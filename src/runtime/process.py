@@ -9,12 +9,14 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def prepare_process() -> None:
-    """Let waiting threads sleep and freed memory be reused; call it before importing torch.
+    """Let waiting threads spin shortly and freed memory be reused; call it before importing torch.
 
-    OpenMP threads that wait by spinning starve each other where processors are shared
-    (docs/decisions/0009-passive-waiting.md). A value that the user has set stays.
+    OpenMP threads that spin for long starve each other where processors are shared, and ones that
+    do not spin are slow to wake (docs/decisions/0009-short-spinning.md). What the user has set
+    stays.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     keep_freed_memory()
 
 
