@@ -336,20 +336,26 @@ template <class T, class Band> void for_each_band(const Sample<T>& sample, int f
     }
 }
 
-// S of query row y, without the factors, in tile 0; rows come in order, and `fresh` starts a band.
-template <class T> void scores(Step<T>& step, const Level<T>& level, int start, int y, bool fresh) {
+// The box filter of features . plane for query row y, in tile `result`, whose ring are the three tiles after it;
+// rows come in order, and `fresh` starts a band.
+template <class T>
+void filtered(Step<T>& step, int result, const T* features, int64_t depth, const Level<T>& level, const T* plane, int start, int y, bool fresh) {
     const int n = level.tile();
     for (int row = fresh ? y - 1 : y + 1; row <= y + 1; ++row) {
-        const int slot = 1 + third(row);
+        const int slot = result + 1 + third(row);
         if (row < 0 || row >= step.p.height) {
             step.tiles.clear(slot);
             continue;
         }
-        step.products(0, step.sample.query.data, step.p.match, padded<T>(step.p.match), row,
-                      level.key.data + level.row(row + start), level.size, n);
-        step.sum_along_x(0, slot, n);
+        step.products(result, features, depth, padded<T>(depth), row, plane + level.row(row + start), level.size, n);
+        step.sum_along_x(result, slot, n);
     }
-    step.sum_along_y(1, 0, n);
+    step.sum_along_y(result + 1, result, n);
+}
+
+// S of query row y, without the factors, in tile 0.
+template <class T> void scores(Step<T>& step, const Level<T>& level, int start, int y, bool fresh) {
+    filtered(step, 0, step.sample.query.data, step.p.match, level, level.key.data, start, y, fresh);
 }
 
 enum class Find { peak, denominator };
@@ -434,18 +440,7 @@ template <class T> struct LevelGradient {
 
 // dA of query row y in tile 4, by the same filter over gradient and values.
 template <class T> void weight_gradient(Step<T>& step, const Level<T>& level, int start, int y, bool fresh) {
-    const int n = level.tile();
-    for (int row = fresh ? y - 1 : y + 1; row <= y + 1; ++row) {
-        const int slot = 5 + third(row);
-        if (row < 0 || row >= step.p.height) {
-            step.tiles.clear(slot);
-            continue;
-        }
-        step.products(4, step.sample.gradient.data, step.p.channels, padded<T>(step.p.channels), row,
-                      level.value.data + level.row(row + start), level.size, n);
-        step.sum_along_x(4, slot, n);
-    }
-    step.sum_along_y(5, 4, n);
+    filtered(step, 4, step.sample.gradient.data, step.p.channels, level, level.value.data, start, y, fresh);
 }
 
 // sum_j A[i,j] dA[i,j] of each query of a strip.
