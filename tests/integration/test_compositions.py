@@ -1,5 +1,6 @@
 """Every task with every model and every attention block: built and trained, or refused with why."""
 
+import math
 import random
 from collections.abc import Iterator
 
@@ -49,7 +50,9 @@ def _train(row: Row) -> None:
     task = built(shrunk(composed(row)))
     channels = int(task.restorer.net.out_channels)
     before = [parameter.detach().clone() for parameter in task.net.parameters()]
-    side = 48 if task.restorer.net.multiple_of > 8 else 24
+    net = task.restorer.net
+    unit = math.lcm(net.multiple_of * net.scale, task.scale)
+    side = -(-24 // unit) * unit
     (loss,) = step(task, torch.rand(1, channels, side, side))
     assert loss > 0, row
     after = list(task.net.parameters())
