@@ -101,10 +101,16 @@ inline void gemm_block(int depth, const T* a, long sm, long sk, const T* b, long
 template <class T, int M>
 inline void gemm_rows(int n, int depth, const T* a, long sm, long sk, const T* b, long ldb, T* c, long ldc, bool add) {
     constexpr int L = Lanes<T>::N;
-    int j = 0;
-    for (; j + 4 * L <= n; j += 4 * L) gemm_block<T, M, 4>(depth, a, sm, sk, b + j, ldb, c + j, ldc, add);
-    for (; j + 2 * L <= n; j += 2 * L) gemm_block<T, M, 2>(depth, a, sm, sk, b + j, ldb, c + j, ldc, add);
-    for (; j < n; j += L) gemm_block<T, M, 1>(depth, a, sm, sk, b + j, ldb, c + j, ldc, add);
+    // A block of one vector takes nearly as long as one of four: 5 = 3 + 2 and 6 = 3 + 3 vectors.
+    for (int j = 0, left = n / L; left > 0;) {
+        const int take = left == 5 || left == 6 ? 3 : std::min(left, 4);
+        if (take == 4) gemm_block<T, M, 4>(depth, a, sm, sk, b + j, ldb, c + j, ldc, add);
+        else if (take == 3) gemm_block<T, M, 3>(depth, a, sm, sk, b + j, ldb, c + j, ldc, add);
+        else if (take == 2) gemm_block<T, M, 2>(depth, a, sm, sk, b + j, ldb, c + j, ldc, add);
+        else gemm_block<T, M, 1>(depth, a, sm, sk, b + j, ldb, c + j, ldc, add);
+        left -= take;
+        j += take * L;
+    }
 }
 template <class T>
 void gemm(int m, int n, int depth, const T* a, long sm, long sk, const T* b, long ldb, T* c, long ldc, bool add) {
@@ -379,7 +385,15 @@ template <class T> void statistics(const Problem& p, Sample<T>& sample, const St
                 const T* line = tiles[0] + (x - tiles.low) * tiles.lead;
                 T& held = result[long(y) * p.width + x];
                 if (find == Find::peak) {
-                    for (int j = 0; j < n; ++j)
+                    Vec<T> most = splat<T>(held);
+                    int j = 0;
+                    for (; j + L <= n; j += L) {
+                        Vec<T> score = load<T>(line + j) * load<T>(factor + j);
+                        score = load<T>(mask + j) > Vec<T>{} ? score : most;
+                        most = score > most ? score : most;
+                    }
+                    for (int i = 0; i < L; ++i) held = std::max(held, T(most[i]));
+                    for (; j < n; ++j)
                         if (mask[j] != 0) held = std::max(held, line[j] * factor[j]);
                     continue;
                 }
@@ -564,7 +578,7 @@ void collect(const Problem& p, const Sample<T>& sample, int l, const std::vector
 }
 
 // The scores of a query are at most its patch's norm times the scale (Cauchy and Schwarz). Where that
-// cannot overflow the exponential, no maximum has to be found.
+// cannot overflow the exponential, even summed over a million keys, no maximum has to be found.
 template <class T> bool may_overflow(const Problem& p, const Sample<T>& sample) {
     const int H = p.height, W = p.width, Kp = padded<T>(p.match);
     std::vector<T> square(long(H) * W, T(0));
@@ -578,7 +592,7 @@ template <class T> bool may_overflow(const Problem& p, const Sample<T>& sample) 
                 for (int u = std::max(0, x - 1); u <= std::min(W - 1, x + 1); ++u) sum += square[long(v) * W + u];
             largest = std::max(largest, sum);
         }
-    return !(std::abs(T(p.softmax_scale)) * std::sqrt(largest) < T(50));
+    return !(std::abs(T(p.softmax_scale)) * std::sqrt(largest) < T(70));
 }
 
 // Strips of samples [first, first + count): enough for all threads, at most 64 columns wide.
