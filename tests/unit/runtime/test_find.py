@@ -37,9 +37,7 @@ def test_a_folder_of_runs_is_the_newest_of_them(tmp_path: Path) -> None:
 
 
 def test_nothing_there_is_refused_with_what_would_do(tmp_path: Path) -> None:
-    with pytest.raises(
-        CheckpointError, match=r"Give a \.ckpt or \.safetensors file"
-    ):
+    with pytest.raises(CheckpointError, match=r"Give a \.ckpt or \.safetensors file"):
         find(tmp_path)
 
 
