@@ -38,7 +38,7 @@ SPELLED := $(wildcard src conf docs experiments *.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo smoke test test-all lint types layers check fix lock clean
+.PHONY: help install demo smoke test test-all lint types layers check fix audit lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,12 @@ check: lint types layers test  ## All that must be green before a change goes in
 fix: $(INSTALLED)  ## Format, and mend what ruff can mend
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
+
+# In an environment of its own: nothing that is shipped needs it. It asks a database over the network.
+audit: AUDIT := .cache/audit
+audit:  ## Look the pinned packages up among known vulnerabilities (needs the internet)
+	test -x $(AUDIT)/bin/pip-audit || { "$(PYTHON)" -m venv $(AUDIT) && $(AUDIT)/bin/python $(PIP_INSTALL) pip-audit; }
+	$(AUDIT)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --progress-spinner off
 
 lock: TMP := .cache/lock
 lock:  ## Rewrite constraints.txt with the newest versions that pyproject.toml allows

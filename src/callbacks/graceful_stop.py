@@ -44,9 +44,12 @@ class GracefulStop(L.Callback):
         metrics that no uninterrupted run has; but a validation that is due now takes place.
         """
         done = batch_idx + 1
-        whole_step = done % trainer.accumulate_grad_batches == 0
+        if done % trainer.accumulate_grad_batches:
+            return
+        # One process may hear of it a step before another, and all must stop after the same step.
+        self.interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
         validation_due = done % (trainer.val_check_batch or math.inf) == 0
-        if self.interrupted and whole_step and not validation_due:
+        if self.interrupted and not validation_due:
             trainer.should_stop = True
             trainer.limit_val_batches = 0
 

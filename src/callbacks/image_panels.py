@@ -6,13 +6,14 @@ from typing import Any
 import lightning as L  # noqa: N812
 import numpy as np
 import torch
-from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 from torch import Tensor
 
+from src.callbacks.media import media_loggers, media_step
 from src.data.image_io import to_image, write_png
 
 ERROR_GAIN = 5
+CAPTION = f"input | restored | target | error ×{ERROR_GAIN}"
 
 
 def panel(degraded: Tensor, restored: Tensor, target: Tensor) -> NDArray[np.uint8]:
@@ -23,7 +24,7 @@ def panel(degraded: Tensor, restored: Tensor, target: Tensor) -> NDArray[np.uint
 
 
 class ImagePanels(L.Callback):
-    """Write a PNG for each of the first images of each benchmark, and log it where W&B runs.
+    """Write a PNG for each of the first images of each benchmark; loggers that can, show it too.
 
     Args:
         dirpath: Folder; files are ``step_<step>/<benchmark>_<key>.png``.
@@ -55,6 +56,7 @@ class ImagePanels(L.Callback):
             name = f"{outputs['benchmark']}_{key}".replace("/", "_")
             image = panel(degraded, restored, target)
             write_png(self.dirpath / f"step_{trainer.global_step:07d}" / f"{name}.png", image)
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    logger.log_image(key=f"val/{name}", images=[image])
+            for logger in media_loggers(trainer):
+                logger.log_picture(
+                    f"images/{name}", image, caption=CAPTION, step=media_step(trainer)
+                )

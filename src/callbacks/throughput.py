@@ -1,23 +1,29 @@
 """How fast training is, and how much of the time it waits for data."""
 
+import logging
 import time
 from typing import Any
 
 import lightning as L  # noqa: N812
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
+
+logger = logging.getLogger(__name__)
 
 WAIT_LIMIT = 0.10
+SETTLED = 20
+"""Batches until loader processes have started and filled their queues."""
 
 
 class Throughput(L.Callback):
     """Log ``perf/images_per_s`` of all processes and ``perf/data_wait``, a share of the time.
 
-    Validation and checkpoints between two steps count as neither.
+    Validation and checkpoints between two steps count as neither. More than a tenth of waiting is
+    said once, with what helps.
     """
 
     def __init__(self) -> None:
         self._waited = self._worked = self._started = 0.0
-        self._images = 0
+        self._images = self._batches = 0
         self._ended: float | None = None
         self._told = False
 
@@ -46,6 +52,7 @@ class Throughput(L.Callback):
         now = time.perf_counter()
         self._worked += now - self._started
         self._images += len(batch["target"]) * trainer.world_size
+        self._batches += 1
         self._ended = now
         if (batch_idx + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._log(trainer, pl_module)
@@ -65,11 +72,19 @@ class Throughput(L.Callback):
         share = self._waited / total
         pl_module.log("perf/images_per_s", self._images / total, prog_bar=True)
         pl_module.log("perf/data_wait", share, prog_bar=True)
-        if share > WAIT_LIMIT and not self._told:
+        if share > WAIT_LIMIT and self._batches >= SETTLED and not self._told:
             self._told = True
-            rank_zero_info(
-                f"Training waits {share:.0%} of its time for data; try data.workers higher "
-                "or data.cache=on."
-            )
+            loader: Any = trainer.train_dataloader
+            _advise(share, loader.num_workers)
         self._waited = self._worked = 0.0
         self._images = 0
+
+
+@rank_zero_only
+def _advise(share: float, workers: int) -> None:
+    now = f"{workers} loader processes do not keep up" if workers else "no process loads them ahead"
+    logger.warning(
+        "Training waits %.0f %% of its time for data: %s. Try data.workers=%d, data.cache=on (each "
+        "image is decoded once only), or data.cache_dir=… on a faster disk.",
+        *(100 * share, now, max(2, 2 * workers)),
+    )

@@ -38,6 +38,10 @@ class NonFiniteError(ExemplarError):
     """Training met a NaN or an infinity; the weights from before that step are intact."""
 
 
+class MismatchError(ExemplarError):
+    """A score is not what was published."""
+
+
 def did_you_mean(name: str, allowed: Iterable[str], *, limit: int = 3) -> str:
     """Return "Did you mean …?" with the names nearest to ``name``, or the list of all."""
     known = sorted(set(allowed))

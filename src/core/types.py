@@ -1,7 +1,7 @@
 """The few types that layers pass to one another."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypedDict, final, runtime_checkable
+from typing import Any, NotRequired, Protocol, TypedDict, final, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +9,14 @@ from torch import Tensor, nn
 
 @final
 class Clean(TypedDict):
-    """A batch of clean images: ``target`` (B, C, H, W) in [0, 1] and one ``key`` an image."""
+    """A batch of clean images: ``target`` (B, C, H, W) in [0, 1] and one ``key`` an image.
+
+    Whole images also say in ``grey`` (B,) which of their files have one channel.
+    """
 
     target: Tensor
     key: list[str]
+    grey: NotRequired[Tensor]
 
 
 @final

@@ -15,7 +15,8 @@ from rich.progress import track
 from src.core.errors import DataError, ImageFileError
 from src.data.atomic import replacing
 from src.data.cache_index import CacheIndex
-from src.data.image_io import Pixels, decode_image, read_bytes
+from src.data.cache_limit import evict, filling, keep
+from src.data.image_io import Pixels, decode_image, is_grey_file, read_bytes
 from src.data.source import FileItem, ImageItem
 
 logger = logging.getLogger(__name__)
@@ -31,20 +32,32 @@ class CachedItem:
     Attributes:
         entry: Its .npy file.
         source: The image file it was decoded from.
+        shape: (H, W, C), remembered so that a patch does not cost a reading of the header.
+        offset: Where the pixels begin in the file, in bytes.
     """
 
     entry: Path
     source: Path
+    shape: tuple[int, int, int]
+    offset: int
 
     def load(self, channels: int) -> Pixels:
-        """Return a read-only view of the file, uint8 (H, W, C); only what is used is read."""
-        pixels = _open_entry(self.entry, channels)
-        if pixels is None:
+        """Return a read-only view of the file, uint8 (H, W, C); only what is used is read.
+
+        Raises:
+            DataError: If the entry is gone or was cut short since it was checked.
+        """
+        try:
+            return np.memmap(self.entry, np.uint8, "r", offset=self.offset, shape=self.shape)
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"The cache entry of {self.source} was removed or damaged during the run: "
                 f"{self.entry}.\n  Start again to have it rebuilt, or set data.cache=off."
-            )
-        return pixels
+            ) from error
+
+    def is_grey(self) -> bool:
+        """Say whether the image file has one channel."""
+        return is_grey_file(self.source)
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,10 @@ class FaultyItem:
         """Raise the error."""
         raise self.error
 
+    def is_grey(self) -> bool:
+        """Raise the error."""
+        raise self.error
+
 
 class ImageCache:
     """Decodes each image file once; an entry's name says its content, channels and format.
@@ -70,10 +87,11 @@ class ImageCache:
     Args:
         cache_dir: Root of the cache, made when missing.
         channels: 3 for RGB, 1 for luma.
+        limit: Size in bytes above which entries that no process uses are removed; None for none.
     """
 
-    def __init__(self, cache_dir: Path, *, channels: int) -> None:
-        self.cache_dir, self.channels = cache_dir, channels
+    def __init__(self, cache_dir: Path, *, channels: int, limit: int | None = None) -> None:
+        self.cache_dir, self.channels, self.limit = cache_dir, channels, limit
 
     def fill(self, items: Mapping[str, FileItem]) -> dict[str, ImageItem]:
         """Return for each key its cached image, decoded now if need be; see :class:`FaultyItem`.
@@ -81,6 +99,15 @@ class ImageCache:
         Raises:
             DataError: If the cache cannot be written.
         """
+        with filling(self.cache_dir):
+            filled = self._fill(items)
+            cached = (item for item in filled.values() if isinstance(item, CachedItem))
+            keep(self.cache_dir, {item.entry for item in cached})
+        if self.limit is not None:
+            evict(self.cache_dir, self.limit)
+        return filled
+
+    def _fill(self, items: Mapping[str, FileItem]) -> dict[str, ImageItem]:
         folders = {item.path.parent for item in items.values()}
         indexes = {folder: CacheIndex(self.cache_dir, folder) for folder in folders}
 
@@ -106,27 +133,37 @@ class ImageCache:
 
     def _fetch(self, path: Path, index: CacheIndex) -> CachedItem:
         known = index.get(path)
-        if known and self._is_whole(self._entry(known)):
-            return CachedItem(self._entry(known), path)
+        item = self._item(self._entry(known), path) if known else None
+        if item is not None:
+            return item
         stamp = index.stamp(path)
         content = read_bytes(path)
         name = hashlib.sha256(content).hexdigest()
         entry = self._entry(name)
-        if not self._is_whole(entry):
+        item = self._item(entry, path)
+        if item is None:
             self._write(entry, decode_image(content, path=path, channels=self.channels))
+            item = self._item(entry, path)
+        if item is None:
+            raise DataError(f"{entry} cannot be read back; set data.cache_dir=… or data.cache=off.")
         index.put(path, stamp, name)
-        return CachedItem(entry, path)
+        return item
 
     def _entry(self, name: str) -> Path:
         return self.cache_dir / name[:2] / f"{name}-c{self.channels}-{FORMAT}.npy"
 
-    def _is_whole(self, entry: Path) -> bool:
+    def _item(self, entry: Path, source: Path) -> CachedItem | None:
+        """Return what ``entry`` holds, or None where it is missing or not whole."""
         if not entry.is_file():
-            return False
-        if _open_entry(entry, self.channels) is not None:
-            return True
+            return None
+        try:
+            pixels = np.load(entry, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):  # cut short, or not an array at all
+            pixels = np.empty(0)
+        if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == self.channels:
+            return CachedItem(entry, source, pixels.shape, pixels.offset)
         logger.info("cache entry %s is damaged and is made again", entry)
-        return False
+        return None
 
     def _write(self, entry: Path, pixels: Pixels) -> None:
         try:
@@ -141,12 +178,3 @@ class ImageCache:
                 f"({pixels.nbytes / 1e6:.1f} MB into {self.cache_dir}).\n"
                 "  Choose another folder, data.cache_dir=…, or decode each time, data.cache=off."
             ) from error
-
-
-def _open_entry(entry: Path, channels: int) -> Pixels | None:
-    try:
-        pixels = np.load(entry, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # missing, cut short, or not an array at all
-        return None
-    whole = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == channels
-    return pixels if whole else None

@@ -1,20 +1,21 @@
 """The one datamodule: a set to train on and named benchmarks to score."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import lightning as L  # noqa: N812  its documented name
 import torch
 from torch.utils.data import DataLoader
 
-from src.core.errors import ConfigError, DataError
+from src.core.errors import DataError
 from src.core.paths import from_root
 from src.data.images import Sample, TrainingPatches, WholeImages
 from src.data.opener import ON_ERROR, Opener, OpenImages
-from src.data.samplers import StepSampler, UnpaddedSampler
-from src.data.settings import check_choice, check_switch, check_whole
+from src.data.samplers import UnpaddedSampler
+from src.data.settings import check_choice, check_gigabytes, check_switch, check_whole
 from src.data.source import ImageSource
+from src.data.stages import StagedSampler, Stages
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +28,14 @@ class RestorationData(L.LightningDataModule):
         benchmarks: Name → images to score.
         patch_size: Side of a training patch in pixels.
         batch_size: Patches an optimizer step, of all processes and accumulated batches together.
+        progressive: Rows of [step, patch_size, batch_size], each from that step on; None keeps the
+            two sizes above throughout.
         workers: Loader processes for training; 0 loads in the main process.
+        prefetch: Batches that each loader process holds ready.
         cache: ``on`` (or true): decode each image once into ``cache_dir``; ``off``: at each use.
         cache_dir: Folder of the cache; a relative one starts at the repository root.
+        cache_limit_gb: Size in 10⁹ bytes above which images that no run uses leave the cache, the
+            longest unused first; None for no limit.
         on_error: ``raise``, or ``skip``: report an unusable image and go on without it.
         channels: 3 for RGB, 1 for luma.
         seed: Chooses order, crops and orientations.
@@ -45,21 +51,25 @@ class RestorationData(L.LightningDataModule):
         benchmarks: Mapping[str, ImageSource],
         patch_size: int = 48,
         batch_size: int = 16,
+        progressive: Sequence[Sequence[int]] | None = None,
         workers: int = 2,
+        prefetch: int = 2,
         cache: str | bool = "on",
         cache_dir: str | Path = ".cache/images",
+        cache_limit_gb: float | None = 100.0,
         on_error: str = "raise",
         channels: int = 3,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.patch_size = check_whole("patch_size", patch_size, least=1)
-        self.batch_size = check_whole("batch_size", batch_size, least=1)
+        self.stages = Stages(patch_size, batch_size, progressive)
         self.workers = check_whole("workers", workers, least=0)
+        self.prefetch = check_whole("prefetch", prefetch, least=1)
         self.seed = seed
         self._opener = Opener(
             channels=check_choice("channels", channels, (1, 3)),
             cache_dir=from_root(cache_dir) if check_switch("cache", cache) else None,
+            cache_limit=check_gigabytes("cache_limit_gb", cache_limit_gb),
             on_error=check_choice("on_error", on_error, ON_ERROR),
         )
         self._train_source = train
@@ -71,6 +81,11 @@ class RestorationData(L.LightningDataModule):
     def benchmark_names(self) -> tuple[str, ...]:
         """The benchmarks' names, in the order of their loaders."""
         return tuple(self._sources)
+
+    @property
+    def patch_sizes(self) -> tuple[int, ...]:
+        """The sides of the patches of each stage of training, in pixels."""
+        return tuple(stage.patch_size for stage in self.stages)
 
     def prepare_data(self) -> None:
         """Fill the cache in one process a machine, while the others wait."""
@@ -86,7 +101,8 @@ class RestorationData(L.LightningDataModule):
             ImageFileError: If a file cannot be used.
         """
         if stage == "fit":
-            self._micro_batch()  # may refuse, so before any file is read
+            _, world = self._place()  # may refuse, so before any file is read
+            self.stages.check_shares(world=world, accumulated=self._accumulated())
             self._open_train()
         elif not self._sources:
             raise _nothing("benchmark to score", "val_dir")
@@ -97,16 +113,18 @@ class RestorationData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return endless batches that begin where the trainer is, so that a resumed run goes on.
 
-        ``target`` is float32 (B, C, patch_size, patch_size) in [0, 1].
+        ``target`` is float32 (B, C, P, P) in [0, 1], B and P being the stage's.
         """
         rank, world = self._place()
-        sampler = StepSampler(self._micro_batch(), start=self._micro_step, rank=rank, world=world)
-        patches = TrainingPatches(self._open_train(), patch_size=self.patch_size, seed=self.seed)
+        sampler = StagedSampler(
+            self.stages, start=self._step, parts=self._accumulated(), rank=rank, world=world
+        )
         return DataLoader(
-            patches,
+            TrainingPatches(self._open_train(), stages=self.stages, seed=self.seed),
             batch_sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            prefetch_factor=self.prefetch if self.workers else None,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else each start would draw from the global stream
         )
@@ -135,7 +153,7 @@ class RestorationData(L.LightningDataModule):
         if self._train_source is None:
             raise _nothing("image to train on", "train_dir")
         if self._train is None:
-            self._train = self._open("train", self._train_source, min_size=self.patch_size)
+            self._train = self._open("train", self._train_source, min_size=max(self.patch_sizes))
         return self._train
 
     def _open(self, name: str, source: ImageSource, *, min_size: int = 1) -> OpenImages:
@@ -154,23 +172,11 @@ class RestorationData(L.LightningDataModule):
     def _accumulated(self) -> int:
         return 1 if self.trainer is None else self.trainer.accumulate_grad_batches
 
-    def _micro_batch(self) -> int:
-        _, world = self._place()
-        shares = world * self._accumulated()
-        if self.batch_size % shares:
-            above = (self.batch_size // shares + 1) * shares
-            raise ConfigError(
-                f"data.batch_size={self.batch_size} cannot be shared evenly by {world} processes × "
-                f"{self._accumulated()} accumulated batches; take a multiple of {shares}, "
-                f"for example {above}."
-            )
-        return self.batch_size // self._accumulated()
-
-    def _micro_step(self) -> int:
+    def _step(self) -> int:
         # Asked at each start of an iteration: a resumed run and a second epoch both go on.
         if self.trainer is None or getattr(self.trainer, "overfit_batches", 0) > 0:
             return 0  # overfitting means the same batches again
-        return self.trainer.global_step * self._accumulated()
+        return self.trainer.global_step
 
 
 def _nothing(what: str, key: str) -> DataError:

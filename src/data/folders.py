@@ -1,5 +1,6 @@
 """Two folders of the user's own images as a datamodule."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from src.core.paths import from_root
@@ -13,9 +14,12 @@ def folder_data(
     val_dir: str | Path | None,
     patch_size: int = 48,
     batch_size: int = 16,
+    progressive: Sequence[Sequence[int]] | None = None,
     workers: int = 2,
+    prefetch: int = 2,
     cache: str | bool = "on",
     cache_dir: str | Path = ".cache/images",
+    cache_limit_gb: float | None = 100.0,
     on_error: str = "raise",
     channels: int = 3,
     seed: int = 0,
@@ -27,9 +31,12 @@ def folder_data(
         val_dir: Clean images to score; None where nothing is scored.
         patch_size: As in :class:`RestorationData`, like all that follow.
         batch_size: Patches an optimizer step.
+        progressive: Rows of [step, patch_size, batch_size], or None.
         workers: Loader processes.
+        prefetch: Batches that each of them holds ready.
         cache: ``on`` or ``off``.
         cache_dir: Folder of the cache.
+        cache_limit_gb: Size of the cache in 10⁹ bytes, or None.
         on_error: ``raise`` or ``skip``.
         channels: 3 for RGB, 1 for luma.
         seed: Chooses order, crops and orientations.
@@ -40,9 +47,12 @@ def folder_data(
         benchmarks=benchmarks,
         patch_size=patch_size,
         batch_size=batch_size,
+        progressive=progressive,
         workers=workers,
+        prefetch=prefetch,
         cache=cache,
         cache_dir=cache_dir,
+        cache_limit_gb=cache_limit_gb,
         on_error=on_error,
         channels=channels,
         seed=seed,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from src.core.errors import DataError, ImageFileError
 from src.data.atomic import replacing
+from src.data.pixel_limit import VARIABLE, apply_pixel_limit
 from src.ops.color import luma8
 
 Pixels = npt.NDArray[np.uint8]
@@ -74,22 +75,41 @@ def decode_image(content: bytes, *, path: Path, channels: int) -> Pixels:
 
     Raises:
         ImageFileError: For what is no image, damaged, animated, of unknown range (floating point,
-            32-bit integers), or larger than Pillow's limit of 179 million pixels.
+            32-bit integers), or larger than the limit
+            of :mod:`src.data.pixel_limit`, 179 million pixels.
     """
+    apply_pixel_limit()
     try:
         with Image.open(io.BytesIO(content)) as image:
             _refuse_unusable(image, path)
-            grey = image.mode in _GREY or image.mode.startswith("I;16")
+            grey = _is_grey(image)
             return _to_channels(_to_8bit(ImageOps.exif_transpose(image)), channels, grey=grey)
     except UnidentifiedImageError as error:
         reason = "is not an image, whatever its name says; remove it or convert it to PNG."
         raise ImageFileError(path, reason) from error
     except _BOMB as error:
-        reason = f"is too large ({error}); cut it into smaller images."
+        reason = f"is too large ({error}); cut it into smaller images, or set {VARIABLE}=<pixels>."
         raise ImageFileError(path, reason) from error
     except _DAMAGE as error:
         reason = f"is damaged or cannot be converted ({error}); copy or convert it again."
         raise ImageFileError(path, reason) from error
+
+
+def is_grey_file(path: Path) -> bool:
+    """Say whether the image file at ``path`` has one channel (beside alpha); reads its header only.
+
+    Raises:
+        ImageFileError: If it is missing or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return _is_grey(image)
+    except _DAMAGE as error:
+        raise ImageFileError(path, f"cannot be read again ({error}).") from error
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in _GREY or image.mode.startswith("I;16")
 
 
 def _refuse_unusable(image: Image.Image, path: Path) -> None:

@@ -9,6 +9,7 @@ from src.core.seeding import seed_from
 from src.data.image_io import to_tensor
 from src.data.opener import OpenImages
 from src.data.samplers import image_of_sample
+from src.data.stages import Stages
 from src.data.transforms import PatchTransform
 
 
@@ -19,26 +20,33 @@ class Sample(TypedDict):
     key: str
 
 
+class WholeSample(Sample):
+    """A sample to score: ``grey`` says whether its file has one channel."""
+
+    grey: bool
+
+
 class TrainingPatches(Dataset[Sample]):
     """Endless patches: number n is the same one in every process, worker and resumed run.
 
     Args:
-        images: None smaller than a patch.
-        patch_size: Side of a patch in pixels.
+        images: None smaller than the largest patch.
+        stages: The side of a patch follows from its number.
         seed: Chooses the order, the crops and the orientations.
     """
 
-    def __init__(self, images: OpenImages, *, patch_size: int, seed: int) -> None:
-        self.images, self.seed = images, seed
-        self.transform = PatchTransform(patch_size)
+    def __init__(self, images: OpenImages, *, stages: Stages, seed: int) -> None:
+        self.images, self.stages, self.seed = images, stages, seed
+        self.transforms = {stage.patch_size: PatchTransform(stage.patch_size) for stage in stages}
 
     def __getitem__(self, number: int) -> Sample:
         index = image_of_sample(number, count=len(self.images), seed=self.seed)
-        patch = self.transform(self.images.load(index), seed=seed_from("patch", self.seed, number))
+        transform = self.transforms[self.stages.of_sample(number).patch_size]
+        patch = transform(self.images.load(index), seed=seed_from("patch", self.seed, number))
         return {"target": to_tensor(patch), "key": self.images.keys[index]}
 
 
-class WholeImages(Dataset[Sample]):
+class WholeImages(Dataset[WholeSample]):
     """Each image once, whole.
 
     Args:
@@ -51,5 +59,9 @@ class WholeImages(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Sample:
-        return {"target": to_tensor(self.images.load(index)), "key": self.images.keys[index]}
+    def __getitem__(self, index: int) -> WholeSample:
+        return {
+            "target": to_tensor(self.images.load(index)),
+            "key": self.images.keys[index],
+            "grey": self.images.items[index].is_grey(),
+        }

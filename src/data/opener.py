@@ -50,11 +50,13 @@ class Opener:
         channels: 3 for RGB, 1 for luma.
         cache_dir: Where decoded images are kept; None decodes at each use.
         on_error: ``raise``, or ``skip``: report the image and go on without it.
+        cache_limit: Size of the cache in bytes; None for no limit.
     """
 
     channels: int
     cache_dir: Path | None
     on_error: OnError
+    cache_limit: int | None
 
     def open(self, source: ImageSource, *, min_size: int = 1) -> OpenImages:
         """Return the images of ``source``; each is read once now, so that a fault shows early.
@@ -85,7 +87,8 @@ class Opener:
         if self.cache_dir is None:
             return items
         files = {key: item for key, item in items.items() if isinstance(item, FileItem)}
-        return {**items, **ImageCache(self.cache_dir, channels=self.channels).fill(files)}
+        cache = ImageCache(self.cache_dir, channels=self.channels, limit=self.cache_limit)
+        return {**items, **cache.fill(files)}
 
     def _check(self, key: str, item: ImageItem, min_size: int) -> int:
         pixels = item.load(self.channels)

@@ -48,6 +48,10 @@ class StepSampler(Sampler[list[int]]):
 class UnpaddedSampler(SequentialSampler):
     """Items rank, rank + world, …: every item once, none twice, unlike DistributedSampler.
 
+    Where there are more processes than items, those that would have none score the last one too,
+    because Lightning leaves a process without a batch out of the loop, and the others would wait
+    for it for ever. A scoreboard counts each key once.
+
     Args:
         count: Number of items.
         rank: This process, 0 ≤ rank < world.
@@ -55,7 +59,7 @@ class UnpaddedSampler(SequentialSampler):
     """
 
     def __init__(self, count: int, *, rank: int = 0, world: int = 1) -> None:
-        items = range(rank, count, world)
+        items = range(min(rank, max(0, count - 1)), count, world)
         super().__init__(items)  # Lightning asks for the type, to know that nothing is shuffled
         self._items = items
 

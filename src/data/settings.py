@@ -24,6 +24,15 @@ def check_whole(name: str, value: object, *, least: int) -> int:
     return value
 
 
+def check_gigabytes(name: str, value: float | None) -> int | None:
+    """Return a size of ``value`` · 10⁹ bytes, or None; ConfigError unless it is at least 0."""
+    if value is None:
+        return None
+    if not value >= 0:
+        raise ConfigError(f"data.{name}={value} must be at least 0 (in 10⁹ bytes), or null.")
+    return round(value * 1e9)
+
+
 def check_switch(name: str, value: str | bool) -> bool:
     """Return whether a switch is on.
 

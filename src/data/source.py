@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from src.core.errors import DataError
-from src.data.image_io import Pixels, read_image, with_channels
+from src.data.image_io import Pixels, is_grey_file, read_image, with_channels
 
 
 @runtime_checkable
@@ -17,6 +17,10 @@ class ImageItem(Protocol):
 
     def load(self, channels: int) -> Pixels:
         """Return uint8 (H, W, ``channels``), read-only where it is a view of a file."""
+        ...
+
+    def is_grey(self) -> bool:
+        """Say whether the image itself has one channel, however many are asked for."""
         ...
 
 
@@ -34,6 +38,10 @@ class FileItem:
         """Return the decoded file; ImageFileError if it cannot be used."""
         return read_image(self.path, channels=channels)
 
+    def is_grey(self) -> bool:
+        """Say whether the file has one channel."""
+        return is_grey_file(self.path)
+
 
 @dataclass(frozen=True)
 class ArrayItem:
@@ -48,6 +56,10 @@ class ArrayItem:
     def load(self, channels: int) -> Pixels:
         """Return the array, converted where ``channels`` differs."""
         return with_channels(self.pixels, channels)
+
+    def is_grey(self) -> bool:
+        """Say whether the array has one channel."""
+        return bool(self.pixels.shape[2] == 1)
 
 
 @runtime_checkable

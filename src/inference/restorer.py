@@ -1,5 +1,6 @@
 """Whole images through a network: padding, tiles and self-ensemble in one place."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
@@ -10,11 +11,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.errors import ConfigError
 from src.core.types import RestorationNet
+from src.inference.choice import SMALL, Choice, automatic, whole
 from src.inference.ensemble import self_ensemble
+from src.inference.paper_tiles import LEAST_PIXELS, PaperRule, restore_quartered
 from src.inference.tiling import restore_tiled
-
-AUTO_WHOLE = 128
-AUTO_TILE = 96
 
 
 @dataclass(frozen=True)
@@ -22,39 +22,57 @@ class InferencePolicy:
     """How whole images go through a network; part of every record, because it moves scores.
 
     Attributes:
-        tile: Side in input pixels; None restores the whole image at once; ``auto`` does so up to
-            128 pixels and for networks without global attention, else uses 96-pixel tiles.
+        tile: Side in input pixels; None restores the whole image at once; ``auto`` does so where it
+            fits into the memory that is free and does not take very long, else uses tiles.
         overlap: Input pixels that neighbouring tiles share at least.
         ensemble: Whether the mean over the eight flips and transposes is taken.
+        tiling: ``feathered`` blends overlapping tiles of ``tile`` pixels; ``paper`` quarters every
+            image as the papers did for all their numbers, and ``tile`` and ``overlap`` do nothing.
+        paper_pixels: With ``paper``, a piece of fewer pixels is not quartered again.
+        paper_rule: With ``paper``, whose sizes of pieces where the scale is not 1.
 
     Raises:
-        ConfigError: If a tile is not larger than the overlap.
+        ConfigError: If a tile is not larger than the overlap, or pieces would never be small.
     """
 
     tile: int | Literal["auto"] | None = "auto"
     overlap: int = 16
     ensemble: bool = False
+    tiling: Literal["feathered", "paper"] = "feathered"
+    paper_pixels: int = 6400
+    paper_rule: PaperRule = "panet"
 
     def __post_init__(self) -> None:
-        tile = AUTO_TILE if self.tile == "auto" else self.tile
-        if self.overlap < 0 or (tile is not None and tile <= self.overlap):
+        too_small = isinstance(self.tile, int) and self.tile <= self.overlap
+        if self.overlap < 0 or too_small:
             raise ConfigError(
                 f"inference.tile={self.tile} with inference.overlap={self.overlap} is not "
                 "possible: the overlap must be at least 0 and below the tile, e.g. 16 and 96; "
                 "inference.tile=null restores the whole image at once."
             )
-
-    def tile_for(self, net: RestorationNet, height: int, width: int) -> int | None:
-        """Return the side of the tiles for an image, or None for the whole at once."""
-        tile = self.tile
-        if tile == "auto":
-            whole = max(height, width) <= AUTO_WHOLE or not net.global_context
-            tile = None if whole else AUTO_TILE
-        return tile if tile is not None and max(height, width) > tile else None
+        if self.paper_pixels < LEAST_PIXELS:
+            raise ConfigError(
+                f"inference.paper_pixels={self.paper_pixels} is not possible: with their margins "
+                f"pieces never have fewer than {LEAST_PIXELS}; the papers took 6800, 6400 and 3600."
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, for records."""
         return asdict(self)
+
+    def choose(self, net: nn.Module, shape: Sequence[int], device: torch.device) -> Choice:
+        """Return how an image of (B, C, H, W) goes through ``net``, tracing it where that decides.
+
+        Meant for ``tiling=feathered``.
+        """
+        side = max(shape[-2:])
+        if isinstance(self.tile, int):
+            return Choice(self.tile if side > self.tile else None)
+        if side <= SMALL:
+            return Choice(None)
+        if self.tile is None:
+            return whole(net, shape, device)
+        return automatic(net, shape, device, above=self.overlap)
 
 
 class Restorer:
@@ -63,12 +81,16 @@ class Restorer:
     Args:
         net: A network that keeps the backbone contract.
         policy: Tiles and ensemble.
+
+    Attributes:
+        choices: What was chosen for each size of image, (H, W), that came along.
     """
 
     def __init__(self, net: nn.Module, policy: InferencePolicy) -> None:
         self.module = net
         self.net = cast("RestorationNet", net)
         self.policy = policy
+        self.choices: dict[tuple[int, int], Choice] = {}
 
     @torch.no_grad()
     def __call__(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
@@ -77,9 +99,41 @@ class Restorer:
             return self_ensemble(self._restore, degraded)
         return self._restore(degraded)
 
+    def choice(self, degraded: Tensor) -> Choice:
+        """Return how ``degraded`` goes through the network: the same for all of its size."""
+        height, width = degraded.shape[-2:]
+        if (height, width) not in self.choices:
+            padded = _pad(degraded, self.net.multiple_of, self.net.min_size)
+            chosen = self.policy.choose(self.module, padded.shape, degraded.device)
+            self.choices[height, width] = chosen
+        return self.choices[height, width]
+
+    def announce(self, degraded: Tensor) -> str:
+        """Return in words how ``degraded`` will go through the network, before it does."""
+        chosen = None if self.policy.tiling == "paper" else self.choice(degraded)
+        return self._in_words([] if chosen is None else [chosen])
+
+    def describe(self) -> str:
+        """Return in words how the images so far went through, the largest need of each way."""
+        largest: dict[int | None, Choice] = {}
+        for chosen in sorted(self.choices.values(), key=_need):
+            largest[chosen.tile] = chosen
+        return self._in_words(list(largest.values()))
+
+    def _in_words(self, choices: Sequence[Choice]) -> str:
+        policy = self.policy
+        way = "; ".join(map(str, choices)) or f"tile={policy.tile}"
+        if policy.tiling == "paper":
+            way = f"quartered to below {policy.paper_pixels} pixels by {policy.paper_rule}'s rule"
+        return f"{way}; mean of 8 turns" if policy.ensemble else way
+
     def _restore(self, degraded: Tensor) -> Tensor:
         height, width = degraded.shape[-2:]
-        tile = self.policy.tile_for(self.net, height, width)
+        scale = self.net.scale
+        if self.policy.tiling == "paper":
+            pixels, rule = self.policy.paper_pixels, self.policy.paper_rule
+            return restore_quartered(_Aligned(self.net), degraded, pixels=pixels, rule=rule)
+        tile = self.choice(degraded).tile
         padded = _pad(degraded, self.net.multiple_of, self.net.min_size)
         if tile is None:
             restored = self.net(padded).float()
@@ -88,8 +142,11 @@ class Restorer:
             restored = restore_tiled(
                 _Aligned(self.net), padded, tile=tile, overlap=self.policy.overlap
             )
-        scale = self.net.scale
         return restored[..., : height * scale, : width * scale]
+
+
+def _need(choice: Choice) -> int:
+    return 0 if choice.need is None else choice.need.bytes
 
 
 class _Aligned:

@@ -22,9 +22,18 @@ class Evaluator:
         self.protocol = protocol
         self.metrics = dict(metrics)
 
-    def __call__(self, restored: Tensor, target: Tensor) -> list[dict[str, float]]:
-        """Return the scores of each of (B, C, H, W) images in [0, 1], metric by metric."""
-        prepared, reference = self.protocol.prepare(restored), self.protocol.prepare(target)
+    def __call__(
+        self, restored: Tensor, target: Tensor, grey: Tensor | None = None
+    ) -> list[dict[str, float]]:
+        """Return the scores of each of (B, C, H, W) images in [0, 1], metric by metric.
+
+        Args:
+            restored: The restored images.
+            target: The clean images.
+            grey: Which of them (B,) come from files of one channel; None is none.
+        """
+        prepared = self.protocol.prepare(restored, grey)
+        reference = self.protocol.prepare(target, grey)
         columns = {name: metric(prepared, reference) for name, metric in self.metrics.items()}
         return [
             {name: float(column[index]) for name, column in columns.items()}

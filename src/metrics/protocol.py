@@ -3,15 +3,19 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from src.ops.color import luma
+from src.ops.color import grey_level, luma
 
 
 def quantize8(image: Tensor) -> Tensor:
     """Round and clip an image in [0, 1] to 8 bits, as saving a PNG would; still float in [0, 1]."""
     return (image.clamp(0, 1) * 255).round() / 255
+
+
+_SPOKEN = {"rgb": "RGB", "y": "Y", "y_or_grey": "Y (grey files as they are)"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,9 @@ class Protocol:
         input_8bit: Whether the degraded input is an 8-bit image (rounded and clipped).
         quantize: Round and clip the restored image to 8 bits.
         border: Pixels cut from each edge; papers use the scale for super-resolution.
-        channels: ``rgb`` scores all channels as they are; ``y`` scores BT.601 luma only.
+        channels: ``rgb`` scores all channels as they are; ``y`` scores BT.601 luma only, in 16 to
+            235; ``y_or_grey`` does so but for targets from files of one channel, which it scores
+            as they are, in 0 to 255.
     """
 
     name: str
@@ -32,16 +38,27 @@ class Protocol:
     input_8bit: bool = True
     quantize: bool = True
     border: int = 0
-    channels: Literal["rgb", "y"] = "rgb"
+    channels: Literal["rgb", "y", "y_or_grey"] = "rgb"
 
-    def prepare(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
-        """Return the part of ``image`` that is scored, as float64 in [0, 1]."""
+    def prepare(
+        self, image: Float[Tensor, "b c h w"], grey: Bool[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b c2 h2 w2"]:
+        """Return the part of ``image`` that is scored, as float64 in [0, 1].
+
+        Args:
+            image: Restored images, or targets.
+            grey: Which of the targets come from files of one channel; None is none.
+        """
         image = image.double()
         if self.quantize:
             image = quantize8(image)
         if self.border:
             image = image[..., self.border : -self.border, self.border : -self.border]
-        return luma(image) if self.channels == "y" and image.shape[1] == 3 else image
+        if self.channels == "rgb" or image.shape[1] != 3:
+            return image
+        if self.channels == "y" or grey is None:
+            return luma(image)
+        return torch.where(grey.view(-1, 1, 1, 1), grey_level(image), luma(image))
 
     def as_dict(self) -> dict[str, Any]:
         """Return all steps by name, for records."""
@@ -52,5 +69,5 @@ class Protocol:
         output = "output rounded to 8 bits" if self.quantize else "output not rounded"
         return (
             f"{self.name} v{self.version}: {depth}, {output}, "
-            f"border {self.border} px, {self.channels.upper()}, mean over images"
+            f"border {self.border} px, {_SPOKEN[self.channels]}, mean over images"
         )

@@ -1,6 +1,8 @@
 """Per-image scores of one benchmark, gathered from all processes, each image once."""
 
+import math
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch.distributed as dist
@@ -40,13 +42,33 @@ class Scoreboard:
 
     def means(self) -> Scores:
         """Return metric → mean over images, and metric_input → that of the input; {} when empty."""
+        return self._both(statistics.fmean)
+
+    def standard_errors(self) -> Scores:
+        """Return what :meth:`means` has, but the standard error of each mean.
+
+        The sample's standard deviation over √n, images being the sample; NaN for one image and
+        where a score is infinite.
+        """
+        return self._both(_standard_error)
+
+    def _both(self, statistic: Callable[[list[float]], float]) -> Scores:
         return {
-            **_means(self.restored),
-            **{f"{name}_input": mean for name, mean in _means(self.baseline).items()},
+            **_columns(self.restored, statistic),
+            **{
+                f"{name}_input": value for name, value in _columns(self.baseline, statistic).items()
+            },
         }
 
 
-def _means(scores: dict[str, Scores]) -> Scores:
+def _columns(scores: dict[str, Scores], statistic: Callable[[list[float]], float]) -> Scores:
     rows = list(scores.values())
     names = rows[0] if rows else {}
-    return {name: statistics.fmean(row[name] for row in rows) for name in names}
+    # fmean adds exactly (math.fsum), so the order of the images moves no digit.
+    return {name: statistic([row[name] for row in rows]) for name in names}
+
+
+def _standard_error(values: list[float]) -> float:
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return math.nan
+    return statistics.stdev(values) / math.sqrt(len(values))

@@ -14,6 +14,12 @@ def luma(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
     return ((image * weights).sum(dim=1, keepdim=True) + _LUMA_OFFSET) / 255
 
 
+def grey_level(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Return the level of grey of an RGB image in [0, 1]: luma in full range, so grey stays."""
+    weights = image.new_tensor(_LUMA).view(1, 3, 1, 1)
+    return (image * (weights / weights.sum())).sum(dim=1, keepdim=True)
+
+
 def luma8(image: UInt8[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 1 h w"]:
     """Return BT.601 luma of 8-bit RGB, 16 to 235, rounded half up, as MATLAB does with uint8.
 

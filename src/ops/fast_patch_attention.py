@@ -8,8 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from src.core.memory import MemoryBudget
+from src.ops.chunked_patch_attention import chunked_patch_attention
 from src.ops.native_patch_attention import DTYPES, available, native_patch_attention
-from src.ops.patch_attention import OVERLAP, chunked_patch_attention, dense_patch_attention
+from src.ops.patch_attention import OVERLAP
 
 Implementation = Literal["auto", "native", "plain"]
 
@@ -23,7 +25,7 @@ def patch_attention(
     min_norm: Tensor,
     scale: int = 1,
     overlap: float = OVERLAP,
-    memory_budget: int = 2**28,
+    memory_budget: MemoryBudget = "auto",
     implementation: Implementation = "auto",
 ) -> Float[Tensor, "b c h2 w2"]:
     """Attend as ``dense_patch_attention`` does; the result agrees to float32's rounding.
@@ -36,8 +38,8 @@ def patch_attention(
         min_norm: One number, the lower bound of a key patch's norm.
         scale: s, the size of values and output over that of keys and query.
         overlap: What the sum of overlapping patches is divided by.
-        memory_budget: Bytes that PyTorch's way may hold in inference beside input and output; the
-            kernel holds copies of its inputs and no scores.
+        memory_budget: Bytes that PyTorch's way may hold beside in- and outputs, gradients included,
+            or ``auto``; the kernel holds copies of its inputs and no scores.
         implementation: ``native`` is the kernel, ``plain`` is PyTorch; ``auto`` takes the kernel
             where it can be compiled.
 
@@ -54,19 +56,6 @@ def patch_attention(
         )
     if implementation != "plain" and available(query):
         return _native(query, keys, values, softmax_scale, min_norm, scale) / overlap
-    needs_gradient = torch.is_grad_enabled() and any(
-        tensor.requires_grad for tensor in (query, *keys, *values)
-    )
-    if needs_gradient:
-        return dense_patch_attention(
-            query,
-            keys,
-            values,
-            softmax_scale=softmax_scale,
-            min_norm=min_norm,
-            scale=scale,
-            overlap=overlap,
-        )
     return chunked_patch_attention(
         query,
         keys,

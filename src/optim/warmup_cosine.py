@@ -5,6 +5,8 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from src.optim.warmup import linear_warmup
+
 
 class WarmupCosine(LambdaLR):
     """Scale each learning rate up to 1 in ``warmup_steps``, then down to ``floor`` by a cosine.
@@ -27,7 +29,7 @@ class WarmupCosine(LambdaLR):
     ) -> None:
         def factor(step: int) -> float:
             if step < warmup_steps:
-                return (step + 1) / warmup_steps
+                return linear_warmup(step, warmup_steps)
             progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
             return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 

@@ -13,11 +13,14 @@ from torch import nn
 from src.callbacks.checkpoint import LastCheckpoint
 from src.callbacks.provenance import Provenance
 from src.callbacks.random_state import RandomState
+from src.callbacks.run_identity import RunIdentity
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
+from src.models.blocks.recompute import recompute_blocks
 from src.runtime.atomic_io import AtomicCheckpointIO
+from src.runtime.distributed.environment import cluster_environment
 from src.tasks.base import RestorationTask
 
 
@@ -46,6 +49,8 @@ def to_channels_last(net: nn.Module) -> nn.Module:
 def build_task(cfg: DictConfig) -> RestorationTask:
     """Build the parts named in ``cfg`` and hand them to its task."""
     net = build_net(cfg)
+    if cfg.get("recompute", False):  # not in checkpoints of earlier versions
+        recompute_blocks(net)
     task: RestorationTask = instantiate(cfg.task, _partial_=True, _convert_="all")(
         net=net,
         degradation=make(cfg.degradation),
@@ -56,6 +61,7 @@ def build_task(cfg: DictConfig) -> RestorationTask:
         scheduler=make(cfg.scheduler),
         seed=cfg.seed,
         channels_last=cfg.channels_last,
+        compiled=cfg.get("compile", False),
     )
     return task
 
@@ -79,9 +85,9 @@ def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) 
     ordered = sorted(callbacks.values(), key=lambda callback: isinstance(callback, LastCheckpoint))
     loggers: Mapping[str, Logger] = make(cfg.logger) if cfg.get("logger") else {}
     trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
-        callbacks=[*ordered, RandomState(), Provenance(config, origin)],
+        callbacks=[*ordered, RandomState(), Provenance(config, origin), RunIdentity()],
         logger=list(loggers.values()),
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), cluster_environment()],
         default_root_dir=cfg.paths.output_dir,
         enable_checkpointing=bool(callbacks),
     )

@@ -16,6 +16,7 @@ from src.inference.restorer import InferencePolicy
 from src.runtime.atomic_io import read
 from src.runtime.network_file import open_network, read_network
 from src.runtime.reference_weights import load_reference_weights, to_reference_weights
+from src.runtime.trusted_targets import refuse_foreign_targets
 
 NETWORK_SUFFIX = ".safetensors"
 
@@ -89,7 +90,8 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     """Read a checkpoint of ours with the config that it carries.
 
     Raises:
-        CheckpointError: If there is none, it cannot be read, or another program wrote it.
+        CheckpointError: If there is none, it cannot be read, another program wrote it, or it would
+            call what is no component.
     """
     path = find(source)
     if path.suffix == NETWORK_SUFFIX:
@@ -106,6 +108,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
             f"{path}: format {carried['format']}, written by version {carried['version']}; this "
             f"version reads up to format {FORMAT}. Update exemplar."
         )
+    refuse_foreign_targets(path, carried["config"])
     config = DictConfig(carried.pop("config"))
     prefix = "net."
     weights = {

@@ -3,34 +3,29 @@
 import argparse
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
-from hydra.types import RunMode
-from omegaconf import DictConfig
+from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, ExemplarError
-from src.core.paths import CONF_DIR, from_root
-from src.runtime.preflight import Request, check
+from src.core.paths import CONF_DIR
+from src.runtime.distributed.follow import follow, leading
+from src.runtime.distributed.place import here
+from src.runtime.group_names import with_slash
+from src.runtime.preflight import Request, check, sweep_folder
 from src.runtime.process import prepare_process
 from src.runtime.resolvers import register_resolvers
 from src.runtime.resume import with_saved
-from src.runtime.signatures import locate
+from src.runtime.sweep import concluded
+from src.runtime.task_function import UnexpectedError, task_of
 
 EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
-
-
-class UnexpectedError(Exception):
-    """A fault of the program; its traceback has been printed and written to a file."""
 
 
 def launch(config_name: str, target: str) -> None:
@@ -46,10 +41,8 @@ def launch(config_name: str, target: str) -> None:
     interrupted. Only an unexpected error shows a traceback.
     """
     prepare_process()
-    args = get_args_parser().parse_intermixed_args()
     try:
-        _arrange(args, config_name)
-        _run(args, config_name, target)
+        _lead_or_follow(config_name, target)
     except ConfigError as error:
         _stop(str(error), EXIT_CONFIG, _advice(config_name))
     except ExemplarError as error:
@@ -66,9 +59,21 @@ def launch(config_name: str, target: str) -> None:
         raise
 
 
+def _lead_or_follow(config_name: str, target: str) -> None:
+    """Do what was typed; of several processes that were started with it, only the first does."""
+    place = here()
+    if not place.leads:
+        sys.exit(follow(place))
+    args = get_args_parser().parse_intermixed_args()
+    with leading(place, multirun=_is_sweep(args)):
+        _arrange(args, config_name)
+        _run(args, config_name, target)
+
+
 def _arrange(args: argparse.Namespace, config_name: str) -> None:
     """Put flags before overrides, as Hydra wants them, and a resumed run's own before those."""
     flags = [word for word in sys.argv[1:] if word not in args.overrides]
+    args.overrides = [with_slash(word) for word in args.overrides]
     if config_name == "train":
         args.overrides = with_saved(args.overrides)
     sys.argv[1:] = flags + args.overrides
@@ -81,22 +86,23 @@ def _run(args: argparse.Namespace, config_name: str, target: str) -> None:
     if looks or not passive:
         check(_request(args, config_name), complete=not passive)
 
+    sweep = _claim_sweep(args, config_name) if _is_sweep(args) and not passive else None
     failed: list[Exception] = []
-
-    def job(cfg: DictConfig) -> Any:  # noqa: ANN401
-        try:
-            return _run_job(locate(target), cfg)
-        except (ExemplarError, UnexpectedError) as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise  # the sweeper must know
-            failed.append(error)  # past Hydra, which would print the command line first
-            _drop_if_empty(Path(HydraConfig.get().runtime.output_dir))
-            return None
-
-    with _errors_come_to_us():
-        hydra.main(str(CONF_DIR), config_name, version_base="1.3")(job)()
+    with concluded(sweep), _errors_come_to_us():
+        hydra.main(str(CONF_DIR), config_name, version_base="1.3")(task_of(target, failed))()
     if failed:
         raise failed[0]
+
+
+def _is_sweep(args: argparse.Namespace) -> bool:
+    return args.multirun or "hydra.mode=MULTIRUN" in args.overrides
+
+
+def _claim_sweep(args: argparse.Namespace, config_name: str) -> Path:
+    """Decide where a sweep writes, so that this process knows it whichever launcher runs it."""
+    folder = sweep_folder(_request(args, config_name))
+    sys.argv.append(f'hydra.sweep.dir="{folder}"')
+    return folder
 
 
 def _request(args: argparse.Namespace, config_name: str) -> Request:
@@ -106,77 +112,9 @@ def _request(args: argparse.Namespace, config_name: str) -> Request:
     return Request(
         args.config_name or config_name,
         tuple(overrides),
-        multirun=args.multirun or "hydra.mode=MULTIRUN" in overrides,
+        multirun=_is_sweep(args),
         config_dir=str(Path(args.config_path or CONF_DIR).resolve()),
     )
-
-
-def _run_job(function: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:  # noqa: ANN401
-    """Run one job; in a sweep say which job failed, because others go on after it."""
-    try:
-        return function(cfg)
-    except ExemplarError as error:
-        _name_job(error)
-        raise
-    except Exception as error:
-        known = _as_config_error(error)
-        if known is not None:
-            _name_job(known)
-            raise known from error
-        traceback.print_exc()
-        raise UnexpectedError(_write_crash(cfg)) from error
-
-
-def _drop_if_empty(folder: Path) -> None:
-    """Remove a run folder in which nothing was written; a refused run leaves nothing behind."""
-    held = list(folder.iterdir())
-    if held and all(file.suffix == ".log" and file.stat().st_size == 0 for file in held):
-        for file in held:
-            file.unlink()
-        folder.rmdir()
-
-
-def _name_job(error: ExemplarError) -> None:
-    settings = HydraConfig.get()
-    if settings.mode == RunMode.MULTIRUN:
-        what = settings.job.override_dirname
-        print(f"job {settings.job.num} ({what}) failed: {error}", file=sys.stderr)  # noqa: T201
-
-
-def _as_config_error(error: Exception) -> ConfigError | None:
-    """Return the plain sentence behind an error that a value in the configuration has caused.
-
-    A constructor refuses a value with ValueError; Hydra wraps that, and names the node.
-    """
-    if isinstance(error, InstantiationException):
-        cause = error.__cause__
-        if isinstance(cause, ExemplarError):
-            return ConfigError(str(cause))
-        if isinstance(cause, ValueError) or _is_lightning_refusal(cause):
-            key = str(error).rpartition("full_key: ")[2].strip()
-            return ConfigError(f"{key}: {cause}" if key else str(cause))
-    return ConfigError(str(error)) if _is_lightning_refusal(error) else None
-
-
-def _is_lightning_refusal(error: BaseException | None) -> bool:
-    # by name, because importing Lightning takes seconds and need not have happened
-    return type(error).__name__ == "MisconfigurationException"
-
-
-def _write_crash(cfg: DictConfig) -> str:
-    settings = HydraConfig.get()
-    folder = Path(settings.runtime.output_dir)
-    if settings.run.dir == ".":  # a command without a run folder of its own
-        folder = from_root(str(cfg.paths.output_root))
-    file = folder / "crash.log"
-    stamp = datetime.now().astimezone().isoformat(timespec="seconds")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8") as log:
-            log.write(f"{stamp}  {' '.join(sys.argv)}\n{traceback.format_exc()}\n")
-    except OSError as error:
-        return f"That was unexpected: a fault of the program. ({file} cannot be written: {error})"
-    return f"That was unexpected: a fault of the program. The traceback is also in {file}"
 
 
 @contextmanager

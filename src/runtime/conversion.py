@@ -1,10 +1,12 @@
 """Convert: published weights in, a file of ours out."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
+from torch import Tensor
 
 from src.core.errors import CheckpointError, ConfigError, did_you_mean
 from src.core.paths import from_root
@@ -31,6 +33,8 @@ def convert(cfg: DictConfig) -> int:
             f"architecture={architecture}: no such published network. "
             f"{did_you_mean(architecture, LAYOUTS)}"
         )
+    if not isinstance(cfg.scale, int | None):
+        raise ConfigError(f"scale={cfg.scale}: one file has one scale, e.g. scale=2.")
     if output.suffix != ".safetensors":
         raise ConfigError(f"output={cfg.output} must end in .safetensors, the format written.")
     if output.exists() and not cfg.overwrite:
@@ -38,9 +42,9 @@ def convert(cfg: DictConfig) -> int:
 
     source = Path(str(cfg.source)).expanduser()
     source = source if source.exists() else from_root(source)
-    tensors = read_weights(source)
-    node = describe_reference(tensors, architecture)
-    net = build_reference(node, tensors, LAYOUTS[architecture])
+    tensors: Mapping[str, Tensor] = read_weights(source)
+    node, tensors, layout = describe_reference(tensors, architecture, cfg.scale)
+    net = build_reference(node, tensors, layout)
     about = {
         **origin(),
         "architecture": architecture,
@@ -52,6 +56,7 @@ def convert(cfg: DictConfig) -> int:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(f"{architecture}, {count:,} parameters: {output}")
     console.print(f"Use it:  python -m src.predict checkpoint={cfg.output} input=… output=…")
+    console.print(f"         python -m src.evaluate checkpoint={cfg.output} task=… sets=…")
     return count
 
 

@@ -1,165 +1,113 @@
-"""Evaluate: score a checkpoint, or a model without weights, under a named protocol."""
+"""Evaluate: score checkpoints, or a model without weights, under a named protocol."""
 
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import lightning as L  # noqa: N812
+from hydra.errors import HydraException
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from src.callbacks.image_panels import panel
-from src.core.errors import DataError
+from src.core.errors import ExemplarError
 from src.core.paths import from_root
-from src.data.image_io import write_png
-from src.metrics.scoreboard import Scoreboard
-from src.runtime import weightless
-from src.runtime.build import build_data, build_task, plain
-from src.runtime.checkpoint import Checkpoint, load_weights, open_checkpoint
-from src.runtime.inference import merge_inference, trainer_device
-from src.runtime.origin import hardware, origin
+from src.runtime import selfcheck, weightless
+from src.runtime.checkpoint import Checkpoint, open_checkpoint
+from src.runtime.distributed.carry_out import carry_out
+from src.runtime.distributed.job import Job
+from src.runtime.evaluation_group import settle_evaluation
+from src.runtime.evaluation_job import Scored, output_folder, score
+from src.runtime.evaluation_plan import Combination, combinations
+from src.runtime.evaluation_progress import Bars
+from src.runtime.evaluation_summary import Outcome, refuse_failures, summary_table, write_summary
 from src.runtime.quiet import quiet_lightning
-from src.runtime.results import score_table, write_results
-from src.tasks.base import RestorationTask
-
-_GROUPS = ("data", "degradation", "protocol", "metrics")
+from src.runtime.user_errors import as_user_error
 
 
 def evaluate(cfg: DictConfig) -> float:
-    """Score ``cfg.checkpoint``; write results.json, scores.csv and pictures; print a table.
+    """Score every combination of ``cfg``; write results.json, scores.csv and pictures of each.
 
     Returns:
         The mean of the first metric on the first benchmark, for sweeps.
 
     Raises:
         ConfigError: If there is neither a checkpoint nor a model that needs none, or both.
+        ExemplarError: If one of several combinations failed; the others have been scored.
     """
+    if cfg.selfcheck:
+        quiet_lightning()
+        return selfcheck.run(cfg)
+    planned = combinations(cfg)
+    for combination in planned:
+        weightless.check_request(combination.applied(cfg))
+    folder = from_root(cfg.output) if cfg.output is not None else _common_folder(cfg, planned)
+    return carry_out(settle_evaluation(cfg, "src.runtime.evaluation.score_all", folder))
+
+
+def score_all(job: Job) -> float:
+    """Do one process's part of an evaluation; see ``evaluate``."""
     quiet_lightning()
-    weightless.check_request(cfg)
-    checkpoint = None if cfg.checkpoint is None else open_checkpoint(cfg.checkpoint)
-    merged = _settings(cfg, checkpoint)
-    for key in ("train", "train_dir"):  # what is scored needs no training images
-        if key in merged.data:
-            merged.data[key] = None
-    OmegaConf.resolve(merged)
-    task, data = build_task(merged), build_data(merged)
-    if checkpoint is None:
-        weightless.check_net(task.net)
-    else:
-        load_weights(task.net, checkpoint)
-    folder = _output_folder(cfg, checkpoint)
-    _make(folder)
-
-    pictures = _Pictures(folder / "images", keep=cfg.images, comparison=cfg.picture)
-    trainer = L.Trainer(
-        **trainer_device(cfg.device),
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        callbacks=[pictures],
-        default_root_dir=folder,
-    )
-    trainer.test(task, datamodule=data, verbose=False)
-    _report(task, merged, checkpoint, folder)
-    return _first_score(task.scoreboards)
+    cfg = OmegaConf.create(job.config)
+    planned = combinations(cfg)
+    if len(planned) == 1:
+        return _one(cfg, planned[0])
+    return _many(job, cfg, planned)
 
 
-def _settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
-    if checkpoint is None:
-        return weightless.settings(cfg)
-    if checkpoint.network_alone:
-        return weightless.for_network(cfg, checkpoint)
-    return _as_trained(cfg, checkpoint)
+def _one(cfg: DictConfig, combination: Combination) -> float:
+    alone = combination.applied(cfg)
+    checkpoint = _open(combination)
+    with Bars(Console(stderr=True), 1) as bars:
+        scored = score(
+            alone,
+            checkpoint,
+            output_folder(alone, combination.checkpoint),
+            name=combination.name,
+            callbacks=[bars.images()],
+        )
+    scored.show(Console(soft_wrap=True, highlight=False), checkpoint)
+    return scored.first_score()
 
 
-def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
-    """Return the checkpoint's config with the groups that were given, unresolved."""
-    merged = checkpoint.config.copy()
-    for group in _GROUPS:
-        if cfg.get(group) is not None:
-            merged[group] = OmegaConf.to_container(cfg[group])
-    new_protocol = cfg.get("protocol") is not None and cfg.get("degradation") is None
-    if new_protocol and "clip8" in merged.degradation:
-        # The trained degradation was frozen with the trained protocol's answer to this.
-        merged.degradation.clip8 = merged.protocol.input_8bit
-    merged.paths = OmegaConf.to_container(cfg.paths)
-    merged.inference = merge_inference(checkpoint, cfg.inference)
-    return merged
-
-
-def _output_folder(cfg: DictConfig, checkpoint: Checkpoint | None) -> Path:
-    if cfg.output is not None:
-        return from_root(cfg.output)
-    if checkpoint is None:
-        return weightless.output_folder(cfg)
-    stamp = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-    run = checkpoint.path.parent
-    run = run.parent if run.name == "checkpoints" else run
-    return run / "evaluate" / stamp
-
-
-def _make(folder: Path) -> None:
-    """Make the folder now: not after hours of scoring is it found that it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"Results cannot be written to {folder}: {error.strerror}. Set output=<folder>."
-        ) from error
-
-
-def _report(
-    task: RestorationTask, cfg: DictConfig, checkpoint: Checkpoint | None, folder: Path
-) -> None:
-    protocol = task.evaluator.protocol
+def _many(job: Job, cfg: DictConfig, planned: Sequence[Combination]) -> float:
     console = Console(soft_wrap=True, highlight=False)
-    console.print(score_table(task.scoreboards, str(protocol)))
-    about: dict[str, Any] = {
-        "checkpoint": checkpoint and str(checkpoint.path),
-        "step": checkpoint and checkpoint.step,
-        "trained_by": checkpoint and checkpoint.origin,
-        "scored_by": origin(),
-        "model": plain(cfg.model),
-        "degradation": plain(cfg.degradation),
-        "protocol": protocol.as_dict(),
-        "inference": task.restorer.policy.as_dict(),
-        "hardware": hardware(),
-    }
-    write_results(folder, task.scoreboards, about)
-    if checkpoint is not None:
-        when = "" if checkpoint.network_alone else f" (step {checkpoint.step:,})"
-        console.print(f"Checkpoint  {checkpoint.path}{when}")
-    console.print(f"Inference   {task.restorer.policy}")
+    folder = Path(job.folder)
+    outcomes: list[Outcome] = []
+    held: tuple[str | None, Checkpoint | None] = (None, None)
+    with Bars(Console(stderr=True), len(planned)) as bars:
+        for combination in planned:
+            bars.begin(str(combination))
+            outcome: Scored | ExemplarError
+            try:
+                if held[0] != combination.checkpoint:
+                    held = (combination.checkpoint, _open(combination))
+                outcome = score(
+                    combination.applied(cfg),
+                    held[1],
+                    folder.joinpath(*combination.varied),
+                    name=combination.name,
+                    callbacks=[bars.images()],
+                )
+            except (ExemplarError, HydraException, RuntimeError, OSError, ValueError) as error:
+                if job.processes > 1:
+                    raise  # the others wait for this process within the same combination
+                outcome = as_user_error(error) or ExemplarError(f"{type(error).__name__}: {error}")
+            outcomes.append(Outcome(combination, outcome))
+    rank_zero_only(write_summary)(folder, outcomes)
+    console.print(summary_table(outcomes))
     console.print(f"Written     {folder}")
+    refuse_failures(outcomes, folder)
+    return outcomes[0].score()
 
 
-def _first_score(boards: dict[str, Scoreboard]) -> float:
-    means = next(iter(boards.values())).means()
-    return next(iter(means.values()))
+def _open(combination: Combination) -> Checkpoint | None:
+    source = combination.checkpoint
+    return None if source is None else open_checkpoint(source)
 
 
-class _Pictures(L.Callback):
-    """Write a panel an image, and one comparison of the first image."""
-
-    def __init__(self, folder: Path, *, keep: bool, comparison: str | None) -> None:
-        self.folder, self.keep = folder, keep
-        self.comparison = None if comparison is None else from_root(comparison)
-
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,  # noqa: ANN401
-        batch: Any,  # noqa: ANN401
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Draw what the task returned."""
-        image = panel(*(outputs[name][0].cpu() for name in ("input", "restored", "target")))
-        if self.keep:
-            name = f"{outputs['benchmark']}_{outputs['key'][0]}".replace("/", "_")
-            write_png(self.folder / f"{name}.png", image)
-        if self.comparison is not None and trainer.is_global_zero:
-            width = image.shape[1] // 4
-            write_png(self.comparison, image[:, : 3 * width])
-            self.comparison = None
+def _common_folder(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
+    """Return the folder of all: beside the one checkpoint, or outputs/evaluate/… of several."""
+    sources = {combination.checkpoint for combination in planned}
+    first = planned[0].applied(cfg)
+    if len(sources) == 1:
+        return output_folder(first, planned[0].checkpoint)
+    return weightless.output_folder(cfg)

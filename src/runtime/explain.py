@@ -1,7 +1,7 @@
 """Why a command line cannot be composed: the override at fault, and what it may have meant."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra import compose
@@ -15,6 +15,7 @@ from src.runtime.options import all_groups, options_of
 from src.runtime.schema import join
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+_OF_HYDRA = "hydra/"  # groups of Hydra's own: hydra/launcher, hydra/sweeper
 
 
 def grammar_help(text: str) -> str:
@@ -52,7 +53,7 @@ def explain(error: Exception, config_name: str, parsed: Sequence[Override]) -> s
     if isinstance(error, MissingConfigException):
         return _unknown_option(error)
     groups = set(all_groups())
-    choosing = [item for item in parsed if item.key_or_group in groups and not item.is_delete()]
+    choosing = [item for item in parsed if _chooses(item, groups) and not item.is_delete()]
     lines = [str(item.input_line) for item in choosing]
     try:
         base = compose(config_name, overrides=lines, return_hydra_config=True)
@@ -66,6 +67,11 @@ def explain(error: Exception, config_name: str, parsed: Sequence[Override]) -> s
         if not (item.is_add() or item.is_force_add()) and _lost(item.key_or_group, tree):
             return f"{item.input_line}: {_nearest_key(item.key_or_group, tree)}"
     return _first_failure(config_name, lines, others) or _first_lines(error)
+
+
+def _chooses(override: Override, groups: Collection[str]) -> bool:
+    """Say whether ``override`` is of the kind group=option, e.g. also hydra/launcher=joblib."""
+    return override.key_or_group in groups or override.key_or_group.startswith(_OF_HYDRA)
 
 
 def _first_failure(config_name: str, lines: list[str], others: Sequence[Override]) -> str | None:
@@ -90,7 +96,8 @@ def _unknown_option(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     if not group:
         return f"There is no primary config {option!r} in conf/."
-    top = group if group in all_groups() else group.partition("/")[0]
+    whole = group in all_groups() or group.startswith(_OF_HYDRA)
+    top = group if whole else group.partition("/")[0]
     option = str(error.missing_cfg_file).removeprefix(f"{top}/")
     known = {*options_of(top), *(error.options or ())}
     hint = did_you_mean(option, (name for name in known if not name.startswith("_")))

@@ -10,22 +10,27 @@ from torch import Tensor
 
 from src.core.errors import CheckpointError
 from src.runtime.atomic_io import read
+from src.runtime.matlab_weights import read_matlab
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict")
 """Entries that hold a state dict, the best first: BasicSR averages its weights in the first."""
 
-PREFIX = "module."
+PREFIXES = ("module.", "netG.", "net_g.")
+"""What parallel training and trainers of several networks put before every name."""
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a weight file by name, on the CPU.
 
     Args:
-        path: A file of torch (zip or legacy format) or a ``.safetensors`` file.
+        path: A file of torch (zip or legacy format), a ``.safetensors`` file, or a ``.mat`` file
+            of MatConvNet.
 
     Raises:
         CheckpointError: If it is missing, damaged, could run code or holds no tensors.
     """
+    if path.suffix == ".mat":
+        return read_matlab(path)
     if path.suffix != ".safetensors":
         return unwrap_weights(read(path), str(path))
     if not path.is_file():
@@ -39,7 +44,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def unwrap_weights(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
-    """Return the state dict in ``content``, without the prefix that parallel training leaves.
+    """Return the state dict in ``content``, without the prefixes that trainers leave.
 
     Args:
         content: A state dict, or a dictionary with one under one of ``WRAPPERS``.
@@ -56,6 +61,12 @@ def unwrap_weights(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
             f"{where}: not a state dict; its entries {', '.join(odd[:5]) or '(none)'} are no "
             f"tensors. Tensors are looked for at the top and under {', '.join(WRAPPERS)}."
         )
-    if all(name.startswith(PREFIX) for name in held):
-        return {name.removeprefix(PREFIX): tensor for name, tensor in held.items()}
-    return held
+    return _without_prefixes(held)
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+            return _without_prefixes(bare)
+    return tensors

@@ -6,7 +6,9 @@ import torch
 from omegaconf import DictConfig
 
 from src.core.errors import ConfigError
+from src.inference.restorer import InferencePolicy
 from src.runtime.checkpoint import Checkpoint
+from src.runtime.process import set_large_block
 
 AS_TRAINED = "as_trained"
 
@@ -50,9 +52,21 @@ def trainer_device(name: str) -> dict[str, Any]:
 
 
 def merge_inference(checkpoint: Checkpoint, given: DictConfig) -> dict[str, Any]:
-    """Return the checkpoint's inference settings with those that the user gave."""
-    trained = checkpoint.config.inference
+    """Return the checkpoint's inference settings with those that the user gave.
+
+    What an earlier version did not write into its checkpoints is as it was then: the default.
+    """
+    trained = {**InferencePolicy().as_dict(), **checkpoint.config.inference}
     return {
-        key: trained[key] if given[key] == AS_TRAINED else given[key]
-        for key in ("tile", "overlap", "ensemble")
+        str(key): trained[str(key)] if value == AS_TRAINED else value
+        for key, value in given.items()
     }
+
+
+def give_back_large_blocks() -> None:
+    """Let large tensors return to the system when dropped, so that peaks are what is in use.
+
+    For commands that only restore: a training step makes the same tensors again and again and keeps
+    them (docs/decisions/0004-keep-freed-memory.md), but whole images of any size leave holes.
+    """
+    set_large_block(2**22)

@@ -17,6 +17,7 @@ from src.callbacks.provenance import FORMAT, KEY
 from src.core.errors import CheckpointError
 from src.models.attention import ATTENTION
 from src.models.backbones import BACKBONES
+from src.models.spandrel_net import SpandrelNet
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def _refuse_foreign_targets(path: Path, node: object) -> None:
         return
     target = node.get("_target_")
     known = [registry[name].cls for registry in (BACKBONES, ATTENTION) for name in registry]
+    known.append(SpandrelNet)
     if target is not None and target not in {f"{c.__module__}.{c.__qualname__}" for c in known}:
         raise CheckpointError(
             f"{path}: refused, because it asks for {target!r}, which is no registered network or "

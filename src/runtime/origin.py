@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 from typing import Any
 
 import psutil
@@ -12,6 +12,9 @@ import torch
 
 import src
 from src.core.paths import ROOT
+
+DECISIVE = ("torch", "torchmetrics", "lightning", "numpy", "pillow", "kornia", "scikit-image")
+"""Packages whose arithmetic a score may depend on."""
 
 
 def origin() -> dict[str, Any]:
@@ -32,6 +35,11 @@ def environment() -> dict[str, Any]:
         },
         "hardware": hardware(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Return Python's version and those of the packages that can move a score."""
+    return {"python": platform.python_version(), **{name: version(name) for name in DECISIVE}}
 
 
 def hardware() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
-from torch import nn
+from torch import Tensor, nn
 
 from src.core.errors import CheckpointError, DataError, ExemplarError, ImageFileError, did_you_mean
 from src.core.paths import from_root
@@ -19,7 +19,7 @@ from src.inference.restorer import InferencePolicy, Restorer
 from src.ops.resize import upscale
 from src.runtime.build import build_net, plain
 from src.runtime.checkpoint import load_weights, open_checkpoint
-from src.runtime.inference import merge_inference, pick_device
+from src.runtime.inference import give_back_large_blocks, merge_inference, pick_device
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ def predict(cfg: DictConfig) -> int:
     OmegaConf.resolve(checkpoint.config)
     device = pick_device(cfg.device)
     jobs = _jobs(str(cfg.input), from_root(cfg.output), overwrite=cfg.overwrite)
+    give_back_large_blocks()
 
     net: nn.Module = build_net(checkpoint.config)
     load_weights(net, checkpoint)
@@ -49,14 +50,7 @@ def predict(cfg: DictConfig) -> int:
     enlarge = int(io["scale"]) // restorer.net.scale  # super-resolution by a network of scale 1
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    failed: list[ImageFileError] = []
-    for source, target in track(jobs.items(), "Restoring", console=console):
-        try:
-            _restore(restorer, source, target, int(io["in_channels"]), enlarge)
-        except ImageFileError as error:
-            if cfg.on_error == "raise":
-                raise
-            failed.append(error)
+    failed = _restore_all(restorer, jobs, cfg, (int(io["in_channels"]), enlarge), console)
     done = len(jobs) - len(failed)
     for problem in failed:
         console.print(f"skipped {problem}", style="yellow", markup=False)
@@ -64,6 +58,28 @@ def predict(cfg: DictConfig) -> int:
     if not done:
         raise DataError(f"None of the {len(jobs)} images in {cfg.input} could be restored.")
     return done
+
+
+def _restore_all(
+    restorer: Restorer, jobs: dict[Path, Path], cfg: DictConfig, way: tuple[int, int], out: Console
+) -> list[ImageFileError]:
+    """Restore all ``jobs``, saying how whenever that changes; return what could not be read."""
+    failed: list[ImageFileError] = []
+    said = ""
+    for source, target in track(jobs.items(), "Restoring", console=out):
+        try:
+            degraded = _degraded(restorer, source, *way)
+        except ImageFileError as error:
+            if cfg.on_error == "raise":
+                raise
+            failed.append(error)
+            continue
+        words = restorer.announce(degraded)
+        if words != said:
+            out.print(f"Inference  {words}", markup=False)
+            said = words
+        _restore(restorer, degraded, target)
+    return failed
 
 
 def _jobs(pattern: str, output: Path, *, overwrite: bool) -> dict[Path, Path]:
@@ -113,13 +129,17 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*folders)
 
 
-@torch.no_grad()
-def _restore(restorer: Restorer, source: Path, target: Path, channels: int, enlarge: int) -> None:
+def _degraded(restorer: Restorer, source: Path, channels: int, enlarge: int) -> Tensor:
+    """Return an image as the network takes it, on the network's device."""
     degraded = to_tensor(read_image(source, channels=channels))[None]
     if enlarge > 1:
         degraded = upscale(degraded, enlarge)
-    device = next(restorer.module.parameters()).device
-    restored = restorer(degraded.to(device))[0]
+    return degraded.to(next(restorer.module.parameters()).device)
+
+
+@torch.no_grad()
+def _restore(restorer: Restorer, degraded: Tensor, target: Path) -> None:
+    restored = restorer(degraded)[0]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_png(target, to_image(restored))

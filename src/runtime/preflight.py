@@ -63,6 +63,14 @@ def check(request: Request, *, complete: bool = True) -> None:
         check_targets(config, primary)
 
 
+def sweep_folder(request: Request) -> Path:
+    """Return the folder in which the jobs of an accepted sweep get theirs."""
+    with initialize_config_dir(request.config_dir, version_base="1.3", job_name="check"):
+        cfg = _compose(request.config_name, next(_jobs(request)))
+        with _as_if_running(cfg):
+            return Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))).absolute()
+
+
 def _jobs(request: Request) -> Iterator[list[str]]:
     """Yield the overrides of each job that is to be checked: one choice changed at a time."""
     parsed = _parse(request.overrides)

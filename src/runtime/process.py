@@ -42,3 +42,13 @@ def keep_freed_memory() -> bool:
     )
     understood = [mallopt(option, value) == 1 for option, value in settings]
     return all(understood)
+
+
+def set_large_block(size: int) -> bool:
+    """Tell the C library to give back freed blocks from ``size`` bytes at once; say if it will."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return bool(ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, size) == 1)
+    except (OSError, AttributeError):
+        return False

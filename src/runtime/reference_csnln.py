@@ -1,10 +1,10 @@
 """CSNLN as published: its size read from the tensors alone, and its tensors' names."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from torch import Tensor
 
+from src.runtime.reference_layout import Layout, Names, Node
 from src.runtime.reference_sizes import shapes_of, wrong
 
 _FUSION = "multi_source_projection"
@@ -27,7 +27,7 @@ _STAGES = (
 )
 
 
-def describe_csnln(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def _describe(tensors: Mapping[str, Tensor]) -> Node:
     """Return the network that the tensors are those of, as in conf/model.
 
     Raises:
@@ -55,7 +55,7 @@ def describe_csnln(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def csnln_names(ours: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def _names(ours: Iterable[str]) -> Names:
     """Return the authors' name of each of our tensors."""
     names = list(ours)
     # Their third and fourth down-samplings belong to the ×4 network, which has no second.
@@ -79,3 +79,6 @@ def _name(name: str, last: str) -> str:
         ours = next(held for held in _PARTS if leaf == held or leaf.startswith(f"{held}."))
         leaf = _PARTS[ours] + leaf.removeprefix(ours)
     return f"SEM.{_STAGES[int(stage)][part]}.{leaf}"
+
+
+CSNLN = Layout(_describe, _names)

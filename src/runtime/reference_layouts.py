@@ -1,137 +1,24 @@
-"""The published networks: their size read from the tensors alone, and their tensors' names."""
+"""The published networks whose weights can be read, by the name that `architecture=` takes."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor
-
-from src.runtime.reference_csnln import csnln_names, describe_csnln
-from src.runtime.reference_sizes import shapes_of, wrong
-
-Node = dict[str, Any]
-"""A network as in conf/model: ``_target_`` and constructor arguments, plain."""
-
-Names = dict[str, tuple[str, ...]]
-"""Our name of a tensor to the authors' names of it; several where they store it twice."""
-
-_PYRAMID = {"query": "conv_match_L_base", "key": "conv_match", "value": "conv_assembly"}
-_RESIDUAL = {"conv1": "body.0", "activation": "body.1", "conv2": "body.2"}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How one published network is recognised and named.
-
-    Attributes:
-        describe: Returns the network that tensors under the authors' names are those of.
-        names: Maps all of our names to the authors'.
-    """
-
-    describe: Callable[[Mapping[str, Tensor]], Node]
-    names: Callable[[Iterable[str]], Names]
-
-
-def _describe_panet(tensors: Mapping[str, Tensor]) -> Node:
-    blocks = _blocks(tensors, "PANet")
-    middle = f"body.{blocks // 2}.conv_match.0.weight"
-    head, tail, match = shapes_of(tensors, "head.0.weight", "tail.0.weight", middle)
-    slopes = [
-        tensors[name] for name in tensors if re.fullmatch(r"body\.\d+\.body\.1\.weight", name)
-    ]
-    return {
-        "_target_": "src.models.backbones.panet.PANet",
-        "in_channels": head[1],
-        "out_channels": tail[0],
-        "channels": head[0],
-        "blocks": blocks,
-        "shared_activation": all(torch.equal(slope, slopes[0]) for slope in slopes),
-        "attention": _pyramid(head[0], match[0], middle, residual_scale=1.0),
-    }
-
-
-def _describe_pa_edsr(tensors: Mapping[str, Tensor]) -> Node:
-    blocks = _blocks(tensors, "PA-EDSR")
-    middle = "msa.conv_match.0.weight"
-    if middle not in tensors:
-        middle = f"body.{blocks // 2}.conv_match.0.weight"
-    first = "tail.0.0.weight"
-    head, tail, grown, match = shapes_of(tensors, "head.0.weight", "tail.1.weight", first, middle)
-    steps = len([name for name in tensors if re.fullmatch(r"tail\.0\.\d+\.weight", name)])
-    side = {4: 2, 9: 3}.get(grown[0] // head[0])
-    if side is None or grown[0] % head[0]:
-        raise wrong(f"{first} makes {grown[0]} of {head[0]} channels, not 4 or 9 times as many")
-    return {
-        "_target_": "src.models.backbones.edsr.EDSR",
-        "in_channels": head[1],
-        "out_channels": tail[0],
-        "scale": side**steps,
-        "channels": head[0],
-        "blocks": blocks,
-        "residual_scale": 0.1,  # not in the tensors; that of every published PA-EDSR
-        "attention": _pyramid(head[0], match[0], middle, residual_scale=0.1),
-    }
-
-
-def _blocks(tensors: Mapping[str, Tensor], what: str) -> int:
-    indices = [int(m.group(1)) for name in tensors if (m := re.match(r"body\.(\d+)\.", name))]
-    if not indices:
-        raise wrong(f"none is called body.<number>, as those of a {what} are")
-    blocks = max(indices) - 1  # body.0 … body.<blocks> and the last convolution
-    if blocks < 0 or blocks % 2:
-        raise wrong(
-            f"their last body index is {blocks + 1}, which would mean {blocks} residual blocks; "
-            f"a {what} has an even number of them"
-        )
-    return blocks
-
-
-def _pyramid(channels: int, match: int, name: str, *, residual_scale: float) -> Node:
-    if match == 0 or channels % match:
-        raise wrong(
-            f"{name} has {match} channels, which do not divide the {channels} of head.0.weight"
-        )
-    return {
-        "_target_": "src.models.attention.pyramid.PyramidAttention",
-        "_partial_": True,
-        "reduction": channels // match,
-        "residual_scale": residual_scale,
-    }
-
-
-def _panet_names(ours: Iterable[str]) -> Names:
-    return {name: (_panet_name(name),) for name in ours}
-
-
-def _panet_name(name: str) -> str:
-    if name.startswith(("head.", "tail.")):
-        return name.replace(".", ".0.", 1)
-    if not name.startswith("trunk."):
-        return name
-    _, index, part, *leaf = name.split(".")
-    part = {"min_norm": "escape_NaN", **_PYRAMID, **_RESIDUAL}.get(part, part)
-    return ".".join(["body", index, part, *leaf])
-
-
-def _pa_edsr_names(ours: Iterable[str]) -> Names:
-    return {name: _pa_edsr_name(name) for name in ours}
-
-
-def _pa_edsr_name(name: str) -> tuple[str, ...]:
-    if name.startswith("upsampler."):
-        return (name.replace("upsampler.", "tail.0.", 1),)
-    if name.startswith("tail."):
-        return (name.replace("tail.", "tail.1.", 1),)
-    theirs = _panet_name(name)
-    attention = re.fullmatch(r"body\.\d+\.((?:conv_|escape_NaN).*)", theirs)
-    # The authors register the attention twice, and their code expects both sets.
-    return (f"msa.{attention[1]}", theirs) if attention else (theirs,)
-
+from src.runtime.reference_carn_m import CARN_M
+from src.runtime.reference_csnln import CSNLN
+from src.runtime.reference_demosaicnet import DEMOSAICNET
+from src.runtime.reference_denoisers import DNCNN, FFDNET
+from src.runtime.reference_enlargers import FSRCNN, IMDN, VDSR
+from src.runtime.reference_layout import Layout
+from src.runtime.reference_panet import PA_EDSR, PANET
+from src.runtime.reference_spandrel import SPANDREL
 
 LAYOUTS: dict[str, Layout] = {
-    "panet": Layout(_describe_panet, _panet_names),
-    "pa_edsr": Layout(_describe_pa_edsr, _pa_edsr_names),
-    "csnln": Layout(describe_csnln, csnln_names),
+    "panet": PANET,
+    "pa_edsr": PA_EDSR,
+    "csnln": CSNLN,
+    "carn_m": CARN_M,
+    "demosaicnet": DEMOSAICNET,
+    "dncnn": DNCNN,
+    "ffdnet": FFDNET,
+    "fsrcnn": FSRCNN,
+    "imdn": IMDN,
+    "vdsr": VDSR,
+    "spandrel": SPANDREL,
 }

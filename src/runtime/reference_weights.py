@@ -10,40 +10,55 @@ from torch import Tensor, nn
 
 from src.core.errors import CheckpointError, did_you_mean
 from src.runtime.foreign_weights import read_weights, unwrap_weights
-from src.runtime.reference_layouts import LAYOUTS, Layout, Names, Node
+from src.runtime.reference_layout import Layout, Names, Node
+from src.runtime.reference_layouts import LAYOUTS
+from src.runtime.reference_sizes import wrong
 
 
 def load_reference_weights(
-    source: str | Path | Mapping[str, Tensor], architecture: str
+    source: str | Path | Mapping[str, Tensor], architecture: str, scale: int | None = None
 ) -> nn.Module:
     """Return the published network with the weights of ``source``, in evaluation mode.
 
     Args:
-        source: A file in the authors' layout (torch's zip or legacy format, or safetensors; the
-            tensors at the top, or under ``params_ema``, ``params`` or ``state_dict``), or its state
-            dict.
-        architecture: ``panet``, ``pa_edsr`` or ``csnln``. Depth, width, scale and image channels
+        source: A file as :func:`read_weights` takes it, in the authors' layout, or its state dict.
+        architecture: A name in ``LAYOUTS``. Depth, width and image channels, and mostly the scale,
             are read from the tensors.
+        scale: Where the tensors are for several scales or do not tell.
 
     Raises:
         CheckpointError: If the file is unusable, or the tensors do not fit: every missing,
             unexpected and mis-shaped name is listed.
     """
-    layout = _layout(architecture)
+    _layout(architecture)  # a wrong name is refused before a file is read
     if isinstance(source, str | Path):
         tensors = read_weights(Path(source))
     else:
         tensors = unwrap_weights(source, "The state dict")
-    return build_reference(describe_reference(tensors, architecture), tensors, layout)
+    return build_reference(*describe_reference(tensors, architecture, scale))
 
 
-def describe_reference(tensors: Mapping[str, Tensor], architecture: str) -> Node:
-    """Return the network that ``tensors`` are those of, as in conf/model.
+def describe_reference(
+    tensors: Mapping[str, Tensor], architecture: str, scale: int | None = None
+) -> tuple[Node, Mapping[str, Tensor], Layout]:
+    """Return the network that ``tensors`` are those of, as in conf/model; its tensors; its layout.
 
     Raises:
-        CheckpointError: If the size of the network cannot be read from them.
+        CheckpointError: If the size of the network cannot be read from them, or ``scale`` is
+            needed or another.
     """
-    return _layout(architecture).describe(tensors)
+    layout = _layout(architecture)
+    tensors = layout.select(tensors, scale)
+    node = layout.describe(tensors)
+    if layout.scales:
+        if scale not in layout.scales:
+            choices = " or ".join(f"scale={held}" for held in layout.scales)
+            raise CheckpointError(f"The tensors of {architecture} do not tell the scale: "
+                                  f"add {choices}, that of the file.")  # fmt: skip
+        node["scale"] = scale
+    elif scale not in {None, node.get("scale", 1)}:
+        raise wrong(f"they are of scale {node.get('scale', 1)}, not scale={scale}")
+    return node, tensors, layout
 
 
 def build_reference(node: Node, tensors: Mapping[str, Tensor], layout: Layout) -> nn.Module:

@@ -1,6 +1,8 @@
 """Scores for people and for programs: a table, results.json and scores.csv."""
 
 import csv
+import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,14 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from src.core.errors import DataError
 from src.metrics.scoreboard import Scoreboard
 from src.runtime.run_folder import write_json
 
-SCHEMA = 1
-_NAMES = {"psnr": "PSNR", "ssim": "SSIM"}
-_DIGITS = {"psnr": 2, "ssim": 4}
+SCHEMA = 2
+RESULTS = "results.json"
+METRIC_NAMES = {"psnr": "PSNR", "ssim": "SSIM", "psnr_b": "PSNR-B"}
+METRIC_DIGITS = {"psnr": 2, "ssim": 4, "psnr_b": 2}
 
 
 def score_table(boards: Mapping[str, Scoreboard], protocol: str) -> Table:
@@ -22,7 +26,7 @@ def score_table(boards: Mapping[str, Scoreboard], protocol: str) -> Table:
     metrics = list(next(iter(next(iter(boards.values())).restored.values())))
     table.add_column("image", overflow="fold")
     for metric in metrics:
-        name = _NAMES.get(metric, metric)
+        name = METRIC_NAMES.get(metric, metric)
         for column in (f"{name} in", f"{name} out", "gain"):
             table.add_column(column, justify="right", no_wrap=True)
     for benchmark, board in boards.items():
@@ -36,7 +40,9 @@ def score_table(boards: Mapping[str, Scoreboard], protocol: str) -> Table:
 
 
 def write_results(folder: Path, boards: Mapping[str, Scoreboard], about: dict[str, Any]) -> None:
-    """Write ``results.json`` (means, per-image scores and ``about``) and ``scores.csv``.
+    """Write ``results.json`` (means, standard errors, per-image scores, ``about``), ``scores.csv``.
+
+    The JSON is strict: what is infinite or undefined is null, and ``notes`` say why.
 
     Args:
         folder: Made when missing.
@@ -48,12 +54,14 @@ def write_results(folder: Path, boards: Mapping[str, Scoreboard], about: dict[st
         name: {
             "images": len(board.restored),
             "mean": board.means(),
+            "standard_error": board.standard_errors(),
+            "notes": _notes(board),
             "restored": board.restored,
             "input": board.baseline,
         }
         for name, board in boards.items()
     }
-    write_json(folder / "results.json", {"schema": SCHEMA, **about, "benchmarks": benchmarks})
+    write_json(folder / RESULTS, finite({"schema": SCHEMA, **about, "benchmarks": benchmarks}))
     with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["benchmark", "image", "metric", "input", "restored"])
@@ -63,12 +71,58 @@ def write_results(folder: Path, boards: Mapping[str, Scoreboard], about: dict[st
                     writer.writerow([name, key, metric, board.baseline[key][metric], score])
 
 
+def read_results(path: Path) -> dict[str, Any]:
+    """Return the record in a ``results.json``, or in the folder that holds one.
+
+    Raises:
+        DataError: If it is not there, no JSON, or no record of this project.
+    """
+    file = path / RESULTS if path.is_dir() else path
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        readable = record["schema"] <= SCHEMA and isinstance(record["benchmarks"], dict)
+    except OSError as error:
+        raise DataError(
+            f"{file}: {error.strerror}. Make it with python -m src.evaluate."
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{file}: not a record that python -m src.evaluate writes ({type(error).__name__}: "
+            f"{error}). Give its {RESULTS}."
+        ) from error
+    if not readable:
+        raise DataError(f"{file}: schema {record['schema']}; this version reads up to {SCHEMA}.")
+    return dict(record)
+
+
+def finite(node: Any) -> Any:  # noqa: ANN401
+    """Return ``node`` with null for every number that JSON has no word for."""
+    if isinstance(node, Mapping):
+        return {key: finite(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [finite(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
+def _notes(board: Scoreboard) -> list[str]:
+    """Say for each score that is no number which images it comes from."""
+    notes = []
+    for which, scores in (("restored", board.restored), ("input", board.baseline)):
+        for metric in next(iter(scores.values()), {}):
+            odd = [key for key, row in scores.items() if not math.isfinite(row[metric])]
+            if odd:
+                equal = all(scores[key][metric] == math.inf for key in odd)
+                reason = "equal to the target, so infinite" if equal else "not a finite number"
+                notes.append(f"{metric} of {which} is null for {', '.join(odd)}: {reason}")
+    return notes
+
+
 def _cells(
     metrics: list[str], before: Mapping[str, float], after: Mapping[str, float]
 ) -> list[str]:
     cells = []
     for metric in metrics:
-        digits = _DIGITS.get(metric, 4)
+        digits = METRIC_DIGITS.get(metric, 4)
         cells += [
             f"{before[metric]:.{digits}f}",
             f"{after[metric]:.{digits}f}",

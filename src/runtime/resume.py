@@ -1,12 +1,13 @@
 """``resume=<run folder>``: the command line goes on from the one that the run was started with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 
 from src.core.errors import ConfigError
 from src.core.paths import from_root
@@ -45,6 +46,30 @@ def given_now(folder: Path, overrides: Sequence[str]) -> list[str]:
     """Return those of a resumed run's ``overrides`` that were not among its saved ones."""
     saved = saved_overrides(folder)
     return [text for text in overrides if text not in saved and not is_resume(text)]
+
+
+def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
+    """Return overrides for the keys whose value is defined as that of a key in ``given``.
+
+    ``scheduler.total_steps`` is ``${trainer.max_steps}`` where nothing else was said; the saved
+    config is resolved and does not know that any more.
+
+    Args:
+        cfg: Composed from the saved overrides and those given now, unresolved.
+        given: The overrides that are new.
+    """
+    changed = {f"${{{text.lstrip('+~').partition('=')[0]}}}" for text in given}
+    raw = OmegaConf.to_container(cfg, resolve=False)
+    paths = [path for path, value in _leaves(raw) if isinstance(value, str) and value in changed]
+    return [f"{path}={OmegaConf.select(cfg, path)}" for path in paths if not path.startswith(FIXED)]
+
+
+def _leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
 
 
 def is_resume(override: str) -> bool:

@@ -20,7 +20,7 @@ MISSING = "???"
 UNRESOLVED = object()
 """Stands for a value that only the checkpoint's own configuration can give."""
 
-OPEN = ("callbacks", "logger", "metrics", "data.benchmarks")
+OPEN = ("callbacks", "logger", "metrics", "data.benchmarks", "dataset")
 """Mappings of named nodes, which may hold any number of entries."""
 
 GLOBAL_GROUPS = ("experiment", "local", "debug", "hparams_search")
@@ -29,6 +29,22 @@ GLOBAL_GROUPS = ("experiment", "local", "debug", "hparams_search")
 TYPES: dict[str, Any] = {
     "on_error": Literal["raise", "skip"],
     "inference.tile": int | Literal["auto", "as_trained"] | None,
+    "inference.tiling": Literal["feathered", "paper", "as_trained"],
+    "inference.paper_pixels": int | Literal["as_trained"],
+    "inference.paper_rule": Literal["panet", "csnln", "as_trained"],
+    "limits.members": int | None,
+    "limits.total_gb": float | None,
+    "limits.image_gb": float | None,
+    "limits.ratio": float | None,
+    "checkpoint": str | Sequence[str] | Mapping[str, str] | None,
+    "sets": str | Sequence[str] | None,
+    "selfcheck": bool | Literal["all"],
+    "sigma": float | Sequence[float] | None,
+    "quality": int | Sequence[int] | None,
+    "scale": int | Sequence[int] | None,
+    "papers": str | Sequence[str] | None,
+    "compare": Sequence[str] | None,
+    "results": str | Sequence[str] | Mapping[str, str] | None,
 }
 """Root values that take more or less than their default's type."""
 
@@ -123,7 +139,8 @@ def _check_sections(config: Mapping[str, Any]) -> None:
 
 
 def _check_value(path: str, value: object, default: object) -> None:
-    if value in (MISSING, UNRESOLVED) or (default is None and not isinstance(value, Mapping)):
+    free = default is None and path not in TYPES and not isinstance(value, Mapping)
+    if value in (MISSING, UNRESOLVED) or free:
         return
     if isinstance(default, Mapping) and isinstance(value, Mapping):
         for key in value:
@@ -150,7 +167,8 @@ def check_missing(config: Mapping[str, Any]) -> None:
         ConfigError: Naming each missing key, what it means, and an example.
     """
     lost = list(_missing_paths(config))
-    if config.get("checkpoint", "") is None and "task" not in config:
+    scored = config.get("task") is not None or config.get("selfcheck")
+    if config.get("checkpoint", "") is None and not scored:
         lost.append("checkpoint")  # evaluate: or a task and a model that needs no weights
     if lost:
         lines = [f"  {path}=…   {_meaning(path)}".rstrip() for path in lost]

@@ -4,9 +4,7 @@ import math
 from pathlib import Path
 
 import lightning as L  # noqa: N812
-from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -14,21 +12,25 @@ from src.callbacks.checkpoint import LAST
 from src.callbacks.csv_logger import ResumableCSVLogger
 from src.callbacks.graceful_stop import GracefulStop
 from src.callbacks.new_settings import NewSettings
-from src.core.errors import CheckpointError
-from src.core.paths import from_root
+from src.callbacks.run_identity import RUN_IDS
+from src.callbacks.same_job import SameJob
 from src.core.types import PlainConfig
 from src.runtime import run_folder
 from src.runtime.build import build_data, build_task, build_trainer, plain
 from src.runtime.checkpoint import Checkpoint, load_weights, open_checkpoint
+from src.runtime.distributed.carry_out import carry_out
+from src.runtime.distributed.job import Job
 from src.runtime.origin import origin
 from src.runtime.quiet import quiet_lightning
 from src.runtime.results import score_table
-from src.runtime.resume import given_now, is_resume
+from src.runtime.run_ids import keep_run_id, read_run_id
+from src.runtime.run_loggers import facts, recorded
+from src.runtime.settle import settle_training
 from src.tasks.base import RestorationTask
 
 
 def train(cfg: DictConfig) -> float:
-    """Train as ``cfg`` says, in its run folder.
+    """Train as ``cfg`` says, in its run folder, in as many processes as its trainer asks for.
 
     Returns:
         The last value of the monitored score, for sweeps; NaN where none was logged.
@@ -36,15 +38,18 @@ def train(cfg: DictConfig) -> float:
     Raises:
         KeyboardInterrupt: After Ctrl-C, when everything has been saved.
     """
+    return carry_out(settle_training(cfg, "src.runtime.training.fit"))
+
+
+def fit(job: Job) -> float:
+    """Do one process's part of a training; see ``train``."""
     quiet_lightning()
-    folder = Path(cfg.paths.output_dir)
-    resume = _resume_point(cfg, folder)
-    overrides = [text for text in HydraConfig.get().overrides.task if not is_resume(text)]
-    given = given_now(folder, overrides)
+    config, folder = job.config, Path(job.folder)
+    overrides, given = job.notes["overrides"], job.notes["given"]
+    cfg = OmegaConf.create(config)
+    resume = open_checkpoint(folder / "checkpoints" / LAST) if job.notes["resumes"] else None
     if resume is not None:
-        cfg = run_folder.continued(folder, cfg, given)
-    OmegaConf.resolve(cfg)
-    config = plain(cfg)
+        _restore_run_ids(folder, resume)
 
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     task, data = build_task(cfg), build_data(cfg)
@@ -57,28 +62,14 @@ def train(cfg: DictConfig) -> float:
         _go_on(folder, config, overrides, given, resume.step)
         _continue_metrics(trainer, resume.step)
         trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
+    trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
     _announce(task, cfg, folder)
-    _tell_wandb(trainer, config)
-    try:
+    with recorded(trainer.loggers, config, facts(config, task.net)):
         path = None if resume is None else resume.path
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
-    finally:
-        _finish_wandb(trainer)
 
     _conclude(trainer, task, folder)
     return float(trainer.callback_metrics.get(cfg.monitor, math.nan))
-
-
-def _resume_point(cfg: DictConfig, folder: Path) -> Checkpoint | None:
-    if cfg.resume is None:
-        return None
-    path = from_root(folder) / "checkpoints" / LAST
-    if not path.is_file():
-        raise CheckpointError(
-            f"resume={cfg.resume}: {path} is not there; the run stopped before its first "
-            "checkpoint (callbacks.checkpoint_last.every_n_steps). Start it again."
-        )
-    return open_checkpoint(path)
 
 
 @rank_zero_only
@@ -91,6 +82,13 @@ def _go_on(
     folder: Path, config: PlainConfig, overrides: list[str], given: list[str], step: int
 ) -> None:
     run_folder.go_on(folder, config, overrides, given, step)
+
+
+@rank_zero_only
+def _restore_run_ids(folder: Path, resume: Checkpoint) -> None:
+    for name, run_id in resume.origin.get(RUN_IDS, {}).items():
+        if read_run_id(folder, name) is None:
+            keep_run_id(folder, name, run_id)
 
 
 def _new_settings(cfg: DictConfig, given: list[str]) -> NewSettings:
@@ -106,29 +104,15 @@ def _continue_metrics(trainer: L.Trainer, step: int) -> None:
 
 
 @rank_zero_only
-def _tell_wandb(trainer: L.Trainer, config: PlainConfig) -> None:
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.config.update(config, allow_val_change=True)
-
-
-def _finish_wandb(trainer: L.Trainer) -> None:
-    """Close the run, so that the next job of a sweep gets one of its own."""
-    if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
-        # imported where W&B is used: it takes half a second
-        from src.runtime.wandb_logger import finish  # noqa: PLC0415
-
-        finish()
-
-
-@rank_zero_only
 def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
     count = sum(parameter.numel() for parameter in task.net.parameters())
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print(f"Run folder  {folder}")
     console.print(f"Network     {type(task.net).__name__}, {count:,} parameters")
     console.print(f"Protocol    {task.evaluator.protocol}")
-    console.print(f"Steps       {cfg.trainer.max_steps:,}, batch {cfg.data.batch_size}")
+    world = cfg.trainer.devices * cfg.trainer.num_nodes
+    shared = f", shared by {world} processes" if world > 1 else ""
+    console.print(f"Steps       {cfg.trainer.max_steps:,}, batch {cfg.data.batch_size}{shared}")
 
 
 @rank_zero_only

@@ -1,6 +1,7 @@
 """Refuse a configuration whose parts cannot be built, before data or device are touched."""
 
 import inspect
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from src.runtime.schema import (
     plain,
     show,
 )
+from src.runtime.secret_values import check_secrets
 from src.runtime.signatures import agrees, describe, locate, parameters_of
 
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
@@ -64,6 +66,7 @@ def check_names(cfg: DictConfig, primary: Primary) -> dict[str, Any]:
     config: dict[str, Any] = plain(cfg, partial=primary.laid_over_checkpoint)
     check_values(config, primary)
     check_missing(config)
+    check_secrets(config, os.environ)
     return config
 
 

@@ -1,6 +1,6 @@
 """The one training loop: a task joins a network, a degradation, a loss and an evaluator."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import lightning as L  # noqa: N812
@@ -15,6 +15,7 @@ from src.inference.restorer import Restorer
 from src.metrics.evaluator import Evaluator
 from src.metrics.scoreboard import Scoreboard
 from src.ops.resize import mod_crop
+from src.tasks.refusals import check_average, check_compiler, check_patch
 
 
 class RestorationTask(L.LightningModule):
@@ -31,6 +32,8 @@ class RestorationTask(L.LightningModule):
         scale: Size of the target over that of the input; whole images are cut to a multiple of it.
         seed: With step and rank it decides every random number of training.
         channels_last: Whether inputs are put into NHWC memory order.
+        compiled: Whether training runs the network through ``torch.compile``; whole images, which
+            come in all sizes, do not.
 
     Raises:
         ConfigError: If the network enlarges by a factor that is neither 1 nor ``scale``.
@@ -49,6 +52,7 @@ class RestorationTask(L.LightningModule):
         scale: int = 1,
         seed: int = 0,
         channels_last: bool = False,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.net, self.degradation, self.loss = net, degradation, loss
@@ -61,6 +65,10 @@ class RestorationTask(L.LightningModule):
                 "let model.scale follow ${io.scale}, or choose another model."
             )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        # A function, not a module: the names of the weights in checkpoints stay as they are.
+        self.compiled: Callable[[Tensor], Tensor] | None = (
+            torch.compile(net.forward) if compiled else None
+        )
         self.scoreboards: dict[str, Scoreboard] = {}
 
     def net_input(self, pair: Pair) -> Tensor:
@@ -74,34 +82,46 @@ class RestorationTask(L.LightningModule):
     def degrade(self, batch: Clean | Pair) -> Pair:
         """Return the batch with an ``input``, made here unless the data has one.
 
-        In training the noise is a function of (seed, step, rank), on the device; in evaluation of
-        the image's key, on the CPU, so that it is the same wherever and however it runs.
+        The noise of a training sample is a function of seed and sample number, on the device: the
+        same however many processes share a batch. In evaluation it is one of the image's key, on
+        the CPU, so that it is the same wherever and however it runs.
         """
         if "input" in batch:
             return batch
         target = mod_crop(batch["target"], self.scale)
         if self.training:
-            self._check_patches(batch["target"])
-            generator = generator_for(
-                target.device, "noise", self.seed, self._micro_step(), self.global_rank
-            )
-            degraded: Tensor = self.degradation(target, generator)
+            first, device = self._first_sample(len(target)), target.device
+            numbers = range(first, first + len(target))
+            salts: list[tuple[str | int, ...]] = [("noise", self.seed, n) for n in numbers]
         else:
-            parts = [
-                self.degradation(image[None].cpu(), generator_for("cpu", "noise", key))
-                for image, key in zip(target, batch["key"], strict=True)
-            ]
-            degraded = torch.cat(parts).to(target)
+            device = torch.device("cpu")
+            salts = [("noise", key) for key in batch["key"]]
+        parts = [
+            self.degradation(image[None].to(device), generator_for(device, *salt))
+            for image, salt in zip(target, salts, strict=True)
+        ]
+        degraded = torch.cat(parts).to(target)
         return Pair(input=degraded, target=target, key=batch["key"])
 
     def training_step(self, batch: Clean, batch_idx: int) -> Tensor:
         """Return the scalar loss of one batch of patches."""
         pair = self.degrade(batch)
         degraded = self.net_input(pair).contiguous(memory_format=self.memory_format)
-        restored: Tensor = self.net(degraded)
+        restored: Tensor = (self.compiled or self.net)(degraded)
         loss: Tensor = self.loss(restored.float(), pair["target"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(restored))
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(restored), sync_dist=True)
         return loss
+
+    def on_fit_start(self) -> None:
+        """Refuse what cannot work before the first step, later stages included."""
+        for side in self.trainer.datamodule.patch_sizes:  # type: ignore[attr-defined]
+            check_patch(side, self.restorer.net, scale=self.scale)
+        if self.compiled is not None:
+            check_compiler()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to take an average for the weights that training goes on with."""
+        check_average(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
 
     def validation_step(
         self, batch: Clean, batch_idx: int, dataloader_idx: int = 0
@@ -115,11 +135,11 @@ class RestorationTask(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the scores of the last validation."""
-        self.scoreboards = {}
+        self._clear_scoreboards()
 
     def on_test_epoch_start(self) -> None:
         """Forget the scores of the last test."""
-        self.scoreboards = {}
+        self._clear_scoreboards()
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean of each score as ``val/<benchmark>/<metric>``, the first also as val/…."""
@@ -149,30 +169,15 @@ class RestorationTask(L.LightningModule):
         """Advance by one optimizer step."""
         scheduler.step()
 
-    def _check_patches(self, target: Tensor) -> None:
-        side, scale = target.shape[-1], self.scale
-        unit = self.restorer.net.multiple_of * self.restorer.net.scale
-        if side % scale == 0 and side % unit:
-            raise ConfigError(
-                f"data.patch_size={side}: {type(self.net).__name__} takes multiples of {unit} "
-                f"pixels; take {-(-side // unit) * unit}."
-            )
-        if side % scale:
-            below, above = side // scale * scale, -(-side // scale) * scale
-            near = f"{below} or {above}" if below else f"{above}"
-            raise ConfigError(
-                f"data.patch_size={side} is in pixels of the target and must be a multiple of "
-                f"task.scale={scale}: take {near}."
-            )
-
     def _score(self, batch: Clean, dataloader_idx: int) -> Mapping[str, Any]:
         pair = self.degrade(batch)
         restored = self.restorer(self.net_input(pair))
         baseline = self.baseline(pair)
         name = self._benchmark(dataloader_idx)
-        board = self.scoreboards.setdefault(name, Scoreboard())
-        scores = self.evaluator(restored, pair["target"])
-        before = self.evaluator(baseline, pair["target"])
+        board = self.scoreboards[name]
+        grey = batch.get("grey")
+        scores = self.evaluator(restored, pair["target"], grey)
+        before = self.evaluator(baseline, pair["target"], grey)
         for key, after, untouched in zip(pair["key"], scores, before, strict=True):
             board.add(key, after, untouched)
         return {
@@ -187,13 +192,30 @@ class RestorationTask(L.LightningModule):
         names: tuple[str, ...] = self.trainer.datamodule.benchmark_names  # type: ignore[attr-defined]
         return names[dataloader_idx]
 
+    def _clear_scoreboards(self) -> None:
+        # One a benchmark in every process, also where it gets no image: all of them gather.
+        names: tuple[str, ...] = self.trainer.datamodule.benchmark_names  # type: ignore[attr-defined]
+        self.scoreboards = {name: Scoreboard() for name in names}
+
     def _log_means(self, stage: str) -> None:
         self.scoreboards = {name: board.gathered() for name, board in self.scoreboards.items()}
         for index, (name, board) in enumerate(self.scoreboards.items()):
             for metric, mean in board.means().items():
-                self.log(f"{stage}/{name}/{metric}", mean)
+                # every process has the same mean; Lightning wants to hear that it is reduced
+                self.log(f"{stage}/{name}/{metric}", mean, sync_dist=True)
                 if index == 0 and stage == "val":
-                    self.log(f"val/{metric}", mean, prog_bar=metric == "psnr")
+                    self.log(f"val/{metric}", mean, prog_bar=metric == "psnr", sync_dist=True)
+
+    def _first_sample(self, count: int) -> int:
+        """Return the number of the first of ``count`` samples of this process's present batch.
+
+        Samples are numbered over the whole run; a step's numbers are the same whether they are
+        shared by processes, accumulated from several batches, or neither.
+        """
+        return (self._micro_step() * self._world() + self.global_rank) * count
+
+    def _world(self) -> int:
+        return self.trainer.world_size
 
     def _micro_step(self) -> int:
         """Count batches over the whole run: steps, and batches within an accumulated step."""

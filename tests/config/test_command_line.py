@@ -1,5 +1,7 @@
 """What a user sees and finds on disk after a command: help, exit codes, folders, crash log."""
 
+import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +58,7 @@ def test_help_explains_the_command_without_importing_torch(command: str, tmp_pat
 
 def test_help_of_train_names_every_group_and_hides_parts(tmp_path: Path) -> None:
     said = _python("-m", "src.train", "--help", cwd=tmp_path).stdout
-    for group in all_groups():
+    for group in {*all_groups()} - {"dataset"}:  # of `prepare`
         assert f"\n  {group} " in said
     assert "_base" not in said
     assert "RESUME" in said
@@ -114,6 +116,31 @@ def test_a_sweep_goes_on_after_a_refused_job_and_says_which_failed(tmp_path: Pat
     assert "device=cpu" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "out/cuda.done").exists()
+
+
+def test_a_sweep_leaves_a_table_of_results_and_failures(tmp_path: Path) -> None:
+    done = _launch("refuse_cpu", "-m", "device=cpu,cuda", folder=tmp_path)
+    (sweep,) = (tmp_path / "runs/multirun").iterdir()
+    assert "1 of 2 jobs did not finish: 0" in done.stderr
+    results = json.loads((sweep / "sweep_results.json").read_text())
+    assert [(result["status"], result["score"]) for result in results] == [
+        ("failed", None),
+        ("done", 1.0),
+    ]
+    assert "holds no image" in results[0]["message"]
+    with (sweep / "sweep_results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["device"], row["status"]) for row in rows] == [("cpu", "failed"), ("cuda", "done")]
+    for words in (("0", "cpu", "failed"), ("1", "cuda", "1.0000")):
+        assert any(all(word in line for word in words) for line in done.stderr.splitlines())
+
+
+def test_an_interrupted_sweep_still_says_what_was_done(tmp_path: Path) -> None:
+    done = _launch("be_interrupted", "-m", "device=cpu,cuda", folder=tmp_path)
+    (sweep,) = (tmp_path / "runs/multirun").iterdir()
+    assert done.returncode == 130
+    results = json.loads((sweep / "sweep_results.json").read_text())
+    assert [result["status"] for result in results] == ["interrupted"]
 
 
 def test_a_word_that_is_no_flag_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from src.runtime.preflight import Request, check
 from src.runtime.resolvers import register_resolvers
 from tests.support.compose import compose_config
 
-OPTIONS = [(group, option) for group in all_groups() for option in options_of(group)]
+# dataset is the group of `prepare`: test_image_sets.py
+GROUPS = [group for group in all_groups() if group != "dataset"]
+OPTIONS = [(group, option) for group in GROUPS for option in options_of(group)]
 WITHOUT_ATTENTION = {"bicubic", "identity"}  # nothing to put a block into
 MODELS = list(
     itertools.product(

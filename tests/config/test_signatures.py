@@ -15,7 +15,8 @@ from tests.support.compose import compose_config
 
 VARIANTS = {
     *("model/panet_small", "model/panet_tiny"),
-    *("protocol/denoise_rgb_float", "protocol/sr_y", "protocol/sr_y_float", "protocol/dejpeg_y"),
+    *("protocol/denoise_rgb_float", "protocol/dejpeg_y"),
+    *("protocol/sr_y", "protocol/sr_y_float", "protocol/sr_y_grey"),
 }
 """Files that differ from the defaults of their class, on purpose; their comment says how."""
 

@@ -21,7 +21,7 @@ def _evaluate(checkpoint: Path, output: Path, *words: str) -> dict[str, Any]:
 
 def test_results_say_what_was_scored_how_and_with_what(trained: Path, tmp_path: Path) -> None:
     results = _evaluate(trained, tmp_path)
-    assert results["schema"] == 1
+    assert results["schema"] == 2
     assert results["step"] == 2
     assert results["checkpoint"] == str(trained / "checkpoints/best.ckpt")
     assert results["protocol"]["name"] == "denoise_rgb_clip8"

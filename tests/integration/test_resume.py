@@ -55,7 +55,7 @@ def test_keys_of_a_group_chosen_then_can_be_given_now(tmp_path: Path) -> None:
     _to_ten(folder, "scheduler.milestones=[3,6]")
     saved = yaml.safe_load((folder / "config.yaml").read_text())
     assert saved["scheduler"]["milestones"] == [3, 6]
-    assert saved["scheduler"]["_target_"].endswith("MultiStepLR")
+    assert saved["scheduler"]["_target_"].endswith("MultiStep")
 
 
 def test_another_group_replaces_the_one_chosen_then(tmp_path: Path) -> None:
@@ -79,6 +79,23 @@ def test_milestones_given_at_a_resume_are_used(tmp_path: Path) -> None:
     _to_ten(folder, "scheduler.milestones=[3,6,8]")
     (group,) = read(folder / "checkpoints" / LAST)["optimizer_states"][0]["param_groups"]
     assert group["lr"] == pytest.approx(1e-3 / 8)
+
+
+def test_a_schedule_that_ends_with_the_run_follows_a_longer_run(tmp_path: Path) -> None:
+    folder = _train(tmp_path / "run", "scheduler=warmup_cosine", steps=5)
+    _to_ten(folder)
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert saved["scheduler"]["total_steps"] == 10
+    history = json.loads((folder / "resumed.jsonl").read_text())
+    assert history["overrides"] == ["trainer.max_steps=10", "scheduler.total_steps=10"]
+
+
+def test_a_schedule_with_an_end_of_its_own_keeps_it(tmp_path: Path) -> None:
+    schedule = ("scheduler=warmup_cosine", "scheduler.total_steps=7")
+    folder = _train(tmp_path / "run", *schedule, steps=5)
+    _to_ten(folder)
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert saved["scheduler"]["total_steps"] == 7
 
 
 def test_another_schedule_given_at_a_resume_is_used(tmp_path: Path) -> None:

@@ -1,40 +1,139 @@
-"""W&B beside the CSV file: a real offline run, no key, no network."""
+"""W&B for real, offline: what is in the run file afterwards, read back from disk."""
 
+import csv
+import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from src.core.paths import ROOT
+from src.callbacks.run_identity import RUN_IDS
+from src.runtime.atomic_io import read
+from tests.support.runs import TINY, command, train_tiny
+from tests.support.wandb_readback import RunFile, find_run_files, read_closed
 
-TINY = (
-    *("model=panet_tiny", "model.blocks=2", "model.channels=8", "data=synthetic", "data.workers=0"),
-    *("data.patch_size=16", "trainer=cpu", "trainer.max_steps=2", "trainer.val_check_interval=2"),
-)
+KEY = "0123456789abcdef" * 2 + "01234567"
+SECRETS = {
+    "WANDB_API_KEY": KEY,
+    "MLFLOW_TRACKING_PASSWORD": "hunter2-and-more",
+    "MY_TOKEN": "t0k3n",
+}
+LOGGED = ("logger=wandb", "logger.wandb.mode=offline")
 
 
-@pytest.mark.slow
-def test_without_a_key_the_run_is_kept_offline_once_a_job(tmp_path: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
-    environment |= {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}
-    words = [*TINY, "logger=wandb", f"paths.output_root={tmp_path / 'out'}", "seed=0,1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "src.train", "-m", *words],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "offline" in done.stderr + done.stdout
-    jobs = sorted((tmp_path / "out" / "multirun").glob("*/*"))
-    assert len([job for job in jobs if job.is_dir()]) == 2
-    for job in (job for job in jobs if job.is_dir()):
-        runs = list((job / "wandb").glob("offline-run-*/run-*.wandb"))
-        assert len(runs) == 1, job  # one run a job, closed before the next began
-        assert (job / "metrics.csv").is_file()
-        assert list((runs[0].parent / "files" / "media" / "images").rglob("*.png"))
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run of four steps with two validations, logged to W&B offline."""
+    folder = tmp_path_factory.mktemp("wandb") / "run"
+    with mock.patch.dict(os.environ, SECRETS):
+        words = (*LOGGED, "callbacks=attention", "trainer.val_check_interval=2")
+        train_tiny(folder, *words, "logger.wandb.log_model=true", steps=4)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def logged(run: Path) -> RunFile:
+    """Return its only run file, read back."""
+    (path,) = find_run_files(run)
+    return read_closed(path)
+
+
+def test_a_run_is_closed_once_and_says_what_it_belongs_to(logged: RunFile, run: Path) -> None:
+    assert logged.exits == [0]
+    assert logged.run["name"] == "denoise-panet_tiny-synthetic-s0"
+    assert (logged.run["project"], logged.run["job_type"]) == ("exemplar", "denoise")
+    assert json.loads((run / "run_ids.json").read_text()) == {"wandb": logged.run["id"]}
+
+
+def test_the_config_is_plain_with_flat_words_to_filter_by(logged: RunFile) -> None:
+    flat = {"task": "denoise", "model": "panet_tiny", "attention": "pyramid", "data": "synthetic"}
+    assert {key: logged.config[key] for key in flat} == flat
+    assert logged.config["learning_rate"] == logged.config["config"]["optimizer"]["lr"]
+    assert logged.config["parameters"] > 1000
+    assert logged.config["config"]["data"]["patch_size"] == 16
+
+
+def test_every_score_is_there_once_under_the_trainers_step(logged: RunFile, run: Path) -> None:
+    assert logged.metrics == {"trainer/global_step": "", "*": "trainer/global_step"}
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name in ("train/loss", "val/psnr", "val/synthetic/ssim"):
+        expected = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        found = [(row["trainer/global_step"], row[name]) for row in logged.rows if name in row]
+        assert [step for step, _ in found] == [step for step, _ in expected]
+        assert [score for _, score in found] == pytest.approx([score for _, score in expected])
+    assert len(logged.scalars()["train/loss"]) == 4
+
+
+def test_each_validation_has_its_pictures_once(logged: RunFile, run: Path) -> None:
+    pictures = logged.media("images/separated")
+    assert len(pictures) == 2 * (2 + 1)  # two panels and one attention map at each validation
+    names = [name for picture in pictures for name in picture["filenames"]]
+    assert len(set(names)) == len(names)
+    files = next((run / "wandb").glob("offline-run-*")) / "files"
+    assert all((files / name).is_file() for name in names)
+    captions = {picture["captions"][0] for picture in pictures}
+    assert "input | restored | target | error ×5" in captions
+    panels = [(row["trainer/global_step"]) for row in logged.rows if _has(row, "images/")]
+    assert panels == [1, 1, 3, 3]
+
+
+def _has(row: dict[str, object], prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in row)
+
+
+def test_each_validation_has_a_table_with_a_row_an_image(logged: RunFile, run: Path) -> None:
+    tables = logged.media("table-file")
+    assert [(table["nrows"], table["ncols"]) for table in tables] == [(2, 8), (2, 8)]
+    file = next((run / "wandb").glob("offline-run-*")) / "files" / tables[-1]["path"]
+    table = json.loads(file.read_text())
+    assert table["columns"][:5] == ["benchmark", "image", "psnr_input", "psnr", "psnr_gain"]
+    mean = sum(row[3] for row in table["data"]) / 2
+    assert mean == pytest.approx(logged.scalars()["val/psnr"][-1])
+
+
+def test_the_best_checkpoint_is_an_artifact_where_asked_for(logged: RunFile) -> None:
+    assert f"model-{logged.run['id']}" in logged.artifacts
+
+
+def test_no_secret_of_the_environment_is_in_any_file(run: Path) -> None:
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    for path in files:
+        content = path.read_bytes()
+        for name, secret in SECRETS.items():
+            assert secret.encode() not in content, f"{name} in {path}"
+
+
+def test_checkpoints_know_their_run_and_a_resumed_one_goes_on_in_it(run: Path) -> None:
+    (first,) = find_run_files(run)
+    run_id = read_closed(first).run["id"]
+    assert read(run / "checkpoints/last.ckpt")["restoration"][RUN_IDS] == {"wandb": run_id}
+    (run / "run_ids.json").unlink()  # the checkpoint knows it too
+    done = command("train", f"resume={run}", "trainer.max_steps=6")
+    assert done.code == 0, done.err
+    files = find_run_files(run)
+    assert len(files) == 2
+    second = read_closed(files[1])
+    assert second.run["id"] == run_id
+    losses = [row["trainer/global_step"] for row in second.rows if "train/loss" in row]
+    assert losses == [4, 5]
+    assert second.config["max_steps"] == 6
+
+
+def test_a_failed_run_is_closed_as_failed(tmp_path: Path) -> None:
+    breaking = "{_target_: tests.support.breaking.OverflowAt, step: 1, layer: trunk.0.body.0}"
+    words = (*TINY, *LOGGED, "trainer.max_steps=4", f"hydra.run.dir={tmp_path / 'run'}")
+    done = command("train", *words, f"+callbacks.breaking={breaking}")
+    assert done.code == 1
+    (path,) = find_run_files(tmp_path / "run")
+    assert read_closed(path).exits == [1]
+
+
+def test_disabled_leaves_no_trace(tmp_path: Path) -> None:
+    done = train_tiny(tmp_path / "run", "logger=wandb", "logger.wandb.mode=disabled", steps=1)
+    assert "offline" not in done.out + done.err
+    assert not find_run_files(tmp_path / "run")
+    assert not (tmp_path / "run/run_ids.json").exists()
+    assert (tmp_path / "run/metrics.csv").is_file()

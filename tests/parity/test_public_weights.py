@@ -1,8 +1,5 @@
 """Public weights in our comparison networks: every name and shape, and the published scores."""
 
-import re
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +9,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from src.core.paths import ROOT
-from src.core.types import RestorationNet
 from src.metrics.psnr import psnr
-from src.models.backbones.dncnn import DnCNN
-from src.models.backbones.ffdnet import FFDNet
-from src.models.backbones.imdn import IMDN
-from src.models.backbones.vdsr import VDSR
+from src.ops.bayer import mosaic
 from src.ops.color import luma
 from src.ops.resize import downscale, upscale
+from src.runtime.checkpoint import load_reference_weights
 
 DATA = ROOT.parent / "shared" / "data"
 pytestmark = [
@@ -29,78 +23,32 @@ pytestmark = [
     ),
 ]
 
-
-def published(file: str) -> dict[str, Tensor]:
-    weights: dict[str, Tensor] = torch.load(
-        DATA / "weights" / file, weights_only=True, map_location="cpu"
-    )
-    return weights
-
-
-def _imdn_name(theirs: str) -> str:
-    """Return our name of a tensor of the authors' IMDN; attention stands after block 3."""
-    name = theirs.removeprefix("module.")
-    name = re.sub(r"^IMDB(\d)\.", lambda m: f"trunk.{int(m[1]) - 1 + (int(m[1]) > 3)}.", name)
-    name = re.sub(r"\.c([1-4])\.", r".conv\1.", name)
-    parts = {".c5.": ".join.", ".cca.conv_du.": ".gate.layers."}
-    whole = {"fea_conv": "head", "c.0.": "join.", "LR_conv": "smooth", "upsampler.0": "tail"}
-    for old, new in parts.items():
-        name = name.replace(old, new)
-    for old, new in whole.items():
-        name = new + name.removeprefix(old) if name.startswith(old) else name
-    return name
+WEIGHTS = [
+    # file, architecture, scale to choose, parameters
+    ("IMDN_x2.pth", "imdn", None, 694_404),
+    ("vdsr_twtygqyy_state_dict.pth", "vdsr", None, 664_704),
+    ("dncnn_25_gray.pth", "dncnn", None, 555_137),
+    ("dncnn_color_blind.pth", "dncnn", None, 668_227),
+    ("ffdnet_color.pth", "ffdnet", None, 852_108),
+    *((f"fsrcnn_yjn870_x{scale}.pth", "fsrcnn", scale, 12_809) for scale in (2, 3, 4)),
+    ("carn_m.pth", "carn_m", 2, 257_051),
+    ("carn_m.pth", "carn_m", 3, 303_451),
+    ("carn_m.pth", "carn_m", 4, 294_171),
+    ("demosaicnet_bayer.pth", "demosaicnet", None, 560_886),
+]
 
 
-def _vdsr_name(theirs: str) -> str:
-    index = re.search(r"\d+", theirs)
-    if index is None:
-        return theirs.replace("input", "head.0").replace("output", "tail")
-    return f"trunk.{int(index[0]) + (int(index[0]) >= 9)}.0.weight"
-
-
-def _stack_name(blocks: int, theirs: str) -> str:
-    """Return our name in a plain stack whose convolutions have even numbers, ReLUs the odd ones."""
-    _, number, leaf = theirs.split(".")
-    layer = int(number) // 2
-    if layer == 0:
-        return f"head.0.{leaf}"
-    if layer > blocks:
-        return f"tail.{leaf}"
-    return f"trunk.{layer - 1 + (layer > blocks // 2)}.0.{leaf}"
-
-
-WEIGHTS: dict[str, tuple[Callable[[], nn.Module], Callable[[str], str]]] = {
-    "IMDN_x2.pth": (lambda: IMDN(scale=2), _imdn_name),
-    "vdsr_twtygqyy_state_dict.pth": (lambda: VDSR(1, 1), _vdsr_name),
-    "dncnn_25_gray.pth": (lambda: DnCNN(1, 1, batch_norm=False), partial(_stack_name, 15)),
-    "dncnn_color_blind.pth": (
-        lambda: DnCNN(blocks=18, batch_norm=False),
-        partial(_stack_name, 18),
-    ),
-    "ffdnet_color.pth": (lambda: FFDNet(sigma=50.0), partial(_stack_name, 10)),
-}
-
-
-def renamed(weights: Mapping[str, Tensor], name: Callable[[str], str]) -> dict[str, Tensor]:
-    return {name(theirs): tensor for theirs, tensor in weights.items()}
-
-
-def loaded(file: str) -> RestorationNet:
+def loaded(file: str, architecture: str, scale: int | None = None) -> nn.Module:
     """Return the network with its public weights; a wrong name or shape raises."""
-    build, name = WEIGHTS[file]
-    net = build()
-    net.load_state_dict(renamed(published(file), name), strict=True)
-    assert isinstance(net, RestorationNet)
-    return net.eval()
+    return load_reference_weights(DATA / "weights" / file, architecture, scale)
 
 
-@pytest.mark.parametrize("file", WEIGHTS)
-def test_public_weights_fit_name_by_name_and_shape_by_shape(file: str) -> None:
-    build, name = WEIGHTS[file]
-    ours = {key: tensor.shape for key, tensor in build().state_dict().items()}
-    theirs = published(file)
-    assert {key: tensor.shape for key, tensor in renamed(theirs, name).items()} == ours
-    assert len(theirs) == len(ours)
+@pytest.mark.parametrize(("file", "architecture", "scale", "count"), WEIGHTS)
+def test_public_weights_fit_name_by_name_and_shape_by_shape(
+    file: str, architecture: str, scale: int | None, count: int
+) -> None:
+    net = loaded(file, architecture, scale)
+    assert sum(parameter.numel() for parameter in net.parameters()) == count
 
 
 def read(path: Path) -> Tensor:
@@ -116,25 +64,49 @@ def shaved(image: Tensor, scale: int) -> Tensor:
     return image[..., scale:-scale, scale:-scale]
 
 
+def bird() -> Tensor:
+    return read(DATA / "benchmarks/Set5/bird.png")[..., 80:208, 80:208]
+
+
+@pytest.mark.parametrize(
+    ("file", "architecture"), [("ffdnet_color.pth", "ffdnet"), ("dncnn_color_blind.pth", "dncnn")]
+)
 @torch.no_grad()
-def noisy_and_restored(file: str, target: Tensor, sigma: float) -> tuple[float, float]:
-    """Return the PSNR of a noisy image and of what the network makes of it."""
-    noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
-    noisy = target + noise * sigma / 255
-    return psnr(noisy, target).item(), psnr(rounded(loaded(file)(noisy)), target).item()
+def test_public_denoisers_remove_noise_of_level_50(file: str, architecture: str) -> None:
+    target, net = bird(), loaded(file, architecture)
+    noisy = (
+        target + torch.randn(target.shape, generator=torch.Generator().manual_seed(0)) * 50 / 255
+    )
+    level = [torch.full_like(noisy[:, :1], 50 / 255)] if net.in_channels == 4 else []
+    restored = rounded(net(torch.cat([noisy, *level], dim=1)))
+    assert psnr(restored, target).item() > psnr(noisy, target).item() + 14  # measured 16.4, 15.6
 
 
-@pytest.mark.parametrize("file", ["ffdnet_color.pth", "dncnn_color_blind.pth"])
-def test_public_denoisers_remove_noise_of_level_50(file: str) -> None:
-    target = read(DATA / "benchmarks/Set5/bird.png")[..., 80:208, 80:208]
-    noisy, restored = noisy_and_restored(file, target, 50.0)
-    assert restored > noisy + 14  # measured 16.4 and 15.6 dB
+@torch.no_grad()
+def test_public_demosaicing_knows_the_phase_grbg_and_no_other() -> None:
+    target, net = bird(), loaded("demosaicnet_bayer.pth", "demosaicnet")
+    scores = {
+        phase: psnr(rounded(net(mosaic(target, phase))), target).item()
+        for phase in ("grbg", "rggb")
+    }
+    assert scores["grbg"] > scores["rggb"] + 10
+
+
+@pytest.mark.parametrize(("scale", "least"), [(2, 37.5), (3, 33.9), (4, 31.8)])
+@torch.no_grad()
+def test_carn_m_is_near_its_published_score_on_one_image(scale: int, least: float) -> None:
+    """CARN-M of the public file, on `bird` alone, lies well above bicubic interpolation."""
+    target, net = read(DATA / "benchmarks/Set5/bird.png"), loaded("carn_m.pth", "carn_m", scale)
+    target = target[..., : target.shape[2] // 12 * 12, : target.shape[3] // 12 * 12]
+    restored = rounded(net(downscale(target, scale)))
+    score = psnr(shaved(luma(restored), scale), shaved(luma(target), scale)).item()
+    assert score > least
 
 
 @pytest.mark.slow
 @torch.no_grad()
 def test_imdn_has_its_published_score_on_set5() -> None:
-    net, scores = loaded("IMDN_x2.pth"), []
+    net, scores = loaded("IMDN_x2.pth", "imdn"), []
     for path in sorted((DATA / "benchmarks/Set5").glob("*.png")):
         target = read(path)
         target = target[..., : target.shape[2] // 2 * 2, : target.shape[3] // 2 * 2]
@@ -147,7 +119,7 @@ def test_imdn_has_its_published_score_on_set5() -> None:
 @pytest.mark.parametrize(("scale", "paper"), [(2, 37.53), (3, 33.66), (4, 31.35)])
 @torch.no_grad()
 def test_vdsr_has_at_least_its_published_score_on_set5(scale: int, paper: float) -> None:
-    net, scores = loaded("vdsr_twtygqyy_state_dict.pth"), []
+    net, scores = loaded("vdsr_twtygqyy_state_dict.pth", "vdsr"), []
     for path in sorted((DATA / "benchmarks/Set5").glob("*.png")):
         target = luma(read(path))
         height, width = (side // scale * scale for side in target.shape[2:])

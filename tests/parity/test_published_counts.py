@@ -12,8 +12,11 @@ import torch
 from torch import nn
 
 from src.models.attention.transposed import TransposedAttention
+from src.models.backbones.carn_m import CARNM
+from src.models.backbones.demosaicnet import DemosaicNet
 from src.models.backbones.dncnn import DnCNN
 from src.models.backbones.ffdnet import FFDNet
+from src.models.backbones.fsrcnn import FSRCNN
 from src.models.backbones.imdn import IMDN
 from src.models.backbones.nafnet import NAFNet
 from src.models.backbones.rcan import RCAN
@@ -39,6 +42,9 @@ COUNTS: list[tuple[str, Callable[[], nn.Module], int, str]] = [
     ("imdn_x2", lambda: IMDN(scale=2), 694_404, "694 K, arXiv:1909.11856; its public weights"),
     ("imdn_x3", lambda: IMDN(scale=3), 703_059, "703 K, the same"),
     ("imdn_x4", lambda: IMDN(scale=4), 715_176, "715 K, the same"),
+    ("fsrcnn", FSRCNN, 12_809, "its public weights; 12,464 in print, without PReLU and biases"),
+    ("carn_m_x2", lambda: CARNM(scale=2), 257_051, "its public weights, of one scale"),
+    ("demosaicnet", DemosaicNet, 560_886, "its public weights"),
     ("nafnet_32", NAFNet, 29_159_715, "29.16 M, the authors' SIDD network"),
     ("nafnet_64", lambda: NAFNet(channels=64), 115_982_915, "115.98 M, the same, wide"),
     ("nafnet_32_gopro", lambda: NAFNet(**_GOPRO), 17_111_907, "17.1 M, deblurring"),

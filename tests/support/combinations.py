@@ -24,7 +24,7 @@ from tests.support.compose import compose_config
 from tests.support.pairwise import Row
 
 SCALES = (2, 3, 4)
-WITHOUT_ATTENTION = {"bicubic", "identity"}  # nothing to train and nowhere to put a block
+WITHOUT_ATTENTION = {"bicubic", "bm3d", "identity"}  # nothing to train and nowhere to put a block
 MODELS = [name for name in options_of("model") if name not in WITHOUT_ATTENTION]
 ATTENTIONS = options_of("model/attention")
 SMALL = {"channels": 12, "groups": 1, "depth": 2, "refinement_blocks": 1}
@@ -125,7 +125,7 @@ def step(
     """Take optimizer steps on one batch, as Lightning would; return the loss before each."""
     task.train()
     place = iter(range(steps))
-    task._micro_step = lambda: 0  # type: ignore[method-assign]
+    task._first_sample = lambda count: 0  # type: ignore[method-assign]
     task.log = lambda *_, **__: None  # type: ignore[method-assign]
     optimizer = torch.optim.Adam([p for p in task.net.parameters() if p.requires_grad], lr=lr)
     losses = []

@@ -10,13 +10,14 @@ from torch import Tensor
 from src.runtime.atomic_io import read
 
 COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "loops")
+AVERAGED = ("current_model_state", "averaging_state")  # with callbacks=ema
 LAST = "checkpoints/last.ckpt"
 
 
 def assert_same(first: Path, second: Path) -> None:
     """Refuse two runs whose last checkpoints differ in weights, optimizer, schedule or progress."""
     one, other = read(first / LAST), read(second / LAST)
-    for name in COMPARED:
+    for name in (*COMPARED, *(name for name in AVERAGED if name in one)):
         _assert_equal(one[name], other[name], name)
 
 

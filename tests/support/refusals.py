@@ -65,7 +65,7 @@ NAMES = [
     _train("+typo=1", says=("Nothing reads the key 'typo'",)),
     _train("++seeed=1", says=("seeed", "Did you mean seed")),
     _train("+inference.tille=64", says=("inference.tille", "Did you mean tile?")),
-    _train("+paths.cash_dir=x", says=("paths.cash_dir", "Did you mean cache_dir?")),
+    _train("+paths.cash_dir=x", says=("paths.cash_dir", "Did you mean cache_dir")),
     _train("+seed=1", says=("seed", "already")),
     _train("~seed", says=("'seed' was removed",)),
     _train("~sede", says=("sede", "Did you mean seed")),
@@ -77,7 +77,28 @@ NAMES = [
     _train("optimizer.lr=1e-4,3e-4", says=("several values", "-m")),
     _train("hparams_search=attention", says=("add -m",)),
     _train("model=panet,panett", says=("panett", "Did you mean panet"), multirun=True),
+    _train("trainer=ddp_cp", says=("ddp_cp", "Did you mean ddp_cpu")),
+    _train("hydra/launcher=slrm", "seed=0,1", says=("slrm", "slurm"), multirun=True),
+    _train(
+        "hydra/sweeper=optuna",
+        "hydra.sweeper.n_trial=3",
+        says=("n_trial", "Did you mean n_trials"),
+        multirun=True,
+    ),
+    _train(
+        "hydra/sweeper=optuna",
+        "optimizer.lrr=interval(1e-4,1e-3)",
+        says=("optimizer.lrr", "Did you mean lr?"),
+        multirun=True,
+    ),
     _train("resume=no/such/run", says=("no/such/run", "no such run folder")),
+    Refusal("prepare", ("dataset=sett5",), ("sett5", "Did you mean set5")),
+    Refusal("dashboard", ("porject=x",), ("porject", "Did you mean project")),
+    Refusal("prepare", ("dataset=[set5,sett14]",), ("sett14", "Did you mean set14")),
+    Refusal("prepare", ("dataset=set5", "sourc=x"), ("sourc=x", "Did you mean source")),
+    Refusal(
+        "prepare", ("dataset=set5", "limits.ration=3"), ("limits.ration", "Did you mean ratio")
+    ),
     Refusal("evaluate", (), ("checkpoint", "For example: checkpoint=outputs")),
     Refusal("predict", (CHECKPOINT,), ("input=…", "output=…", "For example: input=photos")),
 ]
@@ -87,6 +108,7 @@ VALUES = [
     _train("seed=abc", says=("seed=abc", "must be int")),
     _train("seed=true", says=("seed=true", "must be int")),
     _train("channels_last=maybe", says=("channels_last=maybe", "must be bool")),
+    _train("compile=maybe", says=("compile=maybe", "must be bool")),
     _train("inference.tile=big", says=("inference.tile=big", "int | auto | as_trained | null")),
     _train("weights='${nowhere}'", says=("weights", "nowhere")),
     Refusal(
@@ -94,15 +116,21 @@ VALUES = [
         (CHECKPOINT, "input=a", "output=b", "on_error=sikp"),
         ("on_error=sikp", "raise | skip"),
     ),
+    Refusal("prepare", ("dataset=set5", "verify=maybe"), ("verify=maybe", "must be bool")),
+    Refusal("dashboard", ("dry_run=maybe",), ("dry_run=maybe", "must be bool")),
+    Refusal("prepare", ("dataset=set5", "timeout=long"), ("timeout=long", "must be float")),
 ]
 """Refused by the type of a value at the root, still without importing a component."""
 
 TARGETS = [
+    Refusal("prepare", ("dataset=set5", "+dataset.set5.cont=3"), ("takes no 'cont'", "count")),
     _train("+model.widht=3", says=("model.widht", "takes no 'widht'", "channels")),
     _train("+optimizer.weight_deca=0", says=("weight_deca", "Did you mean weight_decay")),
     _train("+model.attention.level=3", says=("model.attention.level", "Did you mean levels")),
     _train("+data.batchsize=3", says=("data.batchsize", "Did you mean batch_size")),
     _train("+trainer.max_step=3", says=("trainer.max_step", "Did you mean max_steps")),
+    _train("data.progressive=3", says=("data.progressive=3", "Sequence")),
+    _train("data.cache_limit_gb=many", says=("data.cache_limit_gb=many", "float")),
     _train("data.batch_size=2.5", says=("data.batch_size=2.5", "takes int")),
     _train("optimizer.lr=fast", says=("optimizer.lr=fast", "float")),
     _train("optimizer.betas=[0.9]", says=("optimizer.betas", "tuple")),

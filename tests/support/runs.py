@@ -34,6 +34,8 @@ TARGETS = {
     "train": "src.runtime.training.train",
     "evaluate": "src.runtime.evaluation.evaluate",
     "predict": "src.runtime.prediction.predict",
+    "dashboard": "src.runtime.dashboard.dashboard",
+    "prepare": "src.runtime.preparation.prepare",
 }
 
 

@@ -37,6 +37,7 @@ TARGETS = [
     "layers",
     "check",
     "fix",
+    "audit",
     "lock",
     "clean",
 ]
@@ -68,9 +69,22 @@ def needed_by(requirement: Requirement) -> Iterator[Requirement]:
             yield inner
 
 
+def installed_by_make() -> list[Requirement]:
+    """Return what `make install` asks for: the core, and dev with the extras that it names."""
+    declared = project()
+    todo, found = [*declared["core"], *declared["dev"]], []
+    while todo:
+        requirement = Requirement(todo.pop())
+        if requirement.name == "exemplar":
+            todo.extend(line for extra in requirement.extras for line in declared[extra])
+        else:
+            found.append(requirement)
+    return found
+
+
 def closure() -> dict[str, list[Requirement]]:
     """Return every requirement, direct and indirect, under the canonical name it asks for."""
-    todo = [Requirement(line) for lines in project().values() for line in lines]
+    todo = installed_by_make()
     found: dict[str, list[Requirement]] = {}
     seen: set[str] = set()
     while todo:

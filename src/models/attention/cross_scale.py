@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from src.core.memory import MemoryBudget, check_budget
 from src.models.attention import ATTENTION
 from src.models.blocks.embedding import embedding
 from src.ops.fast_patch_attention import Implementation, patch_attention
@@ -25,12 +26,14 @@ class CrossScaleAttention(nn.Module):
         scale: s, the size of the output over that of the input.
         reduction: Ratio of C to the channels in which patches are compared.
         softmax_scale: Factor on the scores; the keys are normalised, the queries are not.
-        memory_budget: Bytes that PyTorch's way may hold in inference beside input and output.
-        implementation: ``native`` is the C++ kernel, which holds no scores; ``plain`` is PyTorch,
-            which holds all of them in training; ``auto`` takes the kernel where there is one.
+        memory_budget: Bytes that PyTorch's way may hold beside in- and outputs, in inference and in
+            training, or ``auto``: up to an eighth of what is free.
+        implementation: ``native`` is the C++ kernel, which holds no scores; ``plain`` is PyTorch
+            in blocks that fit the budget; ``auto`` takes the kernel where there is one.
 
     Raises:
-        ValueError: If ``reduction`` does not divide ``channels``, or ``scale`` is below 2.
+        ValueError: If ``reduction`` does not divide ``channels``, ``scale`` is below 2, or
+            ``memory_budget`` is no budget.
     """
 
     keeps_identity = False
@@ -43,7 +46,7 @@ class CrossScaleAttention(nn.Module):
         scale: int = 2,
         reduction: int = 2,
         softmax_scale: float = 10.0,
-        memory_budget: int = 2**28,
+        memory_budget: MemoryBudget = "auto",
         implementation: Implementation = "auto",
     ) -> None:
         if channels % reduction:
@@ -60,7 +63,7 @@ class CrossScaleAttention(nn.Module):
         self.value = embedding(channels, channels)
         self.register_buffer("min_norm", torch.tensor([1e-4]))
         self.softmax_scale = softmax_scale
-        self.memory_budget = memory_budget
+        self.memory_budget = check_budget(memory_budget)
         self.implementation: Implementation = implementation
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from src.core.memory import MemoryBudget, check_budget
 from src.models.attention import ATTENTION
 from src.models.blocks.embedding import embedding
 from src.ops.fast_patch_attention import Implementation, patch_attention
@@ -35,12 +36,14 @@ class PyramidAttention(nn.Module):
             never scaled.
         resampling: ``size_ratio`` maps coordinates by H / floor(H·s) as torch 1.1 did, with which
             the published weights were made; ``scale_factor`` by 1 / s, the default of later torch.
-        memory_budget: Bytes that PyTorch's way may hold in inference beside input and output.
-        implementation: ``native`` is the C++ kernel, which holds no scores; ``plain`` is PyTorch,
-            which holds all of them in training; ``auto`` takes the kernel where there is one.
+        memory_budget: Bytes that PyTorch's way may hold beside in- and outputs, in inference and in
+            training, or ``auto``: up to an eighth of what is free.
+        implementation: ``native`` is the C++ kernel, which holds no scores; ``plain`` is PyTorch
+            in blocks that fit the budget; ``auto`` takes the kernel where there is one.
 
     Raises:
-        ValueError: If ``reduction`` does not divide ``channels``, or ``levels`` is out of range.
+        ValueError: If ``reduction`` does not divide ``channels``, ``levels`` is out of range, or
+            ``memory_budget`` is no budget.
     """
 
     scale = 1
@@ -55,7 +58,7 @@ class PyramidAttention(nn.Module):
         softmax_scale: float = 10.0,
         residual_scale: float = 1.0,
         resampling: Resampling = "size_ratio",
-        memory_budget: int = 2**28,
+        memory_budget: MemoryBudget = "auto",
         implementation: Implementation = "auto",
     ) -> None:
         if reduction is None:
@@ -74,7 +77,7 @@ class PyramidAttention(nn.Module):
         self.softmax_scale = softmax_scale
         self.residual_scale = residual_scale
         self.resampling = resampling
-        self.memory_budget = memory_budget
+        self.memory_budget = check_budget(memory_budget)
         self.implementation: Implementation = implementation
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -58,7 +58,9 @@ def _compiled(source: Path) -> Path:
     version = subprocess.run(  # noqa: S603
         [compiler, "--version"], capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    parts = (source.read_text(), version, _processor(), *FLAGS)
+    headers = sorted(source.parent.glob("*.h"))
+    sources = [path.read_text() for path in (source, *headers)]
+    parts = (*sources, version, _processor(), *FLAGS)
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     folder = Path(os.environ.get("EXEMPLAR_CACHE", Path.home() / ".cache" / "exemplar"))
     target = folder / f"{source.stem}-{digest}.so"

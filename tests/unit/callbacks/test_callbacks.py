@@ -5,6 +5,8 @@ import lightning as L  # noqa: N812
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch.utils.data import DataLoader
 
 from src.callbacks.graceful_stop import GracefulStop
 from src.callbacks.image_panels import panel
@@ -13,7 +15,13 @@ from src.callbacks.throughput import Throughput
 
 
 def _trainer(**values: object) -> Any:  # noqa: ANN401
-    held = {"world_size": 1, "log_every_n_steps": 2, "should_stop": False, "limit_val_batches": 1.0}
+    held: dict[str, object] = {
+        "world_size": 1,
+        "log_every_n_steps": 2,
+        "should_stop": False,
+        "limit_val_batches": 1.0,
+    }
+    held |= {"strategy": SingleDeviceStrategy("cpu")}
     return cast("L.Trainer", _Duck(**{**held, **values}))
 
 
@@ -84,6 +92,45 @@ def test_validation_is_not_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
         meter.on_train_batch_start(trainer, module, batch, index)
         meter.on_train_batch_end(trainer, module, None, batch, index)
     assert module.logged["perf/data_wait"] == 0
+
+
+def _train_with_waits(waits: list[float], monkeypatch: pytest.MonkeyPatch, **held: object) -> None:
+    """Let a batch of work last 1 s, and what is between two batches as long as ``waits`` say."""
+    clock = 0.0
+    monkeypatch.setattr("time.perf_counter", lambda: clock)
+    loader = DataLoader([0], **held)  # type: ignore[arg-type,var-annotated]
+    meter, trainer, module = Throughput(), _trainer(train_dataloader=loader), _Log()
+    batch = {"target": torch.zeros(4, 1, 1, 1)}
+    for index, wait in enumerate(waits):
+        clock += wait
+        meter.on_train_batch_start(trainer, module, batch, index)
+        clock += 1.0
+        meter.on_train_batch_end(trainer, module, None, batch, index)
+
+
+@pytest.mark.parametrize(
+    ("workers", "advice"),
+    [
+        (0, "no process loads them ahead. Try data.workers=2"),
+        (2, "2 loader processes do not keep up. Try data.workers=4"),
+    ],
+)
+def test_more_than_a_tenth_of_waiting_is_said_once_with_what_helps(
+    workers: int,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _train_with_waits([0.25] * 60, monkeypatch, num_workers=workers)
+    assert len(caplog.records) == 1
+    assert f"waits 20 % of its time for data: {advice}" in caplog.text
+
+
+def test_less_waiting_than_a_tenth_and_a_slow_start_are_not_mentioned(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _train_with_waits([5.0] * 10 + [0.1] * 60, monkeypatch)
+    assert caplog.records == []
 
 
 @pytest.fixture

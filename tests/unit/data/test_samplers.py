@@ -44,7 +44,17 @@ def test_the_order_depends_on_the_seed() -> None:
     assert first != second
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 8])
+def test_no_process_is_left_without_an_item_where_there_are_more_processes() -> None:
+    # Lightning would leave it out of the loop, and the others would wait for it.
+    assert [list(UnpaddedSampler(2, rank=rank, world=4)) for rank in range(4)] == [
+        [0],
+        [1],
+        [1],
+        [1],
+    ]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_evaluation_takes_every_item_once_and_none_twice(world: int) -> None:
     taken = [UnpaddedSampler(5, rank=rank, world=world) for rank in range(world)]
     assert Counter(itertools.chain(*taken)) == Counter(range(5))

@@ -53,6 +53,20 @@ def test_grey_images_are_scored_as_they_are() -> None:
     assert torch.equal(protocol.prepare(image), image.double())
 
 
+def test_only_y_or_grey_leaves_files_of_one_channel_as_they_are() -> None:
+    level = torch.rand(1, 1, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    image, grey = level.expand(1, 3, 4, 5), torch.tensor([True])
+    squeezed = (16 + 219 * level) / 255
+    for channels, files, expected in (
+        ("y", grey, squeezed),
+        ("y_or_grey", grey, level),
+        ("y_or_grey", ~grey, squeezed),
+        ("y_or_grey", None, squeezed),
+    ):
+        protocol = Protocol("p", quantize=False, channels=channels)
+        assert torch.allclose(protocol.prepare(image, files), expected)
+
+
 def test_a_protocol_spells_itself_out() -> None:
     text = str(Protocol("sr", border=2, channels="y"))
     assert text == "sr v1: 8-bit input, output rounded to 8 bits, border 2 px, Y, mean over images"

@@ -16,6 +16,7 @@ from tests.support.compose import compose_config
 
 CHANNELS = 32
 SMALL = {"blocks": 2, "groups": 2, "depth": 2, "channels": 16}
+EXTRAS = {"bm3d": "bm3d"}  # model → the optional package that it runs
 SIZES = [(1, 1), (1, 5), (2, 3), (7, 5), (24, 20)]
 
 
@@ -125,6 +126,8 @@ def test_inference_and_training_paths_agree(name: str) -> None:
 
 @pytest.mark.parametrize("option", model_options())
 def test_a_model_keeps_the_backbone_contract(option: str) -> None:
+    if option in EXTRAS:
+        pytest.importorskip(EXTRAS[option], reason="an optional extra")
     net = small_net(option)
     side = -(-net.min_size // net.multiple_of) * net.multiple_of
     degraded = torch.rand(2, net.in_channels, side + net.multiple_of, side + 2 * net.multiple_of)

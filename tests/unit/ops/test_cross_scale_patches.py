@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.ops.patch_attention import chunked_patch_attention, dense_patch_attention
+from src.ops.chunked_patch_attention import chunked_patch_attention
+from src.ops.patch_attention import dense_patch_attention
 
 
 def cut(image: Tensor, top: int, left: int, side: int) -> Tensor:

@@ -24,6 +24,7 @@ class Placed(Denoise):
     """A task that is told where in the training it is, instead of asking a trainer."""
 
     micro_step = rank = 0
+    world = 4
 
     @property
     def global_rank(self) -> int:  # type: ignore[override]
@@ -31,6 +32,9 @@ class Placed(Denoise):
 
     def _micro_step(self) -> int:
         return self.micro_step
+
+    def _world(self) -> int:
+        return self.world
 
 
 def _task(*, seed: int = 0, step: int = 0, rank: int = 0, training: bool = False) -> Placed:
@@ -77,6 +81,26 @@ def test_in_training_the_noise_is_a_function_of_seed_step_and_rank() -> None:
     ]
     for index, one in enumerate(noises):
         assert not any(torch.equal(one, other) for other in noises[:index])
+
+
+def test_the_noise_of_a_step_is_the_same_however_many_processes_share_it() -> None:
+    alone = _task(training=True, step=3)
+    alone.world = 1
+    pair = [_task(training=True, step=3, rank=rank) for rank in (0, 1)]
+    for one in pair:
+        one.world = 2
+    shares = [task.degrade(_batch("a", "b"))["input"] for task in pair]
+    together = alone.degrade(_batch("a", "b", "a", "b"))["input"]
+    assert torch.equal(together, torch.cat(shares))
+
+
+def test_the_noise_of_a_step_is_the_same_whether_its_batch_is_accumulated() -> None:
+    whole = _task(training=True, step=3)
+    parts = [_task(training=True, step=step) for step in (6, 7)]
+    for task in (whole, *parts):
+        task.world = 1
+    halves = [task.degrade(_batch("a", "b"))["input"] for task in parts]
+    assert torch.equal(whole.degrade(_batch("a", "b", "a", "b"))["input"], torch.cat(halves))
 
 
 def test_the_images_of_a_training_batch_have_their_own_noise() -> None:

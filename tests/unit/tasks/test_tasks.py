@@ -11,6 +11,7 @@ from src.ops.jpeg import jpeg
 from src.ops.resize import downscale, upscale
 from src.runtime.build import build_task
 from src.tasks.base import RestorationTask
+from src.tasks.refusals import check_compiler, check_patch
 from tests.support.compose import compose_config
 
 TINY = ("model.blocks=2", "model.channels=8")
@@ -85,9 +86,24 @@ def test_a_network_of_another_scale_is_refused() -> None:
 
 
 def test_a_patch_that_is_no_multiple_of_the_scale_is_refused() -> None:
-    task = _task("task=super_resolution", "task.scale=3", "model=panet_tiny", *TINY).train()
+    task = _task("task=super_resolution", "task.scale=3", "model=panet_tiny", *TINY)
     with pytest.raises(ConfigError, match=r"patch_size=50 (.|\n)*task.scale=3: take 48 or 51"):
-        task.degrade(_batch(50, 50))
+        check_patch(50, task.restorer.net, scale=task.scale)
+
+
+def test_a_patch_that_the_network_cannot_take_is_refused() -> None:
+    task = _task("task=denoise", "model=panet_tiny", *TINY)
+    with pytest.raises(
+        ConfigError, match="patch_size=49: PANet takes multiples of 2 pixels; take 50"
+    ):
+        check_patch(49, task.restorer.net, scale=task.scale)
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_compiler()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ConfigError, match="no-such-compiler is not there"):
+        check_compiler()
 
 
 def test_a_model_without_parameters_is_not_trained() -> None:

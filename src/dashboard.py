@@ -1,0 +1,12 @@
+"""Build the W&B workspace and report of a project: `python -m src.dashboard project=…`."""
+
+from src.runtime.cli import launch
+
+
+def main() -> None:
+    """Run the command line."""
+    launch("dashboard", "src.runtime.dashboard.dashboard")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Image sets made by ``python -m src.prepare``: where they are, and as a source of images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from src.core.errors import ConfigError, DataError, did_you_mean
+from src.core.paths import CONF_DIR, from_root
+from src.data.datasets.folder import ImageFolder
+from src.data.source import ImageItem
+
+MANIFEST = "manifest.json"
+"""The file that a prepared folder ends with; it says what is in it and where it came from."""
+
+
+def known_sets() -> list[str]:
+    """Return the names that ``python -m src.prepare dataset=…`` knows, sorted."""
+    return sorted(
+        file.stem for file in (CONF_DIR / "dataset").glob("*.yaml") if not file.stem.startswith("_")
+    )
+
+
+def prepared_folder(data_dir: str | Path, name: str) -> Path:
+    """Return the folder of a prepared set.
+
+    Args:
+        data_dir: Where prepared sets are (``paths.data_dir``); a relative path starts at the
+            repository root.
+        name: Name of the set, e.g. ``set5``.
+
+    Raises:
+        DataError: If it is not there, with the command that makes it.
+    """
+    folder = from_root(data_dir) / name
+    if Path(name).name == name and (folder / MANIFEST).is_file():
+        return folder
+    sets = known_sets()
+    if name not in sets:
+        raise DataError(f"There is no image set {name!r}. {did_you_mean(name, sets)}")
+    parts = _parts(name)
+    if parts:
+        raise DataError(f"{name} stands for several image sets: name them, {', '.join(parts)}.")
+    found = "is no prepared set (it has no manifest)" if folder.is_dir() else "does not exist"
+    raise DataError(
+        f"The image set {name} is not prepared: {folder} {found}.\n"
+        f"  Download it:       python -m src.prepare dataset={name}\n"
+        f"  Or take a copy:    python -m src.prepare dataset={name} source=<folder or archive>\n"
+        "  Sets elsewhere:    paths.data_dir=<folder>"
+    )
+
+
+def _parts(name: str) -> list[str]:
+    """Return the sets that a name such as ``df2k`` stands for; none for a set of its own."""
+    described = yaml.safe_load((CONF_DIR / "dataset" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return [] if "name" in described else [str(part) for part in described["defaults"]]
+
+
+class PreparedSet:
+    """Images of one prepared set, or of several together.
+
+    Args:
+        name: Name of the set, or names of several whose file names differ, e.g. DIV2K and Flickr2K.
+        data_dir: Where prepared sets are; a relative path starts at the repository root.
+        first: Take only this many images a set, the first by name; None takes all.
+
+    Raises:
+        ConfigError: If ``first`` is not positive or there is no name.
+    """
+
+    def __init__(
+        self, *, name: str | Sequence[str], data_dir: str | Path, first: int | None = None
+    ) -> None:
+        self.names = [name] if isinstance(name, str) else list(name)
+        self.data_dir, self.first = data_dir, first
+        if not self.names:
+            raise ConfigError("name=[] names no image set; give one, e.g. name=div2k.")
+        if first is not None and first < 1:
+            raise ConfigError(f"first={first} must be at least 1, or null for all images.")
+
+    def describe(self) -> str:
+        """Return which sets, and where."""
+        return f"{' and '.join(self.names)} under {from_root(self.data_dir)}"
+
+    def items(self) -> dict[str, ImageItem]:
+        """Return key → image, sorted by key.
+
+        Raises:
+            DataError: If a set is not prepared, or two sets hold images of one name.
+        """
+        merged: dict[str, ImageItem] = {}
+        for name in self.names:
+            items = ImageFolder(prepared_folder(self.data_dir, name)).items()
+            twice = merged.keys() & items.keys()
+            if twice:
+                raise DataError(
+                    f"{self.describe()}: several sets hold {', '.join(sorted(twice)[:5])}; "
+                    "results could not be told apart. Take sets whose file names differ."
+                )
+            merged |= dict(list(items.items())[: self.first])
+        return dict(sorted(merged.items()))

@@ -1,0 +1,104 @@
+"""Whole images or tiles: what fits into the memory that is free, and into a person's patience."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import nn
+
+from src.core.memory import free_bytes
+from src.core.types import RestorationNet
+from src.inference.footprint import Footprint, footprint
+
+SMALL = 128
+"""Images no larger, in pixels a side, are taken whole without asking."""
+
+SHARE = 0.75
+"""Part of the free memory that an estimate may take: estimates are right within 20 %."""
+
+TFLOP_LIMIT = {"cpu": 32.0}
+TFLOP_LIMIT_ELSEWHERE = 1000.0
+"""Work for one image that ``auto`` takes on itself for attention over the whole of it: minutes on
+two CPU cores, minutes on a GPU (docs/decisions/0011-whole-images-where-they-fit.md)."""
+
+GLOBAL_TILES = (96, 64, 48)
+LOCAL_TILES = (512, 256, 128, 96, 64, 48)
+"""Sides of tiles that ``auto`` tries, for networks with and without attention over all pixels."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How one image goes through a network.
+
+    Attributes:
+        tile: Side of the tiles in input pixels; None is the whole at once.
+        need: Of one forward pass, on the whole or on a tile; None where nobody asked or can tell.
+        free: Bytes that were free on the device.
+        why_not_whole: Why it is tiles although ``auto`` prefers the whole; empty otherwise.
+    """
+
+    tile: int | None
+    need: Footprint | None = None
+    free: int = 0
+    why_not_whole: str = ""
+
+    def __str__(self) -> str:
+        words = "whole image" if self.tile is None else f"tiles of {self.tile} pixels"
+        if self.need is not None:
+            words += f", about {in_gib(self.need.bytes)} of {in_gib(self.free)} free"
+        return f"{words} ({self.why_not_whole})" if self.why_not_whole else words
+
+
+def whole(net: nn.Module, shape: Sequence[int], device: torch.device) -> Choice:
+    """Return the choice of the whole image, whatever it takes."""
+    return Choice(None, _need(net, shape, device), free_bytes(device))
+
+
+def automatic(net: nn.Module, shape: Sequence[int], device: torch.device, *, above: int) -> Choice:
+    """Return the whole image where it fits, else the largest tiles that do.
+
+    Args:
+        net: A network that keeps the backbone contract.
+        shape: (B, C, H, W) of the image.
+        device: Where it will run.
+        above: Tiles must be larger than this, the overlap.
+    """
+    contract = cast("RestorationNet", net)
+    free, need = free_bytes(device), _need(net, shape, device)
+    why_not = _objection(contract, need, free, device)
+    if not why_not:
+        return Choice(None, need, free)
+    sides = GLOBAL_TILES if contract.global_context else LOCAL_TILES
+    fitting = [side for side in sides if above < side < max(shape[-2:])]
+    side = fitting.pop(0) if fitting else above + sides[-1]
+    while True:
+        tile = -(-side // contract.multiple_of) * contract.multiple_of
+        need = _need(net, (*shape[:2], min(tile, shape[2]), min(tile, shape[3])), device)
+        if need is None or need.bytes <= SHARE * free or not fitting:
+            return Choice(side, need, free, why_not)
+        side = fitting.pop(0)
+
+
+def _objection(net: RestorationNet, need: Footprint | None, free: int, device: torch.device) -> str:
+    """Return what speaks against the whole image, or nothing."""
+    if need is None:
+        return "its need cannot be told beforehand" if net.global_context else ""
+    if need.bytes > SHARE * free:
+        return f"the whole image needs about {in_gib(need.bytes)}"
+    limit = TFLOP_LIMIT.get(device.type, TFLOP_LIMIT_ELSEWHERE)
+    if net.global_context and need.flops > limit * 1e12:
+        return (
+            f"the whole image is {need.flops / 1e12:.0f} TFLOP, above the {limit:.0f} that "
+            "inference.tile=auto takes on itself; inference.tile=null does it"
+        )
+    return ""
+
+
+def _need(net: nn.Module, shape: Sequence[int], device: torch.device) -> Footprint | None:
+    return footprint(net, shape, torch.get_default_dtype(), device)
+
+
+def in_gib(size: int) -> str:
+    """Return a number of bytes in words."""
+    return f"{size / 2**30:.2f} GiB" if size < 2**33 else f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,76 @@
+// Products of small matrices that are in the cache already.
+#pragma once
+
+#include "vectors.h"
+
+namespace {
+
+constexpr int kRows = 6, kVectors = 4;  // 24 accumulators, of 32 registers with AVX-512
+
+// How long the next of the fewest and most even pieces of `left` is, none longer than `most`.
+inline int piece(int left, int most) {
+    const int pieces = (left + most - 1) / most;
+    return (left + pieces - 1) / pieces;
+}
+
+// A(m,k) = data[m * row + k * column].
+template <class T> struct Left {
+    const T* data;
+    long row, column;
+    Left from(long m) const { return {data + m * row, row, column}; }
+};
+
+// C[m,n] (+)= sum_k A(m,k) B[k,n] for M rows and NV vectors.
+template <class T, int M, int NV, bool Add>
+inline void product_block(int depth, Left<T> a, const T* b, long ldb, T* c, long ldc) {
+    constexpr int L = Lanes<T>::N;
+    Vec<T> sums[M][NV];
+    for (int m = 0; m < M; ++m)
+        for (int n = 0; n < NV; ++n) sums[m][n] = Add ? load<T>(c + m * ldc + n * L) : Vec<T>{};
+    for (int k = 0; k < depth; ++k) {
+        Vec<T> row[NV];
+        for (int n = 0; n < NV; ++n) row[n] = load<T>(b + k * ldb + n * L);
+        for (int m = 0; m < M; ++m) {
+            const Vec<T> x = splat<T>(a.data[m * a.row + k * a.column]);
+            for (int n = 0; n < NV; ++n) sums[m][n] += x * row[n];
+        }
+    }
+    for (int m = 0; m < M; ++m)
+        for (int n = 0; n < NV; ++n) store<T>(c + m * ldc + n * L, sums[m][n]);
+}
+
+template <class T, int M, bool Add>
+inline void product_rows(int n, int depth, Left<T> a, const T* b, long ldb, T* c, long ldc) {
+    constexpr int L = Lanes<T>::N;
+    for (int left = n / L; left > 0;) {
+        const int take = piece(left, kVectors);
+        if (take == 4) product_block<T, M, 4, Add>(depth, a, b, ldb, c, ldc);
+        else if (take == 3) product_block<T, M, 3, Add>(depth, a, b, ldb, c, ldc);
+        else if (take == 2) product_block<T, M, 2, Add>(depth, a, b, ldb, c, ldc);
+        else product_block<T, M, 1, Add>(depth, a, b, ldb, c, ldc);
+        left -= take;
+        b += take * L;
+        c += take * L;
+    }
+}
+
+// The product of at most kRows rows; n in whole vectors.
+template <class T, bool Add>
+void product_few(int m, int n, int depth, Left<T> a, const T* b, long ldb, T* c, long ldc) {
+    if (m == 6) product_rows<T, 6, Add>(n, depth, a, b, ldb, c, ldc);
+    else if (m == 5) product_rows<T, 5, Add>(n, depth, a, b, ldb, c, ldc);
+    else if (m == 4) product_rows<T, 4, Add>(n, depth, a, b, ldb, c, ldc);
+    else if (m == 3) product_rows<T, 3, Add>(n, depth, a, b, ldb, c, ldc);
+    else if (m == 2) product_rows<T, 2, Add>(n, depth, a, b, ldb, c, ldc);
+    else product_rows<T, 1, Add>(n, depth, a, b, ldb, c, ldc);
+}
+
+template <class T, bool Add>
+void product(int m, int n, int depth, Left<T> a, const T* b, long ldb, T* c, long ldc) {
+    for (int i = 0, take; i < m; i += take) {
+        take = piece(m - i, kRows);
+        product_few<T, Add>(take, n, depth, a.from(i), b, ldb, c + i * ldc, ldc);
+    }
+}
+
+}  // namespace

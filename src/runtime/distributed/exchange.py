@@ -1,0 +1,68 @@
+"""Processes that torchrun or srun has started: the first settles the job, the others get it."""
+
+import os
+from datetime import timedelta
+
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
+
+from src.core.errors import ExemplarError
+from src.runtime.distributed.job import Job, parse
+from src.runtime.distributed.place import SLURM, Place
+
+PATIENCE = timedelta(minutes=10)
+"""How long the others wait for the first process to settle the job."""
+
+_KEY = "exemplar/job"
+_NOTHING = ""
+_held: list[Store] = []  # the first process's store must live as long as the process
+
+
+def publish(place: Place, job: Job | None) -> None:
+    """Hand the job to the other processes; with None they may go. Only the first call counts."""
+    if _held:
+        return
+    store = _store(place)
+    _held.append(store)
+    store.set(_KEY, _NOTHING if job is None else job.text())
+
+
+def receive(place: Place) -> Job | None:
+    """Wait for the job from the first process; None where there is none.
+
+    Raises:
+        ExemplarError: If it does not come, with what to look at.
+    """
+    try:
+        text = _store(place).get(_KEY).decode()
+    except RuntimeError as error:
+        raise ExemplarError(
+            f"Process {place.rank} of {place.world} had no word from the first one at "
+            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} for {PATIENCE}. "
+            "See what that one says; can the machines reach each other on that port?"
+        ) from error
+    return parse(text) if text != _NOTHING else None
+
+
+def _store(place: Place) -> Store:
+    """Return the key-value store of the group, the one that the process group will use too."""
+    if place.starter == SLURM:
+        _translate_slurm(place)
+    store: Store
+    store, _, _ = next(rendezvous("env://", place.rank, place.world, timeout=PATIENCE))
+    return store
+
+
+def _translate_slurm(place: Place) -> None:
+    """Say in torchrun's variables what srun says in its own: one way to be placed is enough."""
+    # imported where SLURM is used: Lightning takes seconds
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: PLC0415
+
+    nodes = os.environ.get("SLURM_STEP_NODELIST", os.environ.get("SLURM_NODELIST", "127.0.0.1"))
+    port = 15000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 10000  # known to all, rarely taken
+    os.environ.setdefault("MASTER_ADDR", SLURMEnvironment.resolve_root_node_address(nodes))
+    os.environ.setdefault("MASTER_PORT", str(port))
+    os.environ["RANK"], os.environ["WORLD_SIZE"] = str(place.rank), str(place.world)
+    os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
+    os.environ["LOCAL_WORLD_SIZE"] = str(place.local_world)
+    os.environ["GROUP_RANK"] = os.environ["SLURM_NODEID"]

@@ -1,0 +1,104 @@
+"""What each process of a job leaves when it ends: a small file beside the frozen job."""
+
+import json
+import math
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from src.core.errors import ConfigError, ExemplarError
+from src.runtime.distributed.job import Job
+from src.runtime.user_errors import as_user_error
+
+DONE, REFUSED, FAILED, FAULT, INTERRUPTED = "done", "refused", "failed", "fault", "interrupted"
+
+EXIT = {DONE: 0, REFUSED: 2, FAILED: 1, FAULT: 1, INTERRUPTED: 130}
+"""Exit status of a process by how it ended, as ``src.runtime.cli`` has them."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one process ended.
+
+    Attributes:
+        rank: The process.
+        digest: Of the job that it read.
+        status: ``done``, ``refused`` (the configuration cannot work), ``failed`` (another error
+            that a user may meet), ``fault`` (of the program) or ``interrupted``.
+        score: What the job returned; None where it returned nothing or NaN.
+        message: The error; of a fault the traceback.
+    """
+
+    rank: int
+    digest: str
+    status: str
+    score: float | None = None
+    message: str = ""
+
+    def write(self, place: Path) -> None:
+        """Write the outcome into the folder ``place``."""
+        path = _file(place, self.rank)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+def read_outcome(place: Path, rank: int) -> Outcome | None:
+    """Return what process ``rank`` left, or None where it left nothing."""
+    path = _file(place, rank)
+    if not path.is_file():
+        return None
+    return Outcome(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def forget_outcomes(place: Path) -> None:
+    """Remove what the processes of an earlier start left."""
+    for path in place.glob("rank_*"):
+        path.unlink()
+
+
+def perform(job: Job, rank: int) -> Outcome:
+    """Do the part of process ``rank``; whatever happens is written down and returned."""
+    digest = job.digest()
+    try:
+        score = job.call()
+    except KeyboardInterrupt:
+        outcome = Outcome(rank, digest, INTERRUPTED)
+    except Exception as error:
+        # Not handled but handed on: whoever waits for this process raises it again.
+        known = as_user_error(error)
+        if known is None:
+            outcome = Outcome(rank, digest, FAULT, message=traceback.format_exc())
+        else:
+            status = REFUSED if isinstance(known, ConfigError) else FAILED
+            outcome = Outcome(rank, digest, status, message=str(known))
+    else:
+        outcome = Outcome(rank, digest, DONE, score=score if math.isfinite(score) else None)
+    outcome.write(job.place)
+    return outcome
+
+
+class ProcessFaultError(Exception):
+    """A fault of the program in one of several processes; holds that process's traceback."""
+
+
+def result_of(outcome: Outcome) -> float:
+    """Return the score of the process that reports, or raise what it met.
+
+    Raises:
+        ConfigError: If the configuration cannot work.
+        ExemplarError: If something else stopped it that a user may meet.
+        ProcessFaultError: If the program is at fault.
+        KeyboardInterrupt: If it was interrupted.
+    """
+    if outcome.status == DONE:
+        return math.nan if outcome.score is None else outcome.score
+    if outcome.status == INTERRUPTED:
+        raise KeyboardInterrupt
+    if outcome.status == REFUSED:
+        raise ConfigError(outcome.message)
+    if outcome.status == FAILED:
+        raise ExemplarError(outcome.message)
+    raise ProcessFaultError(f"in process {outcome.rank}:\n{outcome.message}")
+
+
+def _file(place: Path, rank: int) -> Path:
+    return place / f"rank_{rank}.json"

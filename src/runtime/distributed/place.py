@@ -1,0 +1,78 @@
+"""Which process of how many this is, and who started it; no torch is needed to tell."""
+
+import os
+from dataclasses import dataclass
+
+from src.core.errors import ConfigError
+
+VARIABLES = (
+    "RANK",
+    "LOCAL_RANK",
+    "GROUP_RANK",
+    "NODE_RANK",
+    "ROLE_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_WORLD_SIZE",
+    "ROLE_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "PL_GLOBAL_SEED",
+    "TORCHELASTIC_RUN_ID",
+    "TORCHELASTIC_USE_AGENT_STORE",
+)
+"""Environment variables that put a process into a group, or are left by one that was in it."""
+
+TORCHRUN, SLURM = "torchrun", "SLURM"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process among those that somebody else has started.
+
+    Attributes:
+        starter: ``torchrun`` or ``SLURM``; None where this process stands alone.
+        rank: Among all, 0 ≤ rank < world.
+        world: Number of processes.
+        local_world: Number of them on this machine.
+    """
+
+    starter: str | None = None
+    rank: int = 0
+    world: int = 1
+    local_world: int = 1
+
+    @property
+    def machines(self) -> int:
+        """Number of machines."""
+        return self.world // self.local_world
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process settles the job: it stands alone, or is the first."""
+        return self.rank == 0
+
+
+def here() -> Place:
+    """Return this process's place, from the variables that torchrun or srun has set.
+
+    Raises:
+        ConfigError: If SLURM's tasks are not spread evenly over the machines.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ and _number("WORLD_SIZE") > 1:
+        return Place(TORCHRUN, _number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_WORLD_SIZE"))
+    tasks = _number("SLURM_STEP_NUM_TASKS")  # of this srun; a batch script itself has none
+    if tasks > 1:
+        nodes = max(1, _number("SLURM_STEP_NUM_NODES"))
+        if tasks % nodes:
+            raise ConfigError(
+                f"SLURM has started {tasks} processes on {nodes} machines, which is not the same "
+                "number on each; use #SBATCH --ntasks-per-node=<devices>."
+            )
+        return Place(SLURM, _number("SLURM_PROCID"), tasks, tasks // nodes)
+    return Place()
+
+
+def _number(name: str) -> int:
+    text = os.environ.get(name, "0")
+    return int(text) if text.isdigit() else 0

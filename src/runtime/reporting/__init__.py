@@ -1,0 +1,1 @@
+"""From records to tables, pages and comparisons."""

@@ -1,0 +1,35 @@
+"""Fills the templates of this package; HTML is escaped, LaTeX is escaped where text goes in."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "σ": r"$\sigma$",
+    "×": r"$\times$",
+    "−": "$-$",
+    "–": "--",
+}
+
+
+def render(template: str, **values: Any) -> str:  # noqa: ANN401
+    """Return ``templates/<template>.j2`` filled with ``values``, with one newline at the end."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["tex"] = tex
+    return environment.get_template(f"{template}.j2").render(**values).strip() + "\n"
+
+
+def tex(text: str) -> str:
+    """Return ``text`` with LaTeX's own signs escaped."""
+    return "".join(_TEX.get(sign, sign) for sign in text)

@@ -1,0 +1,1 @@
+"""Hyperparameter search by Optuna; `conf/hydra/sweeper/optuna.yaml` has its settings."""

@@ -1,0 +1,180 @@
+"""What the jobs of a sweep leave, whichever launcher ran them, and the table made of it."""
+
+import csv
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from src.core.errors import ExemplarError
+
+DONE, PRUNED, FAILED, INTERRUPTED, LOST = "done", "pruned", "failed", "interrupted", "lost"
+_FILE = "sweep_job.json"
+_OF_SEARCH = "callbacks.report_to_study."  # what a search tells its trials beside their values
+
+
+@dataclass
+class JobResult:
+    """How one job of a sweep ended.
+
+    Attributes:
+        number: Of the job.
+        overrides: What it was given.
+        status: ``done``, ``pruned``, ``failed``, ``interrupted``, or ``lost``: it left no word.
+        score: What it returned; None where that is nothing or NaN.
+        message: Why it failed.
+        seconds: How long it took.
+        folder: Where it wrote.
+    """
+
+    number: int
+    overrides: list[str]
+    folder: str
+    status: str = LOST
+    score: float | None = None
+    message: str = ""
+    seconds: float = 0.0
+    settings: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        pairs = (text.lstrip("+").partition("=") for text in self.overrides)
+        self.settings = {key: value for key, _, value in pairs}
+
+    def write(self) -> None:
+        """Write the result into the job's folder."""
+        folder = Path(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {key: value for key, value in asdict(self).items() if key != "settings"}
+        (folder / _FILE).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def recorded_job() -> Iterator[JobResult]:
+    """Yield the result of the running job, to be filled; it is written however the job ends."""
+    settings = HydraConfig.get()
+    result = JobResult(
+        int(settings.job.num), list(settings.overrides.task), str(settings.runtime.output_dir)
+    )
+    begun = time.monotonic()
+    try:
+        yield result
+    except KeyboardInterrupt:
+        result.status = INTERRUPTED
+        raise
+    finally:
+        result.seconds = round(time.monotonic() - begun, 2)
+        result.write()
+
+
+def mark(folder: Path, status: str) -> None:
+    """Note of the job in ``folder`` what it cannot know: that its search has given it up."""
+    result = _read(folder / _FILE)
+    result.status = status
+    result.write()
+
+
+def read_results(sweep: Path) -> list[JobResult]:
+    """Return the results of all jobs that have a folder in ``sweep``, by number."""
+    results = []
+    for folder in sweep.iterdir():
+        if (folder / _FILE).is_file():
+            results.append(_read(folder / _FILE))
+        elif folder.is_dir() and folder.name.isdigit():
+            results.append(
+                JobResult(int(folder.name), [], str(folder), message="it left no word: killed?")
+            )
+    return sorted(results, key=lambda result: result.number)
+
+
+def _read(file: Path) -> JobResult:
+    return JobResult(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def write_results(sweep: Path, results: Sequence[JobResult]) -> None:
+    """Write ``sweep_results.json`` and ``sweep_results.csv`` into the folder of the sweep."""
+    text = json.dumps([asdict(result) for result in results], indent=2, allow_nan=False)
+    (sweep / "sweep_results.json").write_text(text + "\n", encoding="utf-8")
+    varied = varied_keys(results)
+    with (sweep / "sweep_results.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["job", *varied, "status", "score", "seconds", "message", "folder"])
+        for result in results:
+            values = [result.settings.get(key, "") for key in varied]
+            ended = [result.status, result.score, result.seconds, result.message, result.folder]
+            writer.writerow([result.number, *values, *ended])
+
+
+def table_of(results: Sequence[JobResult]) -> Table:
+    """Return a table of what varied and what came out; the highest score is bold."""
+    varied = varied_keys(results)
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("job", *varied):
+        table.add_column(column, no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    best = max((r.score for r in results if r.score is not None), default=math.nan)
+    for result in results:
+        score = "" if result.score is None else f"{result.score:.4f}"
+        ended = result.status if not result.message else f"{result.status}: {result.message}"
+        values = [_short(result.settings.get(key, "")) for key in varied]
+        table.add_row(
+            str(result.number),
+            *values,
+            score,
+            f"{result.seconds:.0f} s",
+            "" if result.status == DONE else ended,
+            style="bold" if result.score == best else "" if result.status == DONE else "red",
+        )
+    return table
+
+
+def varied_keys(results: Sequence[JobResult]) -> list[str]:
+    """Return the keys whose values differ between jobs, in the order in which they were given."""
+    all_settings: list[Mapping[str, str]] = [result.settings for result in results]
+    keys = dict.fromkeys(key for settings in all_settings for key in settings)
+    told = [key for key in keys if not key.startswith(_OF_SEARCH)]
+    return [key for key in told if len({settings.get(key) for settings in all_settings}) > 1]
+
+
+def _short(value: str) -> str:
+    """Return a drawn number with four digits, anything else as it is."""
+    try:
+        return f"{float(value):.4g}"
+    except ValueError:
+        return value
+
+
+@contextmanager
+def concluded(sweep: Path | None) -> Iterator[None]:
+    """Run a sweep; write its results and print its table in whatever way it ends.
+
+    Args:
+        sweep: Its folder; None where there is one job only.
+
+    Raises:
+        ExemplarError: If a job has failed, naming all that have.
+    """
+    try:
+        yield
+    finally:
+        results = read_results(sweep) if sweep is not None and sweep.is_dir() else []
+        if sweep is not None and results:
+            write_results(sweep, results)
+            console = Console(stderr=True, soft_wrap=True, highlight=False)
+            console.print(f"Sweep       {sweep}")
+            console.print(table_of(results))
+    failed = [str(result.number) for result in results if result.status not in {DONE, PRUNED}]
+    if failed:
+        raise ExemplarError(
+            f"{len(failed)} of {len(results)} jobs did not finish: {', '.join(failed)}. "
+            f"See {sweep}/sweep_results.json and the folders of these jobs."
+        )

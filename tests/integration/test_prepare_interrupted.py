@@ -1,0 +1,142 @@
+"""A set is there whole or not at all, whatever ends the process; and the next call goes on."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from src.core.errors import DataError
+from src.data.prepare.lock import locked
+from tests.support.download_faults import CUT, GOOD, HALF, QUICK, RESUMABLE
+from tests.support.flaky_server import Answer, FlakyServer
+from tests.support.images import pixels, write, write_folder
+from tests.support.prepared import names, prepare_set5
+from tests.support.runs import command, process
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder of five images."""
+    return write_folder(tmp_path / "copy", 5)
+
+
+def test_a_failed_replacement_leaves_the_earlier_set_as_it_was(
+    source: Path, tmp_path: Path
+) -> None:
+    prepare_set5(tmp_path / "data", f"source={source}")
+    (source / "e.png").write_bytes(b"no image")
+    with pytest.raises(Exception, match="is not an image"):
+        prepare_set5(tmp_path / "data", f"source={source}", "overwrite=true")
+    assert prepare_set5(tmp_path / "data", "verify=true") == 5
+    assert names(tmp_path / "data") == ["set5"]
+
+
+def test_what_a_killed_process_left_is_cleared_away(source: Path, tmp_path: Path) -> None:
+    write_folder(tmp_path / "data/.set5.0123abcd.tmp", 3)
+    prepare_set5(tmp_path / "data", f"source={source}")
+    assert names(tmp_path / "data") == ["set5"]
+
+
+def test_a_set_lost_half_way_through_its_replacement_comes_back(
+    source: Path, tmp_path: Path
+) -> None:
+    prepare_set5(tmp_path / "data", f"source={source}")
+    (tmp_path / "data/set5").rename(tmp_path / "data/.set5.0123abcd.old")
+    assert prepare_set5(tmp_path / "data", "verify=true") == 5
+
+
+def test_two_processes_do_not_prepare_in_one_folder(source: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / "data"), pytest.raises(DataError, match="Another process"):
+        prepare_set5(tmp_path / "data", f"source={source}")
+
+
+def test_a_resumed_download_asks_for_the_missing_part_only(tmp_path: Path) -> None:
+    with FlakyServer() as server:
+        url = server.serve("/a.zip", CUT, RESUMABLE)
+        assert prepare_set5(tmp_path, f"dataset.set5.archives=[[{{url: '{url}'}}]]", *QUICK) == 5
+        (_, whole), (_, part) = server.asked
+    assert whole is None
+    start = int((part or "").removeprefix("bytes=").removesuffix("-"))
+    assert HALF - (1 << 14) < start <= HALF
+
+
+def test_ctrl_c_keeps_what_came_and_the_next_call_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt() -> None:
+        while not any(part.stat().st_size for part in tmp_path.rglob("*.part")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stalling = Answer(GOOD, headers=CUT.headers, ranges=True, stall=HALF)
+    with FlakyServer() as server:
+        url = server.serve("/a.zip", stalling, RESUMABLE)
+        words = (f"dataset.set5.archives=[[{{url: '{url}'}}]]", "timeout=30")
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            prepare_set5(tmp_path, *words)
+        assert "Kept in" in capsys.readouterr().err
+        assert names(tmp_path) == [".downloads"]
+        assert prepare_set5(tmp_path, *words) == 5
+        assert server.asked[1][1] is not None
+    assert names(tmp_path) == ["set5"]
+
+
+@pytest.mark.slow
+def test_a_killed_download_goes_on_where_it_was(tmp_path: Path) -> None:
+    stalling = Answer(GOOD, headers=CUT.headers, ranges=True, stall=HALF)
+    with FlakyServer() as server:
+        url = server.serve("/a.zip", stalling, RESUMABLE)
+        words = (f"dataset.set5.archives=[[{{url: '{url}'}}]]", f"paths.data_dir={tmp_path}")
+        running = process("prepare", "dataset=set5", *words)
+        while not any(part.stat().st_size for part in tmp_path.rglob("*.part")):
+            time.sleep(0.05)
+            assert running.poll() is None
+        running.kill()
+        running.communicate()
+        assert command("prepare", "dataset=set5", *words).code == 0
+        assert server.asked[1][1] is not None
+    assert names(tmp_path) == ["set5"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 17 MB, of which 16 MB are to stay free."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=17m", "tmpfs", str(folder)],  # noqa: S607
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
+
+
+def test_a_disk_that_fills_up_is_named_and_the_download_can_go_on_elsewhere(
+    small_disk: Path,
+) -> None:
+    huge = Answer(GOOD * 70, length=-1)  # 20 MB, of which the server says no size
+    with FlakyServer() as server:
+        url = server.serve("/a.zip", huge)
+        with pytest.raises(DataError, match=r"the disk is full.\n.*paths.data_dir="):
+            prepare_set5(small_disk / "data", f"dataset.set5.archives=[[{{url: '{url}'}}]]", *QUICK)
+    assert not (small_disk / "data/set5").exists()
+
+
+def test_images_that_will_not_fit_are_refused_before_one_is_written(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "copy"
+    for name in "abcde":
+        write(source / f"{name}.png", pixels(500, 400, seed=ord(name)))
+    with pytest.raises(DataError, match="There is no room for the images of set5"):
+        prepare_set5(small_disk / "data", f"source={source}")
+    assert names(small_disk / "data") == []
