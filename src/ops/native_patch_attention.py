@@ -66,8 +66,8 @@ def native_patch_attention(
         min_norm: One number, the lower bound of a key patch's norm.
 
     Returns:
-        (B, C, H, W), and of each query, (B, H, W), what was subtracted from its scores and the
-        denominator of its softmax.
+        (B, C, H, W), and of each query, (B, H, W), what was subtracted from its scores, which are
+        to base 2, and the denominator of its softmax.
     """
     batch, _, height, width = query.shape
     query, keys, values = query.contiguous(), _contiguous(keys), _contiguous(values)

@@ -22,7 +22,7 @@ TILES = 10
 
 def workspace_bytes(operator: Any, args: Sequence[Any], result: object) -> int:  # noqa: ANN401
     """Return the bytes that ``operator`` holds at its peak beside arguments and result."""
-    estimate = _WORKSPACE.get(operator)
+    estimate = WORKSPACE.get(operator)
     return estimate(args, result) if estimate else 0
 
 
@@ -73,7 +73,7 @@ def _up(channels: int) -> int:
     return -(-channels // LANES) * LANES
 
 
-_WORKSPACE: Mapping[Any, Callable[[Sequence[Any], object], int]] = {
+WORKSPACE: Mapping[Any, Callable[[Sequence[Any], object], int]] = {
     torch.ops.aten.convolution.default: _convolution,
     torch.ops.exemplar.patch_attention.default: _native,
     torch.ops.exemplar.chunked_patch_attention.default: _chunked,

@@ -1,8 +1,9 @@
-"""Attention between single pixels: softmax of dot products, plain or within a memory budget."""
+"""Attention between single pixels: softmax of dot products, plain or fused."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 
 def dense_pixel_attention(
@@ -30,25 +31,26 @@ def dense_pixel_attention(
     return value @ attention.transpose(1, 2)
 
 
-def chunked_pixel_attention(
+def fused_pixel_attention(
     query: Float[Tensor, "b k n"],
     key: Float[Tensor, "b k m"],
     value: Float[Tensor, "b c m"],
     *,
     softmax_scale: float = 1.0,
-    memory_budget: int = 2**28,
 ) -> Float[Tensor, "b c n"]:
-    """Do as ``dense_pixel_attention``, with at most ``memory_budget`` bytes of scores at once.
+    """Do as ``dense_pixel_attention`` without ever holding the scores, in training as well.
 
-    One query pixel against all keys is the least that it works with. Not for autograd.
+    PyTorch's fused attention (Dao et al., 2022, arXiv:2205.14135) recomputes blocks of scores in
+    backward. It wants queries, keys and values of one width, so zeros fill up the narrower ones;
+    they change no dot product.
     """
-    batch, pixels = query.shape[0], query.shape[2]
-    a_query = 4 * batch * (3 * key.shape[2] + value.shape[1])  # scores, softmax, cast; result
-    block = max(1, memory_budget // a_query)
-    output = value.new_empty(batch, value.shape[1], pixels)
-    for start in range(0, pixels, block):
-        part = query[:, :, start : start + block]
-        output[:, :, start : start + block] = dense_pixel_attention(
-            part, key, value, softmax_scale=softmax_scale
-        )
-    return output
+    width = max(query.shape[1], value.shape[1])
+    rows = [_rows(pixels, width) for pixels in (query, key, value)]
+    attended = F.scaled_dot_product_attention(*rows, scale=softmax_scale)
+    return attended[:, 0, :, : value.shape[1]].transpose(1, 2)
+
+
+def _rows(pixels: Float[Tensor, "b c n"], width: int) -> Float[Tensor, "b 1 n w"]:
+    """Return one row a pixel, filled up with zeros to ``width`` numbers."""
+    filled = F.pad(pixels.transpose(1, 2), (0, width - pixels.shape[1]))
+    return filled.unsqueeze(1).contiguous()  # else PyTorch falls back to holding the scores

@@ -1,5 +1,7 @@
 """Two progress bars of an evaluation: combinations, and the images of the present one."""
 
+from typing import Self
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -27,7 +29,7 @@ class Bars:
         self._all = self._progress.add_task("Combinations", total=combinations, visible=many)
         self._images = self._progress.add_task("Scoring", total=None)
 
-    def __enter__(self) -> "Bars":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -20,7 +20,7 @@ class Resources:
     def __init__(self) -> None:
         self._start = time.perf_counter()
 
-    def __enter__(self) -> "Resources":
+    def __enter__(self) -> Self:
         self._start = time.perf_counter()
         with contextlib.suppress(OSError):  # another system, or one that forbids it
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # man 5 proc

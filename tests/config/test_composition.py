@@ -12,12 +12,13 @@ from src.core.paths import CONF_DIR
 from src.runtime.options import INTERNAL, all_groups, options_of, read_primary
 from src.runtime.preflight import Request, check
 from src.runtime.resolvers import register_resolvers
+from tests.support.combinations import WITHOUT_ATTENTION
 from tests.support.compose import compose_config
 
 # dataset is the group of `prepare`: test_image_sets.py
 GROUPS = [group for group in all_groups() if group != "dataset"]
 OPTIONS = [(group, option) for group in GROUPS for option in options_of(group)]
-WITHOUT_ATTENTION = {"bicubic", "identity"}  # nothing to put a block into
+
 MODELS = list(
     itertools.product(
         [model for model in options_of("model") if model not in WITHOUT_ATTENTION],

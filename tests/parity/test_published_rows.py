@@ -13,7 +13,7 @@ BENCHMARKS = ROOT.parent / "shared/data/benchmarks"
 pytestmark = pytest.mark.parity
 
 SETS = [
-    "Set5",
+    pytest.param("Set5", marks=pytest.mark.slow),
     "Classic5",
     pytest.param("McM18", marks=pytest.mark.slow),
     pytest.param("Set14", marks=pytest.mark.slow),

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from src.models.attention import ATTENTION
 from src.models.blocks.embedding import embedding
-from src.ops.pixel_attention import chunked_pixel_attention, dense_pixel_attention
+from src.ops.pixel_attention import fused_pixel_attention
 
 
 @ATTENTION.register(paper="Mei et al., 2020, arXiv:2006.01424", cost="O(n²)")
@@ -18,7 +18,6 @@ class InScaleNonLocalAttention(nn.Module):
     Args:
         channels: Feature channels C; must be a multiple of ``reduction``.
         reduction: Ratio of C to the channels in which pixels are compared.
-        memory_budget: Bytes that inference may hold for scores; training holds all of them.
 
     Raises:
         ValueError: If ``reduction`` does not divide ``channels``.
@@ -27,22 +26,17 @@ class InScaleNonLocalAttention(nn.Module):
     scale = 1
     keeps_identity = False
 
-    def __init__(self, channels: int, *, reduction: int = 2, memory_budget: int = 2**28) -> None:
+    def __init__(self, channels: int, *, reduction: int = 2) -> None:
         if channels % reduction:
             raise ValueError(f"channels={channels} is not a multiple of reduction={reduction}.")
         super().__init__()
         self.query = embedding(channels, channels // reduction)
         self.key = embedding(channels, channels // reduction)
         self.value = embedding(channels, channels)
-        self.memory_budget = memory_budget
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Attend over all pixels of ``features``, of any H, W >= 1."""
         query, key, value = (
             embed(features).flatten(2) for embed in (self.query, self.key, self.value)
         )
-        if query.requires_grad:
-            attended = dense_pixel_attention(query, key, value)
-        else:
-            attended = chunked_pixel_attention(query, key, value, memory_budget=self.memory_budget)
-        return attended.view_as(features)
+        return fused_pixel_attention(query, key, value).reshape(features.shape)

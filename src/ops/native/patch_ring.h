@@ -58,7 +58,7 @@ template <class T> class Ring {
   private:
     Buffer<T> tile() const { return Buffer<T>(columns * lead); }
     void add_three(const T* before, T* sum) const {
-        const T *here = before + lead - 0, *after = before + 2 * lead;
+        const T *here = before + lead, *after = before + 2 * lead;
         for (int j = span_.low; j < span_.high; j += L)
             store<T>(sum + j, load<T>(before + j - 1) + load<T>(here + j) + load<T>(after + j + 1));
     }

@@ -28,7 +28,7 @@ template <class T> using Vec = typename Lanes<T>::V;
 
 template <class T> inline Vec<T> load(const T* p) { return *reinterpret_cast<const typename Lanes<T>::U*>(p); }
 template <class T> inline void store(T* p, Vec<T> v) { *reinterpret_cast<typename Lanes<T>::U*>(p) = v; }
-template <class T> inline Vec<T> splat(T x) { return Vec<T>{} + x; }
+template <class T> inline Vec<T> splat(T x) { return x - Vec<T>{}; }  // not 0 + x, which would turn -0 to 0
 template <class T> inline Vec<T> larger(Vec<T> a, Vec<T> b) { return a > b ? a : b; }
 
 template <class T> inline T total(Vec<T> v) {

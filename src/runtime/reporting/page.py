@@ -49,7 +49,10 @@ def write_page(page: Path, records: Sequence[Record], title: str, images: int, c
     """
     sections = [_section(group, images, crop) for group in group_records(records)]
     about = [_about(record) for record in records]
-    page.write_text(render("page.html", title=title, sections=sections, about=about), "utf-8")
+    page.write_text(
+        render("page.html", title=title, sections=sections, about=about, names=METRIC_NAMES),
+        "utf-8",
+    )
 
 
 def group_records(records: Sequence[Record]) -> list[Group]:
@@ -197,7 +200,6 @@ def _pairs(group: Group) -> list[tuple[str, str, list[Comparison]]]:
 
 def _about(record: Record) -> dict[str, Any]:
     held = record.content
-    took, hardware = held.get("took", {}), held["hardware"]
     return {
         "name": record.name,
         "rows": [
@@ -209,10 +211,23 @@ def _about(record: Record) -> dict[str, Any]:
             ("commit", held["scored_by"].get("commit")),
             ("configuration", held.get("config_sha256")),
             ("date", held.get("date")),
-            ("took", ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in took.items() if v)),
-            ("hardware", ", ".join(f"{k} {v}" for k, v in hardware.items() if v)),
+            ("took", _took(held.get("took", {}))),
+            ("hardware", _hardware(held["hardware"])),
         ],
     }
+
+
+def _took(took: dict[str, Any]) -> str:
+    if not took:
+        return ""
+    gpu = took.get("peak_gpu_memory_mib")
+    words = [f"{took['wall_seconds']:.1f} s", f"{took['peak_memory_mib']:,.0f} MiB at the peak"]
+    return ", ".join([*words, *([f"{gpu:,.0f} MiB on the GPU"] if gpu else [])])
+
+
+def _hardware(held: dict[str, Any]) -> str:
+    words = [held["processor"], f"{held['cores']} cores", f"{held['memory_gib']} GiB"]
+    return ", ".join([*words, *held["gpus"], f"torch {held['torch']}", held["system"]])
 
 
 def _text(value: float | None, digits: int) -> str:

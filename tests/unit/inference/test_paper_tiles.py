@@ -57,9 +57,7 @@ def test_tiles_have_the_sizes_that_the_papers_thresholds_lead_to(
 @pytest.mark.parametrize("scale", [1, 2, 3])
 @pytest.mark.parametrize("rule", ["panet", "csnln"])
 @pytest.mark.parametrize("size", [(1, 1), (5, 300), (97, 131), (160, 90)])
-def test_every_pixel_comes_back_in_its_place(
-    size: tuple[int, int], rule: str, scale: int
-) -> None:
+def test_every_pixel_comes_back_in_its_place(size: tuple[int, int], rule: str, scale: int) -> None:
     image = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
     restored = Restorer(Seen(scale), policy(3600, rule))(image)
     assert torch.equal(restored, Seen(scale)(image))

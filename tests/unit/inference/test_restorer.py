@@ -1,9 +1,16 @@
+import re
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from src.core.errors import ConfigError
+from src.inference import choice
+from src.inference.footprint import Footprint
 from src.inference.restorer import InferencePolicy, Restorer
+
+GIB = 2**30
 
 
 class Picky(nn.Module):
@@ -32,6 +39,11 @@ class Picky(nn.Module):
         return degraded.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
 
 
+def _of(shape: Sequence[int], whole: Footprint | None) -> Footprint | None:
+    """Return ``whole`` for an image, and next to nothing for a tile."""
+    return whole if max(shape[-2:]) > 96 else Footprint(2**20, 1)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (8, 8), (9, 17), (50, 7)])
 @pytest.mark.parametrize("tile", [None, 13, "auto"])
 def test_any_size_goes_through_a_picky_network_and_comes_back_as_it_was(
@@ -50,22 +62,56 @@ def test_auto_takes_the_whole_of_a_small_image() -> None:
     assert net.seen == [(128, 100)]
 
 
-def test_auto_cuts_a_large_image_for_a_network_with_global_attention() -> None:
+def test_auto_takes_the_whole_of_a_large_image_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    restorer = Restorer(Picky(), InferencePolicy())
+    monkeypatch.setattr(choice, "footprint", lambda *_: Footprint(3 * GIB, 10**12))
+    monkeypatch.setattr(choice, "free_bytes", lambda _: 5 * GIB)
+    image = torch.zeros(1, 3, 300, 200)
+    assert restorer.choice(image).tile is None
+    assert restorer.announce(image) == "whole image, about 3.00 GiB of 5.00 GiB free"
+
+
+@pytest.mark.parametrize(
+    ("need", "says"),
+    [
+        (Footprint(4 * GIB, 10**12), "the whole image needs about 4.00 GiB"),
+        (Footprint(GIB, 10**14), "the whole image is 100 TFLOP.* inference.tile=null does it"),
+        (None, "cannot be told"),
+    ],
+    ids=["memory", "time", "unknown"],
+)
+def test_auto_cuts_a_large_image_and_says_why(
+    need: Footprint | None, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = Picky()
-    Restorer(net, InferencePolicy())(torch.zeros(1, 3, 129, 100))
+    restorer = Restorer(net, InferencePolicy())
+    monkeypatch.setattr(choice, "footprint", lambda _, shape, *__: _of(shape, need))
+    monkeypatch.setattr(choice, "free_bytes", lambda _: 5 * GIB)
+    restorer(torch.zeros(1, 3, 300, 200))
+    assert set(net.seen) == {(96, 96)}
+    assert re.search(says, restorer.describe())
+    assert restorer.describe().startswith("tiles of 96 pixels")
+
+
+def test_tiles_shrink_until_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Picky(global_context=False, multiple_of=8)
+    monkeypatch.setattr(
+        choice, "footprint", lambda _, shape, *__: Footprint(2**20 * shape[2] * shape[3], 1)
+    )
+    monkeypatch.setattr(choice, "free_bytes", lambda _: 2**20 * 130**2)
+    Restorer(net, InferencePolicy())(torch.zeros(1, 3, 300, 200))
     assert set(net.seen) == {(96, 96)}
 
 
 def test_auto_takes_the_whole_of_any_image_where_attention_is_local() -> None:
-    net = Picky(global_context=False)
-    Restorer(net, InferencePolicy())(torch.zeros(1, 3, 300, 200))
-    assert net.seen == [(300, 200)]
+    restorer = Restorer(Picky(global_context=False), InferencePolicy())
+    assert restorer.choice(torch.zeros(1, 3, 300, 200)).tile is None
 
 
 def test_null_takes_the_whole_image() -> None:
     net = Picky()
-    Restorer(net, InferencePolicy(tile=None))(torch.zeros(1, 3, 300, 20))
-    assert net.seen == [(300, 20)]
+    Restorer(net, InferencePolicy(tile=None))(torch.zeros(1, 3, 100, 20))
+    assert net.seen == [(100, 20)]
 
 
 def test_the_ensemble_sees_eight_variants() -> None:

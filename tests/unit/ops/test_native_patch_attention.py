@@ -1,8 +1,12 @@
 """The C++ kernel against the plain form, forward and backward."""
 
 import os
+import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +14,7 @@ from torch import Tensor
 
 from src.core.paths import ROOT
 from src.ops.fast_patch_attention import patch_attention
+from src.ops.native import build
 from src.ops.native.build import load
 from src.ops.native_patch_attention import native_patch_attention
 from src.ops.patch_attention import dense_patch_attention
@@ -33,6 +38,7 @@ def inputs(
     match: int = 5,
     channels: int = 7,
     scale: int = 1,
+    levels: int = 2,
     amplitude: float = 1.0,
     dtype: torch.dtype = torch.float64,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -44,12 +50,23 @@ def inputs(
         return (amplitude * numbers).to(dtype).requires_grad_()
 
     height, width = size
-    levels = [size, (max(1, height * 3 // 5), max(1, width - 1))]
+    shrunk = [(height * 3 // 5, width - 1), (height - 1, width), (height // 2, width // 3), (1, 1)]
+    sizes = [size, *((max(1, h), max(1, w)) for h, w in shrunk)][:levels]
     return (
         draw(match, height, width),
-        [draw(match, *level) for level in levels],
-        [draw(channels, level[0] * scale, level[1] * scale) for level in levels],
+        [draw(match, *level) for level in sizes],
+        [draw(channels, level[0] * scale, level[1] * scale) for level in sizes],
     )
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def both(
@@ -90,12 +107,21 @@ def test_result_and_gradients_equal_the_plain_form(size: tuple[int, int], amplit
         torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("scale", [2, 3])
-def test_cross_scale_values_equal_the_plain_form(scale: int) -> None:
-    ours, plain, our_gradients, plain_gradients = both((9, 11), scale=scale)
+@pytest.mark.parametrize("count", [1, 2], ids=["1 thread", "2 threads"])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("size", "levels", "batch"),
+    [((1, 2), 5, 1), ((2, 1), 1, 2), ((2, 37), 3, 3), ((40, 2), 4, 1), ((9, 11), 5, 2)],
+)
+def test_every_scale_and_number_of_levels_equals_the_plain_form(
+    size: tuple[int, int], levels: int, batch: int, scale: int, count: int
+) -> None:
+    with threads(count):
+        found = both(size, levels=levels, batch=batch, channels=3, scale=scale)
+    ours, plain, our_gradients, plain_gradients = found
     assert relative(ours, plain) < 1e-12
     for gradient, expected in zip(our_gradients, plain_gradients, strict=True):
-        assert relative(gradient, expected) < 1e-11
+        torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_single_precision_agrees_to_its_rounding() -> None:
@@ -106,14 +132,36 @@ def test_single_precision_agrees_to_its_rounding() -> None:
         assert relative(gradient, expected) < 3e-5
 
 
-def test_gradients_are_right_by_finite_differences() -> None:
-    query, keys, values = inputs((3, 4), batch=1, match=2, channels=3, amplitude=0.5)
+@pytest.mark.parametrize(
+    ("size", "levels", "fast"),
+    [
+        ((3, 4), 2, False),
+        ((2, 3), 5, False),
+        ((17, 12), 3, True),
+        pytest.param((67, 65), 2, True, marks=pytest.mark.slow),
+    ],
+)
+def test_gradients_are_right_by_finite_differences(
+    size: tuple[int, int], levels: int, *, fast: bool
+) -> None:
+    query, keys, values = inputs(size, batch=1, match=2, channels=3, levels=levels, amplitude=0.5)
     min_norm = MIN_NORM.double()
 
-    def attend(q: Tensor, k1: Tensor, k2: Tensor, v1: Tensor, v2: Tensor) -> Tensor:
-        return native_patch_attention(q, [k1, k2], [v1, v2], 10.0, min_norm)[0]
+    def attend(query: Tensor, *rest: Tensor) -> Tensor:
+        keys, values = list(rest[:levels]), list(rest[levels:])
+        return native_patch_attention(query, keys, values, 10.0, min_norm)[0]
 
-    assert torch.autograd.gradcheck(attend, (query, *keys, *values))
+    assert torch.autograd.gradcheck(attend, (query, *keys, *values), fast_mode=fast)
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0], ids=["far below zero", "far above zero"])
+def test_scores_far_from_zero_keep_their_precision(sign: float) -> None:
+    query, keys, values = inputs((12, 9), amplitude=0.01)
+    near = [sign * (query + 8), [key + 1 for key in keys], values]  # scores about 8·10·√45
+    expected = dense_patch_attention(*near, min_norm=MIN_NORM.double())
+    single = [near[0].float(), [t.float() for t in near[1]], [t.float() for t in near[2]]]
+    found = patch_attention(*single, min_norm=MIN_NORM, implementation="native")
+    assert relative(found.double(), expected) < 1e-3  # 540 in float32 is known to 3e-5
 
 
 def test_strided_inputs_are_taken_as_they_are() -> None:
@@ -135,6 +183,37 @@ def test_the_same_call_gives_the_same_bits() -> None:
     assert all(map(torch.equal, results[0][2], results[1][2]))
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_result_does_not_depend_on_the_number_of_threads(batch: int) -> None:
+    query, keys, values = inputs((43, 70), batch=batch, dtype=torch.float32)
+    results = []
+    for count in (1, 2, 3):
+        with threads(count):
+            results.append(native_patch_attention(query, keys, values, 10.0, MIN_NORM))
+    for other in results[1:]:
+        assert all(map(torch.equal, results[0], other))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flags are those of x86")
+@pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"], ids=["SSE2 alone", "AVX2"])
+def test_the_kernel_is_right_on_older_processors(
+    processor: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    flags = tuple(flag.replace("native", processor) for flag in build.FLAGS)
+    monkeypatch.setattr(build, "FLAGS", flags)
+    monkeypatch.setenv("EXEMPLAR_CACHE", str(tmp_path))
+    load.cache_clear()
+    try:
+        for dtype, most in ((torch.float64, 1e-11), (torch.float32, 3e-5)):
+            found = both((23, 19), dtype=dtype, amplitude=0.5)
+            pairs = zip((found[0], *found[2]), (found[1], *found[3]), strict=True)
+            assert all(relative(ours, plain) < most for ours, plain in pairs)
+        assert any(tmp_path.iterdir())
+    finally:
+        load.cache_clear()
+
+
 def test_the_operator_keeps_torchs_rules_for_compile_and_export() -> None:
     query, keys, values = inputs((4, 5), batch=1, match=2, channels=3)
     torch.library.opcheck(native_patch_attention, (query, keys, values, 10.0, MIN_NORM.double()))
@@ -145,9 +224,7 @@ def test_the_operator_keeps_torchs_rules_for_compile_and_export() -> None:
     [{"EXEMPLAR_NATIVE": "0"}, {"CXX": "/no/such/compiler"}],
     ids=["switched off", "no compiler"],
 )
-def test_without_a_compiler_pytorch_does_the_work(
-    setting: dict[str, str], tmp_path: object
-) -> None:
+def test_without_a_compiler_pytorch_does_the_work(setting: dict[str, str], tmp_path: Path) -> None:
     script = (
         "import torch\n"
         "from src.models.attention.pyramid import PyramidAttention\n"

@@ -1,0 +1,55 @@
+"""Records of evaluations with known scores and real pictures, written without a network."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.callbacks.image_panels import panel
+from src.data.image_io import to_tensor, write_png
+from src.metrics.scoreboard import Scoreboard
+from src.runtime.results import write_results
+from tests.support.images import pixels
+
+PROTOCOL = {"name": "denoise_rgb_clip8", "version": 1, "border": 0}
+GAUSSIAN = {"_target_": "src.degradations.gaussian.GaussianNoise", "sigma": [25, 25]}
+
+
+def write_evaluation(
+    folder: Path,
+    scores: Mapping[str, float],
+    *,
+    name: str = "net",
+    benchmark: str = "photos",
+    noisy: float = 20.0,
+    pictures: bool = False,
+    **about: Any,  # noqa: ANN401
+) -> Path:
+    """Write results.json, scores.csv and panels of ``scores`` (image → dB); return the folder."""
+    board = Scoreboard()
+    for key, score in scores.items():
+        board.add(key, {"psnr": score}, {"psnr": noisy})
+    said = {
+        "name": name,
+        "command": "python -m src.evaluate checkpoint=<b>",
+        "protocol": PROTOCOL,
+        "degradation": GAUSSIAN,
+        "inference": {"tile": "auto"},
+        "scored_by": {"commit": "abc"},
+        "hardware": {
+            "processor": "a processor",
+            "cores": 2,
+            "memory_gib": 1.0,
+            "gpus": [],
+            "torch": "2",
+            "system": "a system",
+        },
+    }
+    write_results(folder, {benchmark: board}, {**said, **about})
+    for seed, key in enumerate(scores if pictures else ()):
+        target = pixels(40, 56, seed=seed)
+        parts = (np.zeros_like(target), target // 2, target)  # input, restored, target
+        images = [to_tensor(part) for part in parts]
+        write_png(folder / "images" / f"{benchmark}_{key}.png", panel(*images))
+    return folder

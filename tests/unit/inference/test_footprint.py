@@ -1,0 +1,111 @@
+"""The memory that a network will need, told beforehand, against what its process then takes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from src.core.paths import ROOT
+from src.inference.footprint import footprint
+from src.ops.operator_flops import FLOPS
+from src.ops.operator_workspace import WORKSPACE
+
+CPU = torch.device("cpu")
+SCRIPT = """
+import json, sys, torch
+from src.runtime.process import prepare_process
+from src.runtime.inference import give_back_large_blocks
+prepare_process(); give_back_large_blocks()  # as predict and evaluate
+from src.inference.footprint import footprint
+from src.runtime.build import build_net
+from src.runtime.measure import peak_bytes
+from tests.support.compose import compose_config
+torch.set_num_threads(1)
+words, height, width = json.loads(sys.argv[1])
+net = build_net(compose_config(*words)).eval()
+image = torch.rand(1, net.in_channels, height, width)
+with torch.no_grad():
+    net(image[..., :48, :48])  # libraries and thread pools are in memory now
+    told = footprint(net, image.shape, image.dtype, image.device)
+    print(json.dumps([told.bytes, peak_bytes(lambda: net(image), image.device)]))
+"""
+
+
+def told_and_taken(*words: str, size: tuple[int, int]) -> tuple[float, float]:
+    case = json.dumps([words, *size])
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, case], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    told, taken = json.loads(done.stdout.splitlines()[-1])
+    return told, taken
+
+
+@pytest.mark.slow  # processes that run networks on images large enough to measure
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for the peak")
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (("model=dncnn",), (480, 400)),
+        (("model=nafnet",), (384, 320)),
+        (("model=edsr_tiny", "model/attention=none"), (640, 480)),
+        (("model=panet_tiny",), (384, 320)),
+        (("model=panet_small", "model.blocks=2"), (112, 128)),
+        (("model=restormer",), (160, 128)),
+        (("model=edsr_tiny", "model/attention=channel", "task=super_resolution"), (320, 300)),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else str(value),
+)
+def test_what_is_told_is_right_within_a_fifth(
+    words: tuple[str, ...], size: tuple[int, int]
+) -> None:
+    told, taken = told_and_taken(*words, size=size)
+    assert abs(told / taken - 1) < 0.2, f"told {told / 2**20:.0f} MiB, took {taken / 2**20:.0f}"
+
+
+def test_results_count_as_long_as_something_refers_to_them() -> None:
+    class Chain(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            kept = image * 2
+            for _ in range(5):
+                image = image + 1
+            return torch.cat([kept, image])
+
+    found = footprint(Chain(), (1, 1, 8, 8), torch.float32, CPU)
+    assert found is not None
+    assert found.bytes == 4 * (64 + 64 + 128)  # kept, the last sum, their concatenation
+
+
+def test_weights_and_input_do_not_count_nor_do_views_of_them() -> None:
+    net = nn.Linear(8, 8, bias=False)
+    found = footprint(net, (1, 1, 4, 8), torch.float32, CPU)
+    assert found is not None
+    assert found.bytes == 4 * 32
+    assert found.flops == 2 * 4 * 8 * 8
+
+
+def test_tracing_leaves_no_trace_in_the_network_also_under_autocast() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.PReLU(), nn.Conv2d(4, 3, 1))
+    image = torch.rand(1, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        footprint(net, (1, 3, 16, 16), torch.float32, CPU)
+        assert type(net(image)) is torch.Tensor
+    assert all(type(weight.data) is torch.Tensor for weight in net.parameters())
+
+
+def test_a_network_whose_shapes_depend_on_values_cannot_be_told() -> None:
+    class Fickle(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image[image > 0]
+
+    assert footprint(Fickle(), (1, 1, 4, 4), torch.float32, CPU) is None
+
+
+def test_every_operator_of_ours_says_its_products_and_its_memory() -> None:
+    ours = {name for name in dir(torch.ops.exemplar) if not name.startswith("_")} - {"name"}
+    counted = {str(operator).rpartition(".")[2] for operator in FLOPS}
+    assert ours <= counted
+    forward = {name for name in ours if not name.endswith("backward")}
+    assert forward <= {str(operator).split(".")[1] for operator in WORKSPACE}
