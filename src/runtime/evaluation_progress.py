@@ -1,6 +1,7 @@
 """Two progress bars of an evaluation: combinations, and the images of the present one."""
 
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -9,7 +10,7 @@ from src.runtime.evaluation_watch import ImageCount
 
 
 class Bars:
-    """Shows progress inside a ``with`` block.
+    """Progress on a terminal.
 
     Args:
         console: Where; a terminal, or nothing is shown before the end.
@@ -29,12 +30,11 @@ class Bars:
         self._all = self._progress.add_task("Combinations", total=combinations, visible=many)
         self._images = self._progress.add_task("Scoring", total=None)
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the bars inside the block."""
+        with self._progress:
+            yield
 
     def begin(self, name: str) -> None:
         """Say that the combination ``name`` begins, and that those before it are done."""

@@ -5,31 +5,24 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 
 
 class Resources:
-    """Measures the work inside a ``with`` block; read it inside or after.
+    """Measures from its making on.
 
-    On Linux the process's high-water mark is reset at the start, so that earlier work does not
-    count; elsewhere the peak is that of the process so far.
+    On Linux the process's high-water mark is reset, so that earlier work does not count; elsewhere
+    the peak is that of the process so far.
     """
 
     def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __enter__(self) -> Self:
-        self._start = time.perf_counter()
         with contextlib.suppress(OSError):  # another system, or one that forbids it
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # man 5 proc
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Do nothing: what was measured stays readable."""
+        self._start = time.perf_counter()
 
     def as_dict(self) -> dict[str, Any]:
         """Return seconds, and the peaks of process and GPU in MiB; None where there is no GPU."""
