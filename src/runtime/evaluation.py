@@ -1,6 +1,7 @@
 """Evaluate: score checkpoints, or a model without weights, under a named protocol."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from hydra.errors import HydraException
@@ -56,7 +57,8 @@ def score_all(job: Job) -> float:
 def _one(cfg: DictConfig, combination: Combination) -> float:
     alone = combination.applied(cfg)
     checkpoint = _open(combination)
-    with Bars(Console(stderr=True), 1) as bars:
+    bars = Bars(Console(stderr=True), 1)
+    with bars.shown():
         scored = score(
             alone,
             checkpoint,
@@ -73,7 +75,8 @@ def _many(job: Job, cfg: DictConfig, planned: Sequence[Combination]) -> float:
     folder = Path(job.folder)
     outcomes: list[Outcome] = []
     held: tuple[str | None, Checkpoint | None] = (None, None)
-    with Bars(Console(stderr=True), len(planned)) as bars:
+    bars = Bars(Console(stderr=True), len(planned))
+    with bars.shown():
         for combination in planned:
             bars.begin(str(combination))
             outcome: Scored | ExemplarError
@@ -106,8 +109,7 @@ def _open(combination: Combination) -> Checkpoint | None:
 
 def _common_folder(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
     """Return the folder of all: beside the one checkpoint, or outputs/evaluate/… of several."""
-    sources = {combination.checkpoint for combination in planned}
-    first = planned[0].applied(cfg)
-    if len(sources) == 1:
-        return output_folder(first, planned[0].checkpoint)
-    return weightless.output_folder(cfg)
+    if len({combination.checkpoint for combination in planned}) == 1:
+        return output_folder(planned[0].applied(cfg), planned[0].checkpoint)
+    stamp = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+    return from_root(str(cfg.paths.output_root)) / "evaluate" / stamp

@@ -94,8 +94,8 @@ def score(
         ],
         default_root_dir=folder,
     )
-    with Resources() as resources:
-        trainer.test(task, datamodule=data, verbose=False)
+    resources = Resources()
+    trainer.test(task, datamodule=data, verbose=False)
     said = about(task, merged, checkpoint, name=name, took=resources.as_dict())
     said["protocol_in_words"] = str(task.evaluator.protocol)
     said["inference_in_words"] = task.restorer.describe()

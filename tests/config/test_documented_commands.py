@@ -12,7 +12,16 @@ from src.runtime.resolvers import register_resolvers
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "experiments/README.md"])
 BLOCK = re.compile(r"^```(?:bash|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-CONFIGURED = ("train", "evaluate", "predict", "convert", "benchmark", "prepare", "dashboard")
+CONFIGURED = (
+    "train",
+    "evaluate",
+    "predict",
+    "convert",
+    "benchmark",
+    "prepare",
+    "dashboard",
+    "report",
+)
 FLAGS = {"-m", "--multirun", "--help", "--cfg", "job", "--resolve"}
 # What a reader must have first: a folder of options of one's own, a run to go on with.
 NEEDS_FILES = ("hydra.searchpath", "resume=")

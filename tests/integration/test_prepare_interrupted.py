@@ -65,7 +65,7 @@ def test_a_resumed_download_asks_for_the_missing_part_only(tmp_path: Path) -> No
     assert HALF - (1 << 14) < start <= HALF
 
 
-@pytest.mark.slow  # a signal to the process of all tests: alone it is steady, beside others not always
+@pytest.mark.slow  # signals the process of all tests: steady alone, beside others not always
 def test_ctrl_c_keeps_what_came_and_the_next_call_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

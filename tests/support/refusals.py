@@ -111,6 +111,13 @@ VALUES = [
     _train("compile=maybe", says=("compile=maybe", "must be bool")),
     _train("inference.tile=big", says=("inference.tile=big", "int | auto | as_trained | null")),
     _train("weights='${nowhere}'", says=("weights", "nowhere")),
+    Refusal("evaluate", (CHECKPOINT, "sigma=strong"), ("sigma=strong", "float", "null")),
+    Refusal("evaluate", (CHECKPOINT, "quality=[10,2.5]"), ("quality=[10, 2.5]", "int")),
+    Refusal("evaluate", (CHECKPOINT, "sets=3"), ("sets=3", "str")),
+    Refusal("evaluate", (CHECKPOINT, "set=set5"), ("'set'", "Did you mean", "sets")),
+    Refusal("report", ("compare=a.json",), ("compare=a.json", "Sequence[str]")),
+    Refusal("report", ("result=a",), ("'result'", "results")),
+    Refusal("report", ("crop=big",), ("crop=big", "must be int")),
     Refusal(
         "predict",
         (CHECKPOINT, "input=a", "output=b", "on_error=sikp"),

@@ -36,6 +36,7 @@ TARGETS = {
     "predict": "src.runtime.prediction.predict",
     "dashboard": "src.runtime.dashboard.dashboard",
     "prepare": "src.runtime.preparation.prepare",
+    "report": "src.runtime.reporting.command.report",
 }
 
 
