@@ -45,8 +45,9 @@ def fused_pixel_attention(
     they change no dot product.
     """
     width = max(query.shape[1], value.shape[1])
-    rows = [_rows(pixels, width) for pixels in (query, key, value)]
-    attended = F.scaled_dot_product_attention(*rows, scale=softmax_scale)
+    attended = F.scaled_dot_product_attention(
+        _rows(query, width), _rows(key, width), _rows(value, width), scale=softmax_scale
+    )
     return attended[:, 0, :, : value.shape[1]].transpose(1, 2)
 
 

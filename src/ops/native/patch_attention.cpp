@@ -13,8 +13,11 @@
 #include "patch_backward.h"
 #include "patch_forward.h"
 
-// Each returns 0, or 1 when memory ran out, or 2.
-extern "C" int patch_attention_forward_float(const PatchAttention* p) { return guarded([&] { forward<float>(*p); }); }
-extern "C" int patch_attention_forward_double(const PatchAttention* p) { return guarded([&] { forward<double>(*p); }); }
-extern "C" int patch_attention_backward_float(const PatchAttention* p) { return guarded([&] { backward<float>(*p); }); }
-extern "C" int patch_attention_backward_double(const PatchAttention* p) { return guarded([&] { backward<double>(*p); }); }
+#define EXPORT(direction, type)                                                    \
+    extern "C" int patch_attention_##direction##_##type(const PatchAttention* p) { \
+        return guarded([&] { direction<type>(*p); });                              \
+    }
+EXPORT(forward, float)
+EXPORT(forward, double)
+EXPORT(backward, float)
+EXPORT(backward, double)

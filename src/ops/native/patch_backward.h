@@ -2,17 +2,10 @@
 #pragma once
 
 #include "parallel.h"
+#include "patch_gradient.h"
 #include "patch_keys.h"
 
 namespace {
-
-// Gradients of one level's keys and values as one thread has summed them.
-template <class T> struct LevelGradient {
-    Buffer<T> key, value;  // (size, match padded), (size, channels padded)
-    Buffer<T> change;      // sum_i dS[i,j] S[i,j]: what the norm of key patch j takes back
-    LevelGradient(const Problem& p, const Level<T>& level)
-        : key(level.size * padded<T>(p.match)), value(level.size * padded<T>(p.channels)), change(level.size) {}
-};
 
 // Products of patches and of their gradients for some columns of a strip.
 template <class T> struct BackwardRows {
@@ -40,8 +33,10 @@ template <class T> void weighted_gradient(const Problem& p, const Sample<T>& sam
                 const long query = long(y) * p.width + x, at = (x - low) * rows.products.ring.lead;
                 const Softmax<T> softmax(sample, query);
                 Vec<T> sum{};
-                for (int j = span.low; j < span.high; j += Lanes<T>::N)
-                    sum += softmax.weight(rows.keys.score(rows.products.ring.sum(at + j), j)) * rows.gradients.ring.sum(at + j);
+                for (int j = span.low; j < span.high; j += Lanes<T>::N) {
+                    const Vec<T> score = rows.keys.score(rows.products.ring.sum(at + j), j);
+                    sum += softmax.weight(score) * rows.gradients.ring.sum(at + j);
+                }
                 sample.dot.data[query] += total<T>(sum);
             }
         }
@@ -87,7 +82,8 @@ template <class T> class Gradients {
         for (int x = 0, take; x < columns2_; x += take) {
             take = piece(columns2_ - x, kRows);
             for (int i = 0; i < take; ++i)
-                differentiate(band, y, low2_ + x + i, span, scores_.next() + i * scores_.lead, weights_.next() + i * weights_.lead);
+                differentiate(band, y, low2_ + x + i, span, scores_.next() + i * scores_.lead,
+                              weights_.next() + i * weights_.lead);
             scores_.take(take);
             weights_.take(take);
         }
@@ -116,14 +112,16 @@ template <class T> class Gradients {
         const int keys = std::min(span.high, band.level.tile()) - span.low;
         const long first = band.offset(pixel) + span.low, here = long(pixel) * p_.width + s_.left;
         LevelGradient<T>& sum = sums_[band.index];
+        const T* tile = tile_.data + span.low;
+        const Left<T> by_query{tile, line_, 1}, by_key{tile, 1, line_};
         gather(scores_, span);
-        product<T, true>(own_, match_, keys, {tile_.data + span.low, line_, 1}, band.level.key_last.data + first * match_,
-                         match_, result_.data + long(pixel - s_.top) * own_ * match_, match_);
-        product<T, true>(keys, match_, own_, {tile_.data + span.low, 1, line_}, sample_.query.data + here * match_, match_,
+        product<T, true>(own_, match_, keys, by_query, band.level.key_last.data + first * match_, match_,
+                         result_.data + long(pixel - s_.top) * own_ * match_, match_);
+        product<T, true>(keys, match_, own_, by_key, sample_.query.data + here * match_, match_,
                          sum.key.data + first * match_, match_);
         gather(weights_, span);
-        product<T, true>(keys, channels_, own_, {tile_.data + span.low, 1, line_},
-                         sample_.gradient.data + here * channels_, channels_, sum.value.data + first * channels_, channels_);
+        product<T, true>(keys, channels_, own_, by_key, sample_.gradient.data + here * channels_, channels_,
+                         sum.value.data + first * channels_, channels_);
     }
     void gather(const Ring<T>& ring, Span span) {
         for (int x = 0; x < own_; ++x)
@@ -152,49 +150,14 @@ template <class T> class Gradients {
     Buffer<T> tile_, result_;
 };
 
-// Add up what the threads have, and the norms' share: d|K_j| reaches each pixel of patch j in proportion to it.
-template <class T>
-void collect(const Problem& p, const Sample<T>& sample, int l, const std::vector<std::vector<LevelGradient<T>>>& parts) {
-    const Level<T>& level = sample.levels[l];
-    const int K = p.match, C = p.channels, Kp = padded<T>(K), Cp = padded<T>(C);
-    const long pixels = long(level.height) * level.width;
-    Buffer<T> pull(level.size);
-    for (int y = 0; y < level.height; ++y)
-        for (int x = 0; x < level.width; ++x) {
-            const long at = level.at(y, x);
-            T change = 0;
-            for (const auto& part : parts) change += part[l].change.data[at];
-            const T inverse = level.factor.data[at] / T(p.softmax_scale * M_LOG2E);
-            pull.data[at] = 1 / inverse > T(p.min_norm) ? -change * inverse * inverse : T(0);
-        }
-    T* grad_key = static_cast<T*>(p.grad_keys[l]) + sample.index * K * pixels;
-    T* grad_value = static_cast<T*>(p.grad_values[l]) + sample.index * C * pixels;
-    for (int y = 0; y < level.height; ++y)
-        for (int x = 0; x < level.width; ++x) {
-            const long at = level.at(y, x), to = long(y) * level.width + x;
-            T near = 0;
-            for (int dy = -1; dy <= 1; ++dy)
-                for (int dx = -1; dx <= 1; ++dx) near += pull.data[at + long(dy) * level.stride + dx];
-            for (int k = 0; k < K; ++k) {
-                T sum = near * level.key.data[k * level.size + at];
-                for (const auto& part : parts) sum += part[l].key.data[at * Kp + k];
-                grad_key[k * pixels + to] = sum;
-            }
-            for (int c = 0; c < C; ++c) {
-                T sum = 0;
-                for (const auto& part : parts) sum += part[l].value.data[at * Cp + c];
-                grad_value[c * pixels + to] = sum;
-            }
-        }
-}
-
 template <class T> void backward(const Problem& p) {
     for (int first = 0; first < p.batch; first += p.threads) {
         const int count = std::min<int>(p.threads, p.batch - first);
         const std::vector<Sample<T>> samples = open<T>(p, first, count, true);
         const std::vector<Strip> strips = cut(p, first, count);
         const auto each = [&](auto work) {
-            in_parallel(p.threads, strips.size(), [&](size_t i, int thread) { work(strips[i], strips[i].sample - first, thread); });
+            in_parallel(p.threads, strips.size(),
+                        [&](size_t i, int thread) { work(strips[i], strips[i].sample - first, thread); });
         };
         each([&](const Strip& s, int i, int) { weighted_gradient(p, samples[i], s); });
         // What each thread has summed for each sample; most threads see one sample only.
@@ -208,7 +171,8 @@ template <class T> void backward(const Problem& p) {
         });
         for (int i = 0; i < count; ++i) {
             auto& part = parts[i];
-            part.erase(std::remove_if(part.begin(), part.end(), [](const auto& sums) { return sums.empty(); }), part.end());
+            const auto unused = std::remove_if(part.begin(), part.end(), [](const auto& sums) { return sums.empty(); });
+            part.erase(unused, part.end());
             for (int l = 0; l < p.levels; ++l) collect(p, samples[i], l, part);
         }
     }

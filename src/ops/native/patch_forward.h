@@ -30,7 +30,8 @@ template <class T> void first_peaks(const Problem& p, const Sample<T>& sample, c
 // First sweep: peak and denominator of each query of a strip.
 template <class T> void find_denominators(const Problem& p, const Sample<T>& sample, const Strip& s) {
     constexpr int L = Lanes<T>::N;
-    const int low = std::max(0, s.left - 1), columns = std::min<int>(p.width, s.right + 1) - low, own = s.right - s.left;
+    const int low = std::max(0, s.left - 1), columns = std::min<int>(p.width, s.right + 1) - low;
+    const int own = s.right - s.left;
     const long line = longest_line(sample);
     PatchProducts<T> products(p, low, columns, line, sample.query.data, p.match);
     KeyLine<T> keys(line);
@@ -65,7 +66,8 @@ template <class T> void find_denominators(const Problem& p, const Sample<T>& sam
     });
     for (int y = s.top; y < s.bottom; ++y)
         for (int x = 0; x < own; ++x)
-            sample.denominator[long(y) * p.width + s.left + x] = total<T>(load<T>(sums.data + (long(y - s.top) * own + x) * L));
+            sample.denominator[long(y) * p.width + s.left + x] =
+                total<T>(load<T>(sums.data + (long(y - s.top) * own + x) * L));
 }
 
 // Second sweep: the pasted values of a strip's pixels.
@@ -124,7 +126,8 @@ template <class T> void paste(const Problem& p, const Sample<T>& sample, const S
     for (int c = 0; c < C; ++c)
         for (int y = s.top; y < s.bottom; ++y)
             for (int x = 0; x < own; ++x)
-                output[(long(c) * p.height + y) * p.width + s.left + x] = result.data[(long(y - s.top) * own + x) * lead + c];
+                output[(long(c) * p.height + y) * p.width + s.left + x] =
+                    result.data[(long(y - s.top) * own + x) * lead + c];
 }
 
 template <class T> void forward(const Problem& p) {
@@ -133,7 +136,8 @@ template <class T> void forward(const Problem& p) {
         const std::vector<Sample<T>> samples = open<T>(p, first, count, false);
         const std::vector<Strip> strips = cut(p, first, count);
         const auto each = [&](auto work) {
-            in_parallel(p.threads, strips.size(), [&](size_t i, int) { work(p, samples[strips[i].sample - first], strips[i]); });
+            in_parallel(p.threads, strips.size(),
+                        [&](size_t i, int) { work(p, samples[strips[i].sample - first], strips[i]); });
         };
         each(find_denominators<T>);
         each(paste<T>);

@@ -17,7 +17,9 @@ template <class T> class KeyLine {
         for (int j = band.level.tile(); j < span.high; ++j) bias_.data[j] = Level<T>::kNowhere;
     }
     // The score, to base 2, of patches whose dot product this is; and what it grows by with that.
-    Vec<T> score(Vec<T> product, int j) const { return product * load<T>(factor_.data + j) + load<T>(bias_.data + j); }
+    Vec<T> score(Vec<T> product, int j) const {
+        return product * load<T>(factor_.data + j) + load<T>(bias_.data + j);
+    }
     Vec<T> slope(int j) const { return load<T>(factor_.data + j); }
 
   private:

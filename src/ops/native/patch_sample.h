@@ -62,7 +62,8 @@ template <class T> struct Level {
         const int lead = padded<T>(channels);
         for (int c = 0; c < channels; ++c)
             for (int y = 0; y < height; ++y)
-                for (int x = 0; x < width; ++x) framed[at(y, x) * lead + c] = planes[(long(c) * height + y) * width + x];
+                for (int x = 0; x < width; ++x)
+                    framed[at(y, x) * lead + c] = planes[(long(c) * height + y) * width + x];
     }
     void find_factors(const Problem& p) {
         Buffer<T> square(size);
@@ -89,11 +90,13 @@ template <class T> struct Sample {
 
     Sample(const Problem& p, int index, bool backward)
         : index(index), query(p.height * p.width * padded<T>(p.match)),
-          gradient(backward ? p.height * p.width * padded<T>(p.channels) : 0), dot(backward ? p.height * p.width : 0) {
+          gradient(backward ? p.height * p.width * padded<T>(p.channels) : 0),
+          dot(backward ? p.height * p.width : 0) {
         const long pixels = p.height * p.width;
         to_last(static_cast<const T*>(p.query) + index * p.match * pixels, query.data, pixels, p.match);
         if (backward)
-            to_last(static_cast<const T*>(p.grad_output) + index * p.channels * pixels, gradient.data, pixels, p.channels);
+            to_last(static_cast<const T*>(p.grad_output) + index * p.channels * pixels, gradient.data, pixels,
+                    p.channels);
         levels.reserve(p.levels);
         for (int l = 0; l < p.levels; ++l) levels.emplace_back(p, index, l, backward);
         peak = static_cast<T*>(p.peak) + index * pixels;

@@ -1,20 +1,13 @@
 """The C++ kernel against the plain form, forward and backward."""
 
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from src.core.paths import ROOT
 from src.ops.fast_patch_attention import patch_attention
-from src.ops.native import build
 from src.ops.native.build import load
 from src.ops.native_patch_attention import native_patch_attention
 from src.ops.patch_attention import dense_patch_attention
@@ -194,53 +187,6 @@ def test_the_result_does_not_depend_on_the_number_of_threads(batch: int) -> None
         assert all(map(torch.equal, results[0], other))
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flags are those of x86")
-@pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"], ids=["SSE2 alone", "AVX2"])
-def test_the_kernel_is_right_on_older_processors(
-    processor: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    flags = tuple(flag.replace("native", processor) for flag in build.FLAGS)
-    monkeypatch.setattr(build, "FLAGS", flags)
-    monkeypatch.setenv("EXEMPLAR_CACHE", str(tmp_path))
-    load.cache_clear()
-    try:
-        for dtype, most in ((torch.float64, 1e-11), (torch.float32, 3e-5)):
-            found = both((23, 19), dtype=dtype, amplitude=0.5)
-            pairs = zip((found[0], *found[2]), (found[1], *found[3]), strict=True)
-            assert all(relative(ours, plain) < most for ours, plain in pairs)
-        assert any(tmp_path.iterdir())
-    finally:
-        load.cache_clear()
-
-
 def test_the_operator_keeps_torchs_rules_for_compile_and_export() -> None:
     query, keys, values = inputs((4, 5), batch=1, match=2, channels=3)
     torch.library.opcheck(native_patch_attention, (query, keys, values, 10.0, MIN_NORM.double()))
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [{"EXEMPLAR_NATIVE": "0"}, {"CXX": "/no/such/compiler"}],
-    ids=["switched off", "no compiler"],
-)
-def test_without_a_compiler_pytorch_does_the_work(setting: dict[str, str], tmp_path: Path) -> None:
-    script = (
-        "import torch\n"
-        "from src.models.attention.pyramid import PyramidAttention\n"
-        "from src.ops.native_patch_attention import available\n"
-        "features = torch.rand(1, 16, 6, 5)\n"
-        "assert not available(features)\n"
-        "PyramidAttention(16)(features).sum().backward()\n"
-        "print('worked')\n"
-    )
-    environment = {**os.environ, "EXEMPLAR_CACHE": str(tmp_path), **setting}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "worked", done.stderr
