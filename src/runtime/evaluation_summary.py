@@ -77,7 +77,7 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> None:
     rows = [row for outcome in outcomes for row in outcome.rows()]
     write_json(folder / "summary.json", finite({"schema": SCHEMA, "combinations": rows}))
     with (folder / "summary.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         metrics = _metrics(rows)
         errors = [f"{metric}_standard_error" for metric in metrics]
         writer.writerow([*_COLUMNS, *metrics, *errors, "error"])

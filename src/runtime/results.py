@@ -16,7 +16,7 @@ from src.runtime.run_folder import write_json
 
 SCHEMA = 2
 RESULTS = "results.json"
-METRIC_NAMES = {"psnr": "PSNR", "ssim": "SSIM", "psnr_b": "PSNR-B"}
+METRIC_NAMES = {"psnr": "PSNR", "ssim": "SSIM", "ssim_uniform": "SSIM 8×8", "psnr_b": "PSNR-B"}
 METRIC_DIGITS = {"psnr": 2, "ssim": 4, "psnr_b": 2}
 
 
@@ -63,7 +63,7 @@ def write_results(folder: Path, boards: Mapping[str, Scoreboard], about: dict[st
     }
     write_json(folder / RESULTS, finite({"schema": SCHEMA, **about, "benchmarks": benchmarks}))
     with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["benchmark", "image", "metric", "input", "restored"])
         for name, board in boards.items():
             for key, scores in board.restored.items():

@@ -27,7 +27,7 @@ class Row:
         record: Folder of ours below results/; None where nothing here can make it.
         recipe: What trains the model of ours; None where nothing is to be trained.
         command: Words of ``src.evaluate`` that make ours without a training.
-        ours: Metric → our mean; empty where it was not run.
+        ours: Metric → our mean, under the paper's word for it; empty where it was not run.
     """
 
     method: str
@@ -119,7 +119,9 @@ def _read_row(folder: Path, row: Mapping[str, Any], metrics: tuple[str, ...], pr
     record = recipe.rpartition("/")[2] if recipe else row.get("record")
     condition = row.get("condition", {})
     place = folder / RECORDS / record if record else None
-    ours = {} if place is None else _ours(place, row["dataset"], condition, protocol)
+    means = {} if place is None else _ours(place, row["dataset"], condition, protocol)
+    names = {metric: row.get("measured_as", {}).get(metric, metric) for metric in metrics}
+    ours = {metric: means[name] for metric, name in names.items() if name in means}
     published = {metric: float(row[metric]) for metric in metrics if metric in row}
     texts = (record, recipe, row.get("command"))
     return Row(row["method"], row["dataset"], condition, published, *texts, ours)

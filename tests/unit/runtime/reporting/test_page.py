@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from src.runtime.reporting.page import group_records, write_page
+from src.runtime.reporting.groups import group_records
+from src.runtime.reporting.page import write_page
 from src.runtime.reporting.pictures import busiest, data_uri
 from src.runtime.reporting.records import open_records
 from tests.support.evaluations import GAUSSIAN, write_evaluation
