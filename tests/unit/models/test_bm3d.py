@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from src.core.errors import ConfigError
+from src.inference.footprint import footprint
 from src.metrics.psnr import psnr
 from src.models.backbones.bm3d import BM3D
 
@@ -38,3 +39,8 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("importlib.import_module", absent)
     with pytest.raises(ConfigError, match=r"exemplar\[bm3d\]"):
         BM3D(3)(torch.rand(1, 4, 32, 32))
+
+
+@needs_bm3d
+def test_its_memory_is_said_to_be_unknown_instead_of_failing() -> None:
+    assert footprint(BM3D(3), (1, 4, 32, 40), torch.float32, torch.device("cpu")) is None
