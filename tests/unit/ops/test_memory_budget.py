@@ -24,11 +24,13 @@ def training():
     return torch.autograd.grad(result.sum(), (query, key, value))
 query, key, value = draw(16, {SIDE}), draw(16, {SIDE}), draw(32, {SIDE})
 budget = 2**24
-training()  # libraries, their buffers and thread pools are in memory now
+forward(), training()  # libraries, their buffers and thread pools are in memory now
 found = {{}}
 for budget in (2**25, 2**26):
     for call in (forward, training):
-        found[f"{{call.__name__}} {{budget}}"] = peak_bytes(call, torch.device("cpu"))
+        found[f"{{call.__name__}} {{budget}}"] = min(
+            peak_bytes(call, torch.device("cpu")) for _ in range(2)  # heaps grow now and then
+        )
 print(json.dumps(found))
 """
 
