@@ -5,7 +5,7 @@ from src.runtime.cli import launch
 
 def main() -> None:
     """Run the command line."""
-    launch("benchmark", "src.runtime.benchmarking.benchmark")
+    launch("benchmark", "src.runtime.benchmark.command.benchmark")
 
 
 if __name__ == "__main__":

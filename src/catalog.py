@@ -12,7 +12,7 @@ from rich.table import Table
 
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
-from src.runtime.options import all_groups, first_comment, options_of
+from src.runtime.config.options import all_groups, first_comment, options_of
 
 if TYPE_CHECKING:
     from torch import nn

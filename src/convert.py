@@ -5,7 +5,7 @@ from src.runtime.cli import launch
 
 def main() -> None:
     """Run the command line."""
-    launch("convert", "src.runtime.conversion.convert")
+    launch("convert", "src.runtime.weights.command.convert")
 
 
 if __name__ == "__main__":

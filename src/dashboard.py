@@ -5,7 +5,7 @@ from src.runtime.cli import launch
 
 def main() -> None:
     """Run the command line."""
-    launch("dashboard", "src.runtime.dashboard.dashboard")
+    launch("dashboard", "src.runtime.dashboard.command.dashboard")
 
 
 if __name__ == "__main__":

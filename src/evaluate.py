@@ -5,7 +5,7 @@ from src.runtime.cli import launch
 
 def main() -> None:
     """Run the command line."""
-    launch("evaluate", "src.runtime.evaluation.evaluate")
+    launch("evaluate", "src.runtime.evaluation.command.evaluate")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from src.runtime.cli import launch
 
 def main() -> None:
     """Run the command line."""
-    launch("train", "src.runtime.training.train")
+    launch("train", "src.runtime.training.command.train")
 
 
 if __name__ == "__main__":

@@ -24,5 +24,5 @@ class Provenance(L.Callback):
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the entry that ``src.runtime.checkpoint`` reads."""
+        """Add the entry that ``src.runtime.weights.checkpoint`` reads."""
         checkpoint[KEY] = {"format": FORMAT, "config": self.config, **self.origin}

@@ -19,8 +19,8 @@ from src.data.datamodule import RestorationData
 from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
 from src.models.blocks.recompute import recompute_blocks
-from src.runtime.atomic_io import AtomicCheckpointIO
 from src.runtime.distributed.environment import cluster_environment
+from src.runtime.weights.atomic_io import AtomicCheckpointIO
 from src.tasks.base import RestorationTask
 
 

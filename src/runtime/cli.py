@@ -15,15 +15,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
+from src.runtime.config.check import Request, check, sweep_folder
+from src.runtime.config.group_names import with_slash
+from src.runtime.config.resolvers import register_resolvers
 from src.runtime.distributed.follow import follow, leading
 from src.runtime.distributed.place import here
-from src.runtime.group_names import with_slash
-from src.runtime.preflight import Request, check, sweep_folder
 from src.runtime.process import prepare_process
-from src.runtime.resolvers import register_resolvers
-from src.runtime.resume import with_saved
-from src.runtime.sweep import concluded
 from src.runtime.task_function import UnexpectedError, task_of
+from src.runtime.training.resume import with_saved
+from src.runtime.training.sweep import concluded
 
 EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
 

@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 
 from src.core.errors import ConfigError
 from src.inference.restorer import InferencePolicy
-from src.runtime.checkpoint import Checkpoint
 from src.runtime.process import set_large_block
+from src.runtime.weights.checkpoint import Checkpoint
 
 AS_TRAINED = "as_trained"
 

@@ -18,8 +18,8 @@ from src.data.image_io import read_image, to_image, to_tensor, write_png
 from src.inference.restorer import InferencePolicy, Restorer
 from src.ops.resize import upscale
 from src.runtime.build import build_net, plain
-from src.runtime.checkpoint import load_weights, open_checkpoint
 from src.runtime.inference import give_back_large_blocks, merge_inference, pick_device
+from src.runtime.weights.checkpoint import load_weights, open_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.core.errors import ConfigError, DataError
 from src.core.types import PlainConfig
 from src.runtime.origin import environment
-from src.runtime.resume import OVERRIDES
+from src.runtime.training.resume import OVERRIDES
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 

@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
-from src.runtime.signatures import locate
-from src.runtime.sweep import DONE, FAILED, recorded_job
+from src.runtime.config.signatures import locate
+from src.runtime.training.sweep import DONE, FAILED, recorded_job
 from src.runtime.user_errors import as_user_error
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from src.core.paths import ROOT
-from src.runtime.options import all_groups
-from src.runtime.resolvers import new_folder, register_resolvers
+from src.runtime.config.options import all_groups
+from src.runtime.config.resolvers import new_folder, register_resolvers
 from tests.support.compose import compose_config
 
 TINY = ("model=panet_tiny", "data=synthetic", "debug=smoke", "trainer=cpu")

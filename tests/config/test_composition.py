@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
-from src.runtime.options import INTERNAL, all_groups, options_of, read_primary
-from src.runtime.preflight import Request, check
-from src.runtime.resolvers import register_resolvers
+from src.runtime.config.check import Request, check
+from src.runtime.config.options import INTERNAL, all_groups, options_of, read_primary
+from src.runtime.config.resolvers import register_resolvers
 from tests.support.combinations import WITHOUT_ATTENTION
 from tests.support.compose import compose_config
 

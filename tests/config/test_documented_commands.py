@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from src.core.paths import ROOT
-from src.runtime.preflight import Request, check
-from src.runtime.resolvers import register_resolvers
+from src.runtime.config.check import Request, check
+from src.runtime.config.resolvers import register_resolvers
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "experiments/README.md"])
 BLOCK = re.compile(r"^```(?:bash|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)

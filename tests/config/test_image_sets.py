@@ -7,10 +7,10 @@ from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
 from src.data.prepare.pixels import size_of
 from src.data.prepared import known_sets
+from src.runtime.config.check import Request, check
+from src.runtime.config.options import options_of
+from src.runtime.config.resolvers import register_resolvers
 from src.runtime.image_sets import all_sets, chosen_sets
-from src.runtime.options import options_of
-from src.runtime.preflight import Request, check
-from src.runtime.resolvers import register_resolvers
 from tests.support.compose import compose_config
 
 SETS = {one.name: one for one in all_sets()}

@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor, nn
 
 from src.core.errors import ConfigError
-from src.runtime.signatures import agrees, describe, locate, parameters_of
+from src.runtime.config.signatures import agrees, describe, locate, parameters_of
 
 FITS: list[tuple[Any, Any]] = [
     (1, int),

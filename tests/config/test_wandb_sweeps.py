@@ -10,9 +10,9 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from src.core.paths import ROOT
-from src.runtime.group_names import with_slash
-from src.runtime.preflight import Request, check
-from src.runtime.resolvers import register_resolvers
+from src.runtime.config.check import Request, check
+from src.runtime.config.group_names import with_slash
+from src.runtime.config.resolvers import register_resolvers
 
 SWEEPS = sorted((ROOT / "experiments/sweeps").glob("*.yaml"))
 MACRO = "${args_no_hyphens}"

@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from src.core.errors import ConfigError
 from src.models.attention import ATTENTION
 from src.models.backbones import BACKBONES
-from src.runtime.preflight import Request, check
-from src.runtime.resolvers import register_resolvers
+from src.runtime.config.check import Request, check
+from src.runtime.config.resolvers import register_resolvers
 from tests.support.combinations import (
     ATTENTIONS,
     MODELS,

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from src.core.paths import ROOT
-from src.runtime.atomic_io import read
 from src.runtime.distributed.group import free_port
 from src.runtime.distributed.job import parse
+from src.runtime.weights.atomic_io import read
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.runs import TINY, command, process, train_tiny
 from tests.support.sweep_matrix import STARTS, run_cell

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from src.core.paths import CONF_DIR, ROOT
-from src.runtime.atomic_io import read
+from src.runtime.weights.atomic_io import read
 
 PYTHON = {
     "their_gate": '''

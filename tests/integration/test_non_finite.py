@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.runtime.atomic_io import read
+from src.runtime.weights.atomic_io import read
 from tests.support.runs import TINY, command, train_tiny
 
 LAYER = "head"

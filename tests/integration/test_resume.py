@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from src.callbacks.checkpoint import LAST
-from src.runtime.atomic_io import read
+from src.runtime.weights.atomic_io import read
 from tests.support.compare import assert_same, rows
 from tests.support.runs import TINY, Finished, command, train_tiny
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from src.callbacks.checkpoint import BEST, LAST
-from src.runtime.atomic_io import read
-from src.runtime.checkpoint import open_checkpoint
+from src.runtime.weights.atomic_io import read
+from src.runtime.weights.checkpoint import open_checkpoint
 from tests.support.compare import assert_same, rows
 from tests.support.runs import TINY, command, process, train_tiny
 

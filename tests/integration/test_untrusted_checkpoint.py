@@ -7,7 +7,7 @@ import torch
 
 from src.callbacks.checkpoint import BEST
 from src.callbacks.provenance import KEY
-from src.runtime.atomic_io import read
+from src.runtime.weights.atomic_io import read
 from tests.support.runs import command
 
 

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from src.callbacks.run_identity import RUN_IDS
-from src.runtime.atomic_io import read
+from src.runtime.weights.atomic_io import read
 from tests.support.runs import TINY, command, train_tiny
 from tests.support.wandb_readback import RunFile, find_run_files, read_closed
 

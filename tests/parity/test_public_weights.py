@@ -13,7 +13,7 @@ from src.metrics.psnr import psnr
 from src.ops.bayer import mosaic
 from src.ops.color import luma
 from src.ops.resize import downscale, upscale
-from src.runtime.checkpoint import load_reference_weights
+from src.runtime.weights.checkpoint import load_reference_weights
 
 DATA = ROOT.parent / "shared" / "data"
 pytestmark = [

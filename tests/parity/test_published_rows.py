@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from src.core.paths import ROOT
-from src.runtime.evaluation import evaluate
-from src.runtime.selfcheck_rows import read_rows
+from src.runtime.evaluation.command import evaluate
+from src.runtime.evaluation.selfcheck_rows import read_rows
 from tests.support.compose import compose_config
 
 BENCHMARKS = ROOT.parent / "shared/data/benchmarks"

@@ -18,7 +18,7 @@ from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
 from src.core.types import Clean
 from src.runtime.build import build_task
-from src.runtime.options import options_of
+from src.runtime.config.options import options_of
 from src.tasks.base import RestorationTask
 from tests.support.compose import compose_config
 from tests.support.pairwise import Row

@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from src.core.paths import CONF_DIR
-from src.runtime.resolvers import register_resolvers
+from src.runtime.config.resolvers import register_resolvers
 
 
 def compose_config(

@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from src.core.paths import ROOT
-from src.runtime.network_file import read_network
+from src.runtime.weights.network_file import read_network
 
 HERE = ROOT / "experiments/published"
 METRIC = "psnr"

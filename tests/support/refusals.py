@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass
 
 from src.core.errors import ConfigError
-from src.runtime.preflight import Request, check
-from src.runtime.resolvers import register_resolvers
+from src.runtime.config.check import Request, check
+from src.runtime.config.resolvers import register_resolvers
 
 CHECKPOINT = "checkpoint=some/run"
 

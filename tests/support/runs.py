@@ -31,10 +31,10 @@ TINY = (
 """A run that takes a second or two, and writes all that a long one writes."""
 
 TARGETS = {
-    "train": "src.runtime.training.train",
-    "evaluate": "src.runtime.evaluation.evaluate",
+    "train": "src.runtime.training.command.train",
+    "evaluate": "src.runtime.evaluation.command.evaluate",
     "predict": "src.runtime.prediction.predict",
-    "dashboard": "src.runtime.dashboard.dashboard",
+    "dashboard": "src.runtime.dashboard.command.dashboard",
     "prepare": "src.runtime.preparation.prepare",
     "report": "src.runtime.reporting.command.report",
 }

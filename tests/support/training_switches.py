@@ -18,8 +18,8 @@ from torch.optim.swa_utils import AveragedModel
 from src.callbacks.ema import Ema
 from src.core.seeding import generator_for
 from src.core.types import Clean
+from src.runtime.benchmark.measure import peak_bytes
 from src.runtime.build import build_task
-from src.runtime.measure import peak_bytes
 from src.tasks.base import RestorationTask
 from tests.support.compose import compose_config
 from tests.support.measured import write_record

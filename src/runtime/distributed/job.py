@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from src.core.errors import ConfigError
 from src.core.types import PlainConfig
-from src.runtime.signatures import locate
+from src.runtime.config.signatures import locate
 
 PLACE = "processes"
 """Folder, in that of the job, of what its processes read and leave."""

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from src.data.image_io import Pixels, read_image
-from src.runtime.evaluation_watch import picture_name
+from src.runtime.evaluation.watch import picture_name
 from src.runtime.reporting.records import Record
 
 PARTS = ("input", "restored", "target")

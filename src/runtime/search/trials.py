@@ -16,7 +16,7 @@ from src.callbacks.report_to_study import PRUNED_AT
 from src.core.errors import ConfigError
 from src.runtime.search.space import split_overrides
 from src.runtime.search.study import claim, count, open_study, storage_url
-from src.runtime.sweep import PRUNED, mark
+from src.runtime.training.sweep import PRUNED, mark
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from src.runtime.inference import give_back_large_blocks
 prepare_process(); give_back_large_blocks()  # as predict and evaluate
 from src.inference.footprint import footprint
 from src.runtime.build import build_net
-from src.runtime.measure import peak_bytes
+from src.runtime.benchmark.measure import peak_bytes
 from tests.support.compose import compose_config
 torch.set_num_threads(1)
 words, height, width = json.loads(sys.argv[1])

@@ -13,7 +13,7 @@ SLACK = 2**22  # the allocator rounds up
 SCRIPT = f"""
 import json, torch
 from src.ops.chunked_patch_attention import chunked_patch_attention
-from src.runtime.measure import peak_bytes
+from src.runtime.benchmark.measure import peak_bytes
 torch.set_num_threads(1)
 def draw(c, s): return torch.randn(1, c, s, s, requires_grad=True)
 def forward():

@@ -9,12 +9,12 @@ import yaml
 
 from src.core.errors import DataError
 from src.core.paths import ROOT
-from src.runtime.options import options_of
-from src.runtime.preflight import Request, check
+from src.runtime.config.check import Request, check
+from src.runtime.config.options import options_of
+from src.runtime.config.resolvers import register_resolvers
 from src.runtime.reporting.command import render_tables
 from src.runtime.reporting.published import Paper, missing, read_papers
 from src.runtime.reporting.tables import lines_of
-from src.runtime.resolvers import register_resolvers
 from tests.support.evaluations import write_evaluation
 
 EXPERIMENTS = ROOT / "experiments"

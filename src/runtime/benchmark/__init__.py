@@ -1,0 +1,1 @@
+"""Benchmarks: forms of attention, networks and training steps side by side."""

@@ -1,0 +1,115 @@
+"""One case of a benchmark: all forms at one size, forward or with backward, with equal weights."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from src.core.seeding import generator_for, seed_from
+from src.runtime.benchmark.forms import block_of, network_of
+from src.runtime.benchmark.measure import compare
+from src.runtime.benchmark.record import Row
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def rows_of(
+    cfg: DictConfig, kind: str, side: int, forms: Sequence[str], device: torch.device
+) -> Iterator[Row]:
+    """Yield what each form costs at one size, measured in turn.
+
+    Args:
+        cfg: As conf/benchmark.yaml.
+        kind: ``forward``, or ``training``: forward and backward, and Adam where a network is meant.
+        side: Height and width of the input in pixels.
+        forms: The first is what the others' results are compared with.
+        device: Where to run.
+    """
+    nets = _nets(cfg, forms, device)
+    channels = cfg.channels if cfg.what == "attention" else cfg.io.in_channels
+    shape = (cfg.batch, channels, side, side)
+    draw = torch.rand if cfg.what != "attention" else torch.randn
+    features = draw(shape, generator=generator_for("cpu", "benchmark", cfg.seed)).to(device)
+    calls = {form: _call(cfg, kind, net, features) for form, net in nets.items()}
+    differences = _differences(cfg, nets, features)
+    costs = compare(calls, runs=cfg.runs, warmup=cfg.warmup, device=device)
+    for form, cost in costs.items():
+        yield Row(
+            what=cfg.what,
+            kind=kind,
+            form=form,
+            batch=cfg.batch,
+            side=side,
+            median=cost.median,
+            lower=cost.quartiles[0],
+            upper=cost.quartiles[1],
+            peak=cost.peak_bytes,
+            flops=cost.flops,
+            parameters=sum(weights.numel() for weights in nets[form].parameters()),
+            difference=differences[form],
+        )
+
+
+def _nets(cfg: DictConfig, forms: Sequence[str], device: torch.device) -> dict[str, nn.Module]:
+    """Build the block or network in each form, all with the same weights."""
+    nets: dict[str, nn.Module] = {}
+    for form in forms:
+        with torch.random.fork_rng(devices=[]):
+            torch.random.manual_seed(seed_from("weights", cfg.seed))
+            attention = cfg.what == "attention"
+            net = block_of(form, cfg.channels) if attention else network_of(form, cfg.model)
+        nets[form] = net.to(device)
+    return nets
+
+
+def _call(cfg: DictConfig, kind: str, net: nn.Module, features: Tensor) -> Callable[[], object]:
+    """Return what is timed: inference, forward and backward, or a step with Adam."""
+    forward = partial(_forward, cfg, net)
+    if kind == "forward":
+        return partial(_infer, forward, features)
+    if cfg.what == "attention":
+        leaf = features.clone().requires_grad_()
+        return partial(_forward_backward, forward, net, leaf)
+    return partial(_step, forward, net, features, torch.optim.Adam(net.parameters()))
+
+
+def _forward(cfg: DictConfig, net: nn.Module, features: Tensor) -> Tensor:
+    dtype = PRECISIONS[cfg.precision]
+    with torch.autocast(features.device.type, dtype, enabled=dtype != torch.float32):
+        result: Tensor = net(features)
+    return result
+
+
+def _infer(forward: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
+    with torch.no_grad():
+        return forward(features)
+
+
+def _forward_backward(forward: Callable[[Tensor], Tensor], net: nn.Module, leaf: Tensor) -> None:
+    net.zero_grad()
+    leaf.grad = None
+    torch.autograd.backward(forward(leaf).float().square().mean())
+
+
+def _step(
+    forward: Callable[[Tensor], Tensor],
+    net: nn.Module,
+    degraded: Tensor,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    optimizer.zero_grad()
+    torch.autograd.backward(forward(degraded).float().abs().mean())
+    optimizer.step()
+
+
+def _differences(cfg: DictConfig, nets: dict[str, nn.Module], features: Tensor) -> dict[str, float]:
+    """Return the largest difference of each form's result to the first form's, before training."""
+    results = {form: _infer(partial(_forward, cfg, net), features) for form, net in nets.items()}
+    first = next(iter(results))
+    return {
+        form: math.nan if form == first else float((result - results[first]).abs().max())
+        for form, result in results.items()
+    }

@@ -1,0 +1,1 @@
+"""Evaluation: which combinations, how each is scored, and what is recorded."""

@@ -1,0 +1,92 @@
+"""What an evaluation is built from: the checkpoint's own configuration, and what was given."""
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.core.errors import ConfigError
+from src.core.paths import CONF_DIR
+from src.runtime.evaluation import weightless
+from src.runtime.inference import merge_inference
+from src.runtime.weights.checkpoint import Checkpoint
+
+_GROUPS = ("data", "degradation", "protocol", "metrics")
+
+
+def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
+    """Return all that task and data are built from, resolved.
+
+    Args:
+        cfg: The configuration of ``src.evaluate``, of one combination.
+        checkpoint: What ``cfg.checkpoint`` names.
+
+    Raises:
+        ConfigError: If a condition does not fit the degradation or the checkpoint.
+    """
+    cfg = _with_scale(cfg, checkpoint)
+    if checkpoint is None:
+        merged = weightless.settings(cfg)
+    elif checkpoint.network_alone:
+        merged = weightless.for_network(cfg, checkpoint)
+    else:
+        merged = _as_trained(cfg, checkpoint)
+    if cfg.sets is not None:
+        merged.data = _folder_of_images(cfg.sets)
+    for key in ("sigma", "quality"):
+        if cfg[key] is not None:
+            _set_level(merged.degradation, key, cfg[key])
+    for key in ("train", "train_dir"):  # what is scored needs no training images
+        if key in merged.data:
+            merged.data[key] = None
+    OmegaConf.resolve(merged)
+    return merged
+
+
+def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
+    """Return the checkpoint's config with the groups that were given, unresolved."""
+    merged = checkpoint.config.copy()
+    for group in _GROUPS:
+        if cfg.get(group) is not None:
+            merged[group] = OmegaConf.to_container(cfg[group])
+    new_protocol = cfg.get("protocol") is not None and cfg.get("degradation") is None
+    if new_protocol and "clip8" in merged.degradation:
+        # The trained degradation was frozen with the trained protocol's answer to this.
+        merged.degradation.clip8 = merged.protocol.input_8bit
+    merged.paths = OmegaConf.to_container(cfg.paths)
+    merged.inference = merge_inference(checkpoint, cfg.inference)
+    return merged
+
+
+def _with_scale(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
+    """Return ``cfg`` with its scale in the task, where the task is free to choose it."""
+    if cfg.scale is None:
+        return cfg
+    if checkpoint is not None and not checkpoint.network_alone:
+        trained = checkpoint.config.io.scale
+        raise ConfigError(
+            f"scale={cfg.scale}: {checkpoint.path} was trained for ×{trained}; leave scale=… out."
+        )
+    if "scale" not in cfg.task:
+        raise ConfigError(
+            f"scale={cfg.scale}: only super-resolution has a scale; take task=super_resolution, "
+            "or leave it out."
+        )
+    scaled = cfg.copy()
+    scaled.task.scale = cfg.scale
+    return scaled
+
+
+def _set_level(degradation: DictConfig, key: str, level: float) -> None:
+    if key not in degradation:
+        kind = str(degradation["_target_"]).split(".")[-2]
+        fitting = {"sigma": "degradation=gaussian", "quality": "degradation=jpeg"}[key]
+        raise ConfigError(
+            f"{key}={level}: the degradation {kind} has no {key}; leave it out, or take {fitting}."
+        )
+    degradation[key] = [level, level]
+
+
+def _folder_of_images(folder: str) -> DictConfig:
+    """Return data that score one folder, with all else as in conf/data/."""
+    parts = (OmegaConf.load(CONF_DIR / f"data/{name}.yaml") for name in ("_base", "folder"))
+    merged = DictConfig(OmegaConf.merge(*parts, {"val_dir": folder}))
+    del merged["defaults"]
+    return merged

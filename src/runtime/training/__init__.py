@@ -1,0 +1,1 @@
+"""Training: decided once, run, resumed, and the jobs of a sweep."""

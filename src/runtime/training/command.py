@@ -1,0 +1,132 @@
+"""Train: build what the config names, fit, save, and say what came out."""
+
+import math
+from pathlib import Path
+
+import lightning as L  # noqa: N812
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from src.callbacks.checkpoint import LAST
+from src.callbacks.csv_logger import ResumableCSVLogger
+from src.callbacks.graceful_stop import GracefulStop
+from src.callbacks.new_settings import NewSettings
+from src.callbacks.run_identity import RUN_IDS
+from src.callbacks.same_job import SameJob
+from src.core.types import PlainConfig
+from src.runtime import run_folder
+from src.runtime.build import build_data, build_task, build_trainer, plain
+from src.runtime.distributed.carry_out import carry_out
+from src.runtime.distributed.job import Job
+from src.runtime.loggers.lifecycle import facts, recorded
+from src.runtime.loggers.run_ids import keep_run_id, read_run_id
+from src.runtime.origin import origin
+from src.runtime.quiet import quiet_lightning
+from src.runtime.results import score_table
+from src.runtime.training.settle import settle_training
+from src.runtime.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
+from src.tasks.base import RestorationTask
+
+
+def train(cfg: DictConfig) -> float:
+    """Train as ``cfg`` says, in its run folder, in as many processes as its trainer asks for.
+
+    Returns:
+        The last value of the monitored score, for sweeps; NaN where none was logged.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C, when everything has been saved.
+    """
+    return carry_out(settle_training(cfg, "src.runtime.training.command.fit"))
+
+
+def fit(job: Job) -> float:
+    """Do one process's part of a training; see ``train``."""
+    quiet_lightning()
+    config, folder = job.config, Path(job.folder)
+    overrides, given = job.notes["overrides"], job.notes["given"]
+    cfg = OmegaConf.create(config)
+    resume = open_checkpoint(folder / "checkpoints" / LAST) if job.notes["resumes"] else None
+    if resume is not None:
+        _restore_run_ids(folder, resume)
+
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    task, data = build_task(cfg), build_data(cfg)
+    trainer = build_trainer(cfg, config, origin())
+    if resume is None:
+        _begin(folder, config, overrides)
+        if cfg.weights is not None:
+            load_weights(task.net, open_checkpoint(cfg.weights))
+    else:
+        _go_on(folder, config, overrides, given, resume.step)
+        _continue_metrics(trainer, resume.step)
+        trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
+    trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
+    _announce(task, cfg, folder)
+    with recorded(trainer.loggers, config, facts(config, task.net)):
+        path = None if resume is None else resume.path
+        trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
+
+    _conclude(trainer, task, folder)
+    return float(trainer.callback_metrics.get(cfg.monitor, math.nan))
+
+
+@rank_zero_only
+def _begin(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
+    run_folder.start(folder, config, overrides)
+
+
+@rank_zero_only
+def _go_on(
+    folder: Path, config: PlainConfig, overrides: list[str], given: list[str], step: int
+) -> None:
+    run_folder.go_on(folder, config, overrides, given, step)
+
+
+@rank_zero_only
+def _restore_run_ids(folder: Path, resume: Checkpoint) -> None:
+    for name, run_id in resume.origin.get(RUN_IDS, {}).items():
+        if read_run_id(folder, name) is None:
+            keep_run_id(folder, name, run_id)
+
+
+def _new_settings(cfg: DictConfig, given: list[str]) -> NewSettings:
+    keys = [text.lstrip("+~").partition("=")[0].split(".") for text in given]
+    optimizer = {key[1]: plain(cfg.optimizer)[key[1]] for key in keys if key[0] == "optimizer"}
+    return NewSettings(optimizer, scheduler=any(key[0] == "scheduler" for key in keys))
+
+
+def _continue_metrics(trainer: L.Trainer, step: int) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, ResumableCSVLogger):
+            logger.resume_at(step)
+
+
+@rank_zero_only
+def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
+    count = sum(parameter.numel() for parameter in task.net.parameters())
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"Run folder  {folder}")
+    console.print(f"Network     {type(task.net).__name__}, {count:,} parameters")
+    console.print(f"Protocol    {task.evaluator.protocol}")
+    world = cfg.trainer.devices * cfg.trainer.num_nodes
+    shared = f", shared by {world} processes" if world > 1 else ""
+    console.print(f"Steps       {cfg.trainer.max_steps:,}, batch {cfg.data.batch_size}{shared}")
+
+
+@rank_zero_only
+def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    if task.scoreboards:
+        console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
+    stopped = any(isinstance(c, GracefulStop) and c.interrupted for c in trainer.callbacks)  # type: ignore[attr-defined]
+    if stopped or trainer.global_step < trainer.max_steps:
+        console.print(
+            f"Stopped after step {trainer.global_step}; everything is saved. Continue with:\n"
+            f"  python -m src.train resume={folder}"
+        )
+    else:
+        console.print(f"Done. Score it:  python -m src.evaluate checkpoint={folder}")
+    if stopped:
+        raise KeyboardInterrupt

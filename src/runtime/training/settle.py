@@ -1,0 +1,68 @@
+"""Decide all that a training depends on, once, before any of its processes starts."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from src.callbacks.checkpoint import LAST
+from src.core.errors import CheckpointError
+from src.data.stages import Stages
+from src.runtime import run_folder
+from src.runtime.build import plain
+from src.runtime.distributed.job import Job, settled_by_hydra
+from src.runtime.distributed.place import here
+from src.runtime.distributed.size import settle_size
+from src.runtime.training.resume import followers, given_now, is_resume
+
+
+def settle_training(cfg: DictConfig, target: str) -> Job:
+    """Return the job of a training: config resolved, run folder and number of processes decided.
+
+    Args:
+        cfg: As Hydra has composed it.
+        target: Dotted name of what each process calls with the job.
+
+    Returns:
+        The job; its notes hold ``overrides`` as typed, whether it ``resumes``, and ``given``: the
+        overrides of a resumed run that are new, with those that follow from them.
+
+    Raises:
+        ConfigError: If the number of processes cannot be, or they cannot share a batch.
+        CheckpointError: If a run to be resumed has no checkpoint.
+    """
+    folder = Path(cfg.paths.output_dir)
+    overrides = [text for text in HydraConfig.get().overrides.task if not is_resume(text)]
+    given = given_now(folder, overrides)
+    resumes = cfg.resume is not None
+    if resumes:
+        _check_checkpoint(folder, cfg.resume)
+        given = [*given, *followers(cfg, given)]
+        cfg = run_folder.continued(folder, cfg, given)
+    processes = settle_size(cfg.trainer, here())
+    OmegaConf.resolve(cfg)
+    _check_batch(cfg, processes * cfg.trainer.num_nodes)
+    return Job(
+        target=target,
+        config=plain(cfg),
+        folder=str(folder),
+        processes=processes,
+        hydra=settled_by_hydra(),
+        notes={"overrides": overrides, "given": given, "resumes": resumes},
+    )
+
+
+def _check_checkpoint(folder: Path, resume: str) -> None:
+    path = folder / "checkpoints" / LAST
+    if not path.is_file():
+        raise CheckpointError(
+            f"resume={resume}: {path} is not there; the run stopped before its first "
+            "checkpoint (callbacks.checkpoint_last.every_n_steps). Start it again."
+        )
+
+
+def _check_batch(cfg: DictConfig, world: int) -> None:
+    """Refuse a batch that cannot be shared, before ``world`` processes find that out together."""
+    data = cfg.data
+    stages = Stages(data.patch_size, data.batch_size, plain(data).get("progressive"))
+    stages.check_shares(world=world, accumulated=cfg.trainer.accumulate_grad_batches)
