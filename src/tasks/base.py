@@ -1,9 +1,8 @@
 """The one training loop: a task joins a network, a degradation, a loss and an evaluator."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, cast
 
-import lightning as L  # noqa: N812
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -13,12 +12,12 @@ from src.core.seeding import generator_for
 from src.core.types import Clean, OptimizerFactory, Pair, SchedulerFactory
 from src.inference.restorer import Restorer
 from src.metrics.evaluator import Evaluator
-from src.metrics.scoreboard import Scoreboard
 from src.ops.resize import mod_crop
 from src.tasks.refusals import check_average, check_compiler, check_patch
+from src.tasks.scored import ScoredModule
 
 
-class RestorationTask(L.LightningModule):
+class RestorationTask(ScoredModule):
     """Train and score a restoration network; everything that varies is handed in.
 
     Args:
@@ -54,9 +53,8 @@ class RestorationTask(L.LightningModule):
         channels_last: bool = False,
         compiled: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(evaluator, restorer)
         self.net, self.degradation, self.loss = net, degradation, loss
-        self.evaluator, self.restorer = evaluator, restorer
         self.optimizer, self.scheduler = optimizer, scheduler
         self.scale, self.seed = scale, seed
         if restorer.net.scale not in {1, scale}:
@@ -69,15 +67,6 @@ class RestorationTask(L.LightningModule):
         self.compiled: Callable[[Tensor], Tensor] | None = (
             torch.compile(net.forward) if compiled else None
         )
-        self.scoreboards: dict[str, Scoreboard] = {}
-
-    def net_input(self, pair: Pair) -> Tensor:
-        """Return what the network sees; tasks add a noise map or pack a mosaic here."""
-        return pair["input"]
-
-    def baseline(self, pair: Pair) -> Tensor:
-        """Return the score to beat as an image of the target's size: the untouched input."""
-        return pair["input"]
 
     def degrade(self, batch: Clean | Pair) -> Pair:
         """Return the batch with an ``input``, made here unless the data has one.
@@ -123,32 +112,6 @@ class RestorationTask(L.LightningModule):
         """Refuse to take an average for the weights that training goes on with."""
         check_average(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
 
-    def validation_step(
-        self, batch: Clean, batch_idx: int, dataloader_idx: int = 0
-    ) -> Mapping[str, Any]:
-        """Score whole images under the protocol; return them for pictures."""
-        return self._score(batch, dataloader_idx)
-
-    def test_step(self, batch: Clean, batch_idx: int, dataloader_idx: int = 0) -> Mapping[str, Any]:
-        """Score whole images under the protocol; return them for pictures."""
-        return self._score(batch, dataloader_idx)
-
-    def on_validation_epoch_start(self) -> None:
-        """Forget the scores of the last validation."""
-        self._clear_scoreboards()
-
-    def on_test_epoch_start(self) -> None:
-        """Forget the scores of the last test."""
-        self._clear_scoreboards()
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the mean of each score as ``val/<benchmark>/<metric>``, the first also as val/…."""
-        self._log_means("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the mean of each score as ``test/<benchmark>/<metric>``."""
-        self._log_means("test")
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer over trainable parameters and its schedule.
 
@@ -168,43 +131,6 @@ class RestorationTask(L.LightningModule):
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:  # noqa: ANN401
         """Advance by one optimizer step."""
         scheduler.step()
-
-    def _score(self, batch: Clean, dataloader_idx: int) -> Mapping[str, Any]:
-        pair = self.degrade(batch)
-        restored = self.restorer(self.net_input(pair))
-        baseline = self.baseline(pair)
-        name = self._benchmark(dataloader_idx)
-        board = self.scoreboards[name]
-        grey = batch.get("grey")
-        scores = self.evaluator(restored, pair["target"], grey)
-        before = self.evaluator(baseline, pair["target"], grey)
-        for key, after, untouched in zip(pair["key"], scores, before, strict=True):
-            board.add(key, after, untouched)
-        return {
-            "benchmark": name,
-            "key": pair["key"],
-            "input": baseline,
-            "restored": restored,
-            "target": pair["target"],
-        }
-
-    def _benchmark(self, dataloader_idx: int) -> str:
-        names: tuple[str, ...] = self.trainer.datamodule.benchmark_names  # type: ignore[attr-defined]
-        return names[dataloader_idx]
-
-    def _clear_scoreboards(self) -> None:
-        # One a benchmark in every process, also where it gets no image: all of them gather.
-        names: tuple[str, ...] = self.trainer.datamodule.benchmark_names  # type: ignore[attr-defined]
-        self.scoreboards = {name: Scoreboard() for name in names}
-
-    def _log_means(self, stage: str) -> None:
-        self.scoreboards = {name: board.gathered() for name, board in self.scoreboards.items()}
-        for index, (name, board) in enumerate(self.scoreboards.items()):
-            for metric, mean in board.means().items():
-                # every process has the same mean; Lightning wants to hear that it is reduced
-                self.log(f"{stage}/{name}/{metric}", mean, sync_dist=True)
-                if index == 0 and stage == "val":
-                    self.log(f"val/{metric}", mean, prog_bar=metric == "psnr", sync_dist=True)
 
     def _first_sample(self, count: int) -> int:
         """Return the number of the first of ``count`` samples of this process's present batch.
