@@ -49,7 +49,16 @@ def _store(place: Place) -> Store:
     if place.starter == SLURM:
         _translate_slurm(place)
     store: Store
-    store, _, _ = next(rendezvous("env://", place.rank, place.world, timeout=PATIENCE))
+    try:
+        store, _, _ = next(rendezvous("env://", place.rank, place.world, timeout=PATIENCE))
+    except RuntimeError as error:
+        if "EADDRINUSE" not in str(error):
+            raise
+        raise ExemplarError(
+            f"The port MASTER_PORT={os.environ.get('MASTER_PORT')} is in use on this machine, so "
+            "that the processes of this run cannot meet there. Choose another, e.g. torchrun "
+            "--master-port=29511, or end what holds it."
+        ) from error
     return store
 
 

@@ -57,10 +57,11 @@ def here() -> Place:
     """Return this process's place, from the variables that torchrun or srun has set.
 
     Raises:
-        ConfigError: If SLURM's tasks are not spread evenly over the machines.
+        ConfigError: If the variables contradict each other, or SLURM's tasks are not spread evenly
+            over the machines.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ and _number("WORLD_SIZE") > 1:
-        return Place(TORCHRUN, _number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_WORLD_SIZE"))
+        return _placed_by_torchrun()
     tasks = _number("SLURM_STEP_NUM_TASKS")  # of this srun; a batch script itself has none
     if tasks > 1:
         nodes = max(1, _number("SLURM_STEP_NUM_NODES"))
@@ -71,6 +72,22 @@ def here() -> Place:
             )
         return Place(SLURM, _number("SLURM_PROCID"), tasks, tasks // nodes)
     return Place()
+
+
+def _placed_by_torchrun() -> Place:
+    rank, world, local_world = (_number(n) for n in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    possible = rank < world and 0 < local_world <= world and world % local_world == 0
+    if not possible or not os.environ.get("RANK", "").isdigit():
+        said = ", ".join(
+            f"{name}={os.environ.get(name, '(not set)')}"
+            for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+        )
+        raise ConfigError(
+            f"The environment places this process where none can be: {said}. RANK must be below "
+            "WORLD_SIZE, and LOCAL_WORLD_SIZE divide it. Let torchrun set them, or unset them all "
+            "(and TORCHELASTIC_RUN_ID) to train in one process."
+        )
+    return Place(TORCHRUN, rank, world, local_world)
 
 
 def _number(name: str) -> int:

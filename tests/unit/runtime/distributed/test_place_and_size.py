@@ -43,6 +43,18 @@ def test_torchrun_with_one_process_is_nothing_special(monkeypatch: pytest.Monkey
     assert here() == ALONE
 
 
+@pytest.mark.parametrize(
+    ("rank", "world", "local"), [(2, 2, 2), ("one", 2, 2), (0, 3, 2), (0, 2, 0), (0, 2, 4)]
+)
+def test_a_place_that_cannot_be_is_refused(
+    rank: int | str, world: int, local: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set(monkeypatch, TORCHELASTIC_RUN_ID="a", RANK=rank, WORLD_SIZE=world)
+    _set(monkeypatch, LOCAL_WORLD_SIZE=local)
+    with pytest.raises(ConfigError, match=f"RANK={rank}, WORLD_SIZE={world}"):
+        here()
+
+
 def test_srun_says_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
     _set(monkeypatch, SLURM_STEP_NUM_TASKS=4, SLURM_STEP_NUM_NODES=2, SLURM_PROCID=2)
     assert here() == OF_FOUR
