@@ -8,11 +8,17 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
 LAST = "last.ckpt"
+PREVIOUS = "previous.ckpt"
+"""What LAST was before, for the case that LAST is damaged."""
+
 BEST = "best.ckpt"
 
 
 class LastCheckpoint(Checkpoint):
     """Keep ``last.ckpt`` up to date: every N steps, after validation, and when training stops.
+
+    A new run also begins with one: whatever happens later, there is something to go on from, and a
+    disk that cannot take a checkpoint is found out before hours of training.
 
     Args:
         dirpath: Folder of the checkpoints.
@@ -23,6 +29,11 @@ class LastCheckpoint(Checkpoint):
         self.path = Path(dirpath) / LAST
         self.every_n_steps = every_n_steps
         self._saved_step = -1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save what a new run begins with."""
+        if trainer.ckpt_path is None:
+            self._save(trainer)
 
     def on_train_batch_end(
         self,
@@ -78,11 +89,16 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the best score, its file being where the run folder is now."""
+        """Take up the best score, its file being where the run folder is now.
+
+        A score whose file is gone is forgotten, so that the next validation makes a new one.
+        """
 
         def here(path: str) -> str:
             return str(Path(str(self.dirpath)) / Path(path).name) if path else path
 
+        if not Path(here(state_dict["best_model_path"])).is_file():
+            return
         scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
         names = ("best_model_path", "kth_best_model_path", "last_model_path")
         paths = {name: here(state_dict[name]) for name in names}

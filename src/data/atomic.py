@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp(\..*)?")
 
 
 @contextlib.contextmanager
@@ -29,3 +32,21 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def name_aside(path: Path) -> Path:
+    """Return a free name for a damaged file: ``a.damaged.txt``, ``a.damaged-2.txt`` and so on."""
+    marks = (".damaged", *(f".damaged-{number}" for number in range(2, 10_000)))
+    names = (path.with_name(f"{path.stem}{mark}{path.suffix}") for mark in marks)
+    return next(name for name in names if not name.exists())
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove what killed processes have left half-written below ``folder``; return how many.
+
+    Nobody else may be writing there: a file that is being written looks the same.
+    """
+    left = [path for path in folder.rglob(".*.tmp*") if _TEMPORARY.fullmatch(path.name)]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)

@@ -14,6 +14,7 @@ from src.callbacks.checkpoint import LastCheckpoint
 from src.callbacks.provenance import Provenance
 from src.callbacks.random_state import RandomState
 from src.callbacks.run_identity import RunIdentity
+from src.callbacks.time_limit import TimeLimit
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.inference.restorer import InferencePolicy, Restorer
@@ -83,9 +84,12 @@ def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) 
     callbacks: Mapping[str, L.Callback] = make(cfg.callbacks)
     # The last state comes last, so that it holds what the others, such as the best, have noted.
     ordered = sorted(callbacks.values(), key=lambda callback: isinstance(callback, LastCheckpoint))
+    max_time = plain(cfg.trainer).get("max_time")
+    limits = [] if max_time is None else [TimeLimit(max_time)]
     loggers: Mapping[str, Logger] = make(cfg.logger) if cfg.get("logger") else {}
     trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
-        callbacks=[*ordered, RandomState(), Provenance(config, origin), RunIdentity()],
+        # The random state first: the checkpoint that a run begins with holds it as set then.
+        callbacks=[RandomState(), *limits, *ordered, Provenance(config, origin), RunIdentity()],
         logger=list(loggers.values()),
         plugins=[AtomicCheckpointIO(), cluster_environment()],
         default_root_dir=cfg.paths.output_dir,

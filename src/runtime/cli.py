@@ -21,6 +21,7 @@ from src.runtime.config.resolvers import register_resolvers
 from src.runtime.distributed.follow import follow, leading
 from src.runtime.distributed.place import here
 from src.runtime.process import prepare_process
+from src.runtime.shortage import shortages_said
 from src.runtime.task_function import UnexpectedError, task_of
 from src.runtime.training.resume import with_saved
 from src.runtime.training.sweep import concluded
@@ -88,7 +89,7 @@ def _run(args: argparse.Namespace, config_name: str, target: str) -> None:
 
     sweep = _claim_sweep(args, config_name) if _is_sweep(args) and not passive else None
     failed: list[Exception] = []
-    with concluded(sweep), _errors_come_to_us():
+    with concluded(sweep), shortages_said(), _errors_come_to_us():
         hydra.main(str(CONF_DIR), config_name, version_base="1.3")(task_of(target, failed))()
     if failed:
         raise failed[0]

@@ -1,8 +1,9 @@
 """The folder of one run: its frozen config, where it came from, how to go on."""
 
 import json
+import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -10,8 +11,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, DataError
 from src.core.types import PlainConfig
+from src.data.atomic import replacing
 from src.runtime.origin import environment
 from src.runtime.training.resume import OVERRIDES
+from src.runtime.weights.generations import set_aside
+
+logger = logging.getLogger(__name__)
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 
@@ -19,20 +24,20 @@ CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
     """Write the resolved config, the overrides and the environment of a new run.
 
+    The config comes last: a folder that has one can be resumed, one without can be begun again.
+
     Raises:
-        DataError: If another run has started in ``folder``, or it cannot be written.
+        DataError: If a run has started in ``folder`` before, or it cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / CONFIG).open("x", encoding="utf-8") as file:
-            yaml.safe_dump(config, file, sort_keys=False, allow_unicode=True)
-        _write(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))
-        write_json(folder / ENVIRONMENT, {**environment(), "seed": config.get("seed")})
-    except FileExistsError as error:
+    if (folder / CONFIG).exists():
         raise DataError(
             f"{folder} already holds a run. Continue it with resume={folder}, or start another "
             "(a second later, or with another hydra.run.dir)."
-        ) from error
+        )
+    try:
+        _write(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))
+        write_json(folder / ENVIRONMENT, {**environment(), "seed": config.get("seed")})
+        _write_config(folder, config)
     except OSError as error:
         raise DataError(
             f"The run folder {folder} cannot be written: {error.strerror}. "
@@ -77,8 +82,24 @@ def go_on(
     with (folder / "resumed.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
     if given:
-        _write(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        _write_config(folder, config)
         _write(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))
+
+
+def mend_config(folder: Path, carried: DictConfig) -> None:
+    """Where ``config.yaml`` is damaged, set it aside and take the one that a checkpoint carries."""
+    path = folder / CONFIG
+    if not path.is_file():
+        return
+    try:
+        _read_config(folder)
+    except ConfigError:
+        aside = set_aside(path)
+        _write_config(folder, cast("PlainConfig", OmegaConf.to_container(carried)))
+        logger.warning(
+            "%s is damaged: it is kept as %s, and the one in the checkpoint has taken its place.",
+            *(path, aside.name),
+        )
 
 
 def _read_config(folder: Path) -> DictConfig:
@@ -111,6 +132,9 @@ def write_json(path: Path, content: Any) -> None:  # noqa: ANN401
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _write_config(folder: Path, config: PlainConfig) -> None:
+    _write(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))

@@ -76,7 +76,7 @@ def _run(target: str, cfg: DictConfig) -> Any:  # noqa: ANN401
 
 def _drop_if_empty(folder: Path) -> None:
     """Remove a run folder in which nothing was written; a refused run leaves nothing behind."""
-    held = list(folder.iterdir())
+    held = list(folder.iterdir()) if folder.is_dir() else []
     if held and all(file.suffix == ".log" and file.stat().st_size == 0 for file in held):
         for file in held:
             file.unlink()

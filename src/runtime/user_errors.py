@@ -3,6 +3,7 @@
 from hydra.errors import InstantiationException
 
 from src.core.errors import ConfigError, ExemplarError
+from src.runtime.shortage import shortage
 
 
 def as_user_error(error: Exception) -> ExemplarError | None:
@@ -12,6 +13,9 @@ def as_user_error(error: Exception) -> ExemplarError | None:
     """
     if isinstance(error, ExemplarError):
         return error
+    lacking = shortage(error)
+    if lacking is not None:
+        return ExemplarError(lacking)
     if isinstance(error, InstantiationException):
         cause = error.__cause__
         if isinstance(cause, ExemplarError):

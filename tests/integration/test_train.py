@@ -16,7 +16,8 @@ from tests.support.runs import TINY, command, train_tiny
 def test_a_run_leaves_every_promised_file(trained: Path) -> None:
     promised = {"config.yaml", "overrides.yaml", "environment.json", "metrics.csv"}
     assert promised <= {path.name for path in trained.iterdir()}
-    assert {path.name for path in (trained / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    checkpoints = {"last.ckpt", "previous.ckpt", "best.ckpt"}
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == checkpoints
 
 
 def test_the_saved_config_is_resolved_and_plain(trained: Path) -> None:

@@ -236,8 +236,9 @@ RUNS = [
         code=2,
     ),
     _resumed(
-        "run that stopped before its first checkpoint",
-        "stopped before its first checkpoint",
+        "trained run whose checkpoints are gone",
+        "there is no last.ckpt or previous.ckpt",
+        "start a new run",
         make=lambda here: shutil.rmtree(here / "run/checkpoints"),
     ),
     _resumed(
@@ -247,21 +248,16 @@ RUNS = [
         code=2,
     ),
     _resumed(
-        "damaged config.yaml",
-        "config.yaml is damaged",
-        make=lambda here: (here / "run/config.yaml").write_text("{a: [1"),
-        code=2,
-    ),
-    _resumed(
         "damaged overrides.yaml",
         "restore it, or remove it",
         make=lambda here: (here / "run/overrides.yaml").write_text("{a: [1"),
         code=2,
     ),
     _resumed(
-        "truncated last.ckpt",
-        "damaged or truncated",
-        make=lambda here: _cut(here / "run/checkpoints/last.ckpt"),
+        "all checkpoints truncated",
+        "no checkpoint is left to go on from",
+        "Put back a copy",
+        make=_each_checkpoint(_cut),
     ),
     BadFile(
         "folder that holds a run",

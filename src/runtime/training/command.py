@@ -8,7 +8,6 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from src.callbacks.checkpoint import LAST
 from src.callbacks.csv_logger import ResumableCSVLogger
 from src.callbacks.graceful_stop import GracefulStop
 from src.callbacks.new_settings import NewSettings
@@ -24,6 +23,7 @@ from src.runtime.loggers.run_ids import keep_run_id, read_run_id
 from src.runtime.origin import origin
 from src.runtime.quiet import quiet_lightning
 from src.runtime.results import score_table
+from src.runtime.training.alone import alone_in
 from src.runtime.training.settle import settle_training
 from src.runtime.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
 from src.tasks.base import RestorationTask
@@ -38,7 +38,8 @@ def train(cfg: DictConfig) -> float:
     Raises:
         KeyboardInterrupt: After Ctrl-C, when everything has been saved.
     """
-    return carry_out(settle_training(cfg, "src.runtime.training.command.fit"))
+    with alone_in(Path(cfg.paths.output_dir)):
+        return carry_out(settle_training(cfg, "src.runtime.training.command.fit"))
 
 
 def fit(job: Job) -> float:
@@ -47,20 +48,24 @@ def fit(job: Job) -> float:
     config, folder = job.config, Path(job.folder)
     overrides, given = job.notes["overrides"], job.notes["given"]
     cfg = OmegaConf.create(config)
-    resume = open_checkpoint(folder / "checkpoints" / LAST) if job.notes["resumes"] else None
+    point = job.notes["checkpoint"]
+    resume = None if point is None else open_checkpoint(point)
     if resume is not None:
         _restore_run_ids(folder, resume)
 
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     task, data = build_task(cfg), build_data(cfg)
     trainer = build_trainer(cfg, config, origin())
-    if resume is None:
+    if not job.notes["resumes"]:
         _begin(folder, config, overrides)
+    else:
+        step = 0 if resume is None else resume.step
+        _go_on(folder, config, overrides, given, step)
+        _continue_metrics(trainer, step)
+    if resume is None:
         if cfg.weights is not None:
             load_weights(task.net, open_checkpoint(cfg.weights))
     else:
-        _go_on(folder, config, overrides, given, resume.step)
-        _continue_metrics(trainer, resume.step)
         trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
     trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
     _announce(task, cfg, folder)

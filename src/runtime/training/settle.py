@@ -5,8 +5,6 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from src.callbacks.checkpoint import LAST
-from src.core.errors import CheckpointError
 from src.data.stages import Stages
 from src.runtime import run_folder
 from src.runtime.build import plain
@@ -14,6 +12,7 @@ from src.runtime.distributed.job import Job, settled_by_hydra
 from src.runtime.distributed.place import here
 from src.runtime.distributed.size import settle_size
 from src.runtime.training.resume import followers, given_now, is_resume
+from src.runtime.training.resume_point import NEW, find_point
 
 
 def settle_training(cfg: DictConfig, target: str) -> Job:
@@ -24,41 +23,37 @@ def settle_training(cfg: DictConfig, target: str) -> Job:
         target: Dotted name of what each process calls with the job.
 
     Returns:
-        The job; its notes hold ``overrides`` as typed, whether it ``resumes``, and ``given``: the
-        overrides of a resumed run that are new, with those that follow from them.
+        The job; its notes hold ``overrides`` as typed, whether it ``resumes``, from which
+        ``checkpoint``, and ``given``: the overrides of a resumed run that are new, with those that
+        follow from them.
 
     Raises:
         ConfigError: If the number of processes cannot be, or they cannot share a batch.
-        CheckpointError: If a run to be resumed has no checkpoint.
+        CheckpointError: If a run to be resumed has no checkpoint that can be used.
     """
     folder = Path(cfg.paths.output_dir)
     overrides = [text for text in HydraConfig.get().overrides.task if not is_resume(text)]
     given = given_now(folder, overrides)
     resumes = cfg.resume is not None
+    point = find_point(folder) if resumes else NEW
     if resumes:
-        _check_checkpoint(folder, cfg.resume)
+        if point.config is not None:
+            run_folder.mend_config(folder, point.config)
         given = [*given, *followers(cfg, given)]
         cfg = run_folder.continued(folder, cfg, given)
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     _check_batch(cfg, processes * cfg.trainer.num_nodes)
+    if resumes:
+        point.clear_the_way(folder)
     return Job(
         target=target,
         config=plain(cfg),
         folder=str(folder),
         processes=processes,
         hydra=settled_by_hydra(),
-        notes={"overrides": overrides, "given": given, "resumes": resumes},
+        notes={"overrides": overrides, "given": given, "resumes": resumes, **point.note()},
     )
-
-
-def _check_checkpoint(folder: Path, resume: str) -> None:
-    path = folder / "checkpoints" / LAST
-    if not path.is_file():
-        raise CheckpointError(
-            f"resume={resume}: {path} is not there; the run stopped before its first "
-            "checkpoint (callbacks.checkpoint_last.every_n_steps). Start it again."
-        )
 
 
 def _check_batch(cfg: DictConfig, world: int) -> None:

@@ -1,7 +1,7 @@
 """Checkpoints are written whole or not at all, and read without running code."""
 
-import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,10 @@ import torch
 from lightning.fabric.plugins.io import CheckpointIO
 from torch import Tensor
 
+from src.callbacks.checkpoint import LAST
 from src.core.errors import CheckpointError
+from src.data.atomic import replacing
+from src.runtime.weights.generations import keep_previous
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -23,25 +26,29 @@ class AtomicCheckpointIO(CheckpointIO):
     ) -> None:
         """Write ``checkpoint``; an earlier file of that name is intact until the new one is whole.
 
+        What ``last.ckpt`` was before is ``previous.ckpt`` afterwards.
+
         Raises:
-            CheckpointError: If the disk is full or the folder cannot be written.
+            CheckpointError: If the disk is full, or the folder is gone or cannot be written.
         """
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        run = target.parent.parent
+        if not run.is_dir():
+            raise CheckpointError(
+                f"{target} cannot be written: the run folder {run} was moved or removed while the "
+                "run was going on. Put it back, or go on where it is now: resume=<its folder>."
+            )
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
+            with replacing(target) as temporary:
+                with temporary.open("wb") as file:
+                    torch.save(checkpoint, file)
+                if target.name == LAST:
+                    keep_previous(target)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             raise CheckpointError(
                 f"{target} cannot be written: {error}. Make room or set paths.output_root to "
                 "another disk; the previous checkpoint is untouched."
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def load_checkpoint(
         self,
@@ -82,6 +89,23 @@ def read(path: Path) -> dict[str, Any]:
             f"{path}: holds a {type(content).__name__}, not a dictionary of tensors."
         )
     return content
+
+
+def check_whole(path: Path) -> None:
+    """Compare a checkpoint that torch has written with the checksums in it.
+
+    torch does not look at them itself: a flipped bit would be a wrong weight without a word.
+
+    Raises:
+        CheckpointError: If a part differs.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise CheckpointError(f"{path}: damaged or truncated ({error}).") from error
+    if wrong is not None:
+        raise CheckpointError(f"{path}: damaged (the checksum of its part {wrong} is wrong).")
 
 
 def state_dict_of(content: dict[str, Any], path: Path) -> dict[str, Tensor]:

@@ -8,12 +8,12 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from src.callbacks.checkpoint import BEST, LAST
+from src.callbacks.checkpoint import BEST, LAST, PREVIOUS
 from src.callbacks.provenance import FORMAT, KEY
 from src.core.errors import CheckpointError
 from src.core.paths import from_root
 from src.inference.restorer import InferencePolicy
-from src.runtime.weights.atomic_io import read
+from src.runtime.weights.atomic_io import check_whole, read
 from src.runtime.weights.network_file import open_network, read_network
 from src.runtime.weights.published.load import load_reference_weights, to_reference_weights
 from src.runtime.weights.trusted_targets import refuse_foreign_targets
@@ -71,7 +71,7 @@ def find(source: str | Path) -> Path:
     path = path if path.exists() else from_root(path)
     if path.is_file():
         return path
-    for name in (BEST, LAST):
+    for name in (BEST, LAST, PREVIOUS):
         for candidate in (path / "checkpoints" / name, path / name):
             if candidate.is_file():
                 return candidate
@@ -102,6 +102,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
             f"{path}: not written by this project (it has no {KEY!r} entry). For the authors' "
             "weights use src.runtime.weights.checkpoint.load_reference_weights."
         )
+    check_whole(path)
     carried = dict(content[KEY])
     if carried["format"] > FORMAT:
         raise CheckpointError(

@@ -1,0 +1,1 @@
+"""What may happen to a training, done for real: fault, exit status, message, and what is left."""
