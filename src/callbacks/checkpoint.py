@@ -35,6 +35,17 @@ class LastCheckpoint(Checkpoint):
         if trainer.ckpt_path is None:
             self._save(trainer)
 
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Before the first step, count one less: Lightning adds one whenever it goes on.
+
+        It takes any checkpoint for one that was saved after a step and before that was counted.
+        Without this, a run that goes on from step 0 would log each step as the next one.
+        """
+        if trainer.global_step == 0 and self._saved_step == 0:
+            checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] = -1
+
     def on_train_batch_end(
         self,
         trainer: L.Trainer,

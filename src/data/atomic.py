@@ -30,6 +30,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())  # else a power cut may leave a file of the right size, of zeros
         temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk is reported without a name
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

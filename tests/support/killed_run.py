@@ -26,8 +26,7 @@ TRAINING = (
 )
 """Tiny, with all that a long run has: moving average, validation, pictures, best checkpoint."""
 
-STEPS_PER_KILL = 16
-"""A run has so many steps a kill that it cannot end before the last one."""
+STEPS_PER_KILL = 16  # so many that the run does not end before the last kill
 
 LAST = "checkpoints/last.ckpt"
 
@@ -80,8 +79,10 @@ class KilledRun:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the run, or go on with it, as a user does."""
-        begun = (self.folder / "config.yaml").is_file()
-        return launch(*([f"resume={self.folder}"] if begun else self.words(self.folder)))
+        return launch(*([f"resume={self.folder}"] if self._begun() else self.words(self.folder)))
+
+    def _begun(self) -> bool:
+        return (self.folder / "config.yaml").is_file()
 
     def kill(self, number: int) -> Kill:
         """Start the run, kill it at a random moment, and look at what is left."""
@@ -122,11 +123,13 @@ class KilledRun:
         return lambda: time.monotonic() > end
 
     def _at_step(self, dice: random.Random) -> Callable[[], bool]:
-        step = max(0, self.saved()) + dice.randint(1, 3 * INTERVAL)
+        step, starts = max(0, self.saved()) + dice.randint(1, 3 * INTERVAL), len(self._starts())
+        begun = self._begun()
 
-        def reached() -> bool:
+        def reached() -> bool:  # before a resume has cut them, there are rows of the last start
             time.sleep(0.003)
-            return self._logged() >= step
+            goes_on = not begun or len(self._starts()) > starts
+            return goes_on and self._logged() >= step
 
         return reached
 
@@ -143,9 +146,8 @@ class KilledRun:
                 return False
             return len(seen) >= wanted
 
-        with_old = writing()
-        if with_old or seen:
-            wanted += len(seen)  # left by the last kill
+        writing()
+        wanted += len(seen)  # left by the last kill
         return writing
 
     def _logged(self) -> int:

@@ -46,8 +46,8 @@ class AtomicCheckpointIO(CheckpointIO):
                     keep_previous(target)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             raise CheckpointError(
-                f"{target} cannot be written: {error}. Make room or set paths.output_root to "
-                "another disk; the previous checkpoint is untouched."
+                f"{target} cannot be written: {_plain(error)}. Make room or set paths.output_root "
+                "to another disk; the previous checkpoint is untouched."
             ) from error
 
     def load_checkpoint(
@@ -121,6 +121,10 @@ def state_dict_of(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
             "no tensors."
         )
     return content
+
+
+def _plain(error: OSError | RuntimeError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _reason(error: Exception) -> str:

@@ -71,7 +71,9 @@ def shown(err: str, folder: str) -> str:
     """Return the message in what was written to standard error, without the names of folders."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", err).replace(folder, "…")
     before, mark, message = text.rpartition("error: ")
-    lines = [re.sub(r"^\[.*?\] - ", "", line.strip()) for line in (before or text).splitlines()]
+    lines = [
+        re.sub(r"^\[.*?\] - ", "", line.strip()) for line in (before if mark else text).splitlines()
+    ]
     telling = [line for line in lines if TELLING.search(line)]
     return " ".join([*telling, *f"{mark}{message if mark else ''}".split()])
 

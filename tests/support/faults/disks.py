@@ -36,7 +36,14 @@ def _full_disk(scene: Scene, *words: str) -> Finished:
 
 def _full_at_metrics(scene: Scene) -> Finished:
     rare = "callbacks.checkpoint_last.every_n_steps=100000"
-    return _full_disk(scene, rare, "+logger.csv.flush_logs_every_n_steps=1")
+    often = "+logger.csv.flush_logs_every_n_steps=1"
+    return _full_disk(scene, rare, often, "trainer.val_check_interval=100000")
+
+
+def _full_at_pictures(scene: Scene) -> Finished:
+    rare = "callbacks.checkpoint_last.every_n_steps=100000"
+    often = "trainer.val_check_interval=20"
+    return _full_disk(scene, rare, often, "+logger.csv.flush_logs_every_n_steps=5")
 
 
 def _full_at_start(scene: Scene) -> Finished:
@@ -143,6 +150,11 @@ DISKS = [
         root=True,
     ),
     Fault(
+        *("disk full at pictures", "4 MB disk, filled", _full_at_pictures, goes_on, 1),
+        ("No space left on device; make room there",),
+        root=True,
+    ),
+    Fault(
         *("disk full before the start", "4 MB disk, filled", _full_at_start, nothing_left, 1),
         ("No space left",),
         root=True,
@@ -158,7 +170,7 @@ DISKS = [
     ),
     Fault(
         *("run folder read-only at a resume", "read-only mount", _read_only_run, goes_on, 1),
-        ("cannot be written: Read-only file system",),
+        ("Read-only file system", "paths.output_root"),
         root=True,
     ),
     Fault(

@@ -94,7 +94,7 @@ LOGGING = [
     ),
     Fault(
         *("W&B folder read-only", "read-only mount, offline", _folder_read_only, goes_on, 1),
-        ("wandb", "cannot be written"),
+        ("run/wandb/offline-run-", "Read-only file system"),
         root=True,
     ),
 ]
