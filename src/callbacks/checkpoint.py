@@ -1,5 +1,6 @@
 """When checkpoints are written: the last state regularly, the best by a validation score."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,9 +55,15 @@ class LastCheckpoint(Checkpoint):
         batch: Any,  # noqa: ANN401
         batch_idx: int,
     ) -> None:
-        """Save when the step is due, the last one, or one after which training stops."""
+        """Save when the step is due, the last one, or one after which training stops.
+
+        Where a validation follows, its end saves: a run that goes on from a state before it would
+        leave it out.
+        """
         step = trainer.global_step
         if step == self._saved_step or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        if _validation_follows(trainer, batch_idx):
             return
         if step % self.every_n_steps == 0 or step >= trainer.max_steps or trainer.should_stop:
             self._save(trainer)
@@ -71,6 +78,11 @@ class LastCheckpoint(Checkpoint):
         for logger in trainer.loggers:
             logger.save()  # else a killed run would lose rows that no resumed run writes again
         trainer.save_checkpoint(self.path)
+
+
+def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
+    due = (batch_idx + 1) % (trainer.val_check_batch or math.inf) == 0
+    return due and trainer.enable_validation and sum(trainer.num_val_batches) > 0
 
 
 class BestCheckpoint(ModelCheckpoint):

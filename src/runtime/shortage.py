@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from src.core.errors import ExemplarError
 
 _DISK = {
-    errno.EACCES: "choose a folder that can be written, with paths.output_root",
+    errno.EACCES: "give this user the right to it, or choose another folder",
     errno.ENOSPC: "make room there, or choose another disk with paths.output_root",
     errno.EDQUOT: "make room there, or choose another disk with paths.output_root",
     errno.EROFS: "choose a folder that can be written, with paths.output_root",

@@ -125,13 +125,32 @@ def test_a_run_that_stopped_before_its_first_checkpoint_begins_again(
     assert rows(run) == rows(ten)
 
 
-def test_the_checkpoint_that_a_run_begins_with_is_enough(tmp_path: Path, ten: Path) -> None:
-    run = tmp_path / "run"
-    words = (*EVERY_TWO, "trainer.max_steps=10", f"hydra.run.dir={run}", "data.workers=1")
+@pytest.mark.parametrize("words", [(), ("callbacks=[default,ema]", "data.workers=1")])
+def test_the_checkpoint_that_a_run_begins_with_is_enough(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    place = (*EVERY_TWO, "trainer.max_steps=6", f"hydra.run.dir={run}")
     breaker = "{_target_: tests.support.breaking.OverflowAt, step: 0, layer: head}"
-    done = command("train", *TINY, *words, f"+callbacks.breaker={breaker}")
+    done = command("train", *TINY, *words, *place, f"+callbacks.breaker={breaker}")
     assert done.code == 1
     assert read(run / LAST)["global_step"] == 0
+    done = command("train", f"resume={run}", "callbacks.breaker.step=100000")
+    assert done.code == 0, done.err
+    train_tiny(whole, *words, *EVERY_TWO, steps=6)
+    assert_same(run, whole)
+    assert rows(run) == rows(whole)
+
+
+def test_a_validation_in_which_a_run_ended_is_done_when_it_goes_on(
+    tmp_path: Path, ten: Path
+) -> None:
+    run = tmp_path / "run"
+    breaker = "{_target_: tests.support.breaking.FailInValidation, step: 4}"
+    words = (*EVERY_TWO, "trainer.max_steps=10", f"hydra.run.dir={run}")
+    done = command("train", *TINY, *words, f"+callbacks.breaker={breaker}")
+    assert done.code == 1
+    assert "images is gone" in done.err
     done = command("train", f"resume={run}", "callbacks.breaker.step=100000")
     assert done.code == 0, done.err
     assert_same(run, ten)

@@ -1,9 +1,11 @@
-"""A callback that makes a network overflow, for tests of what happens then."""
+"""Callbacks that make a network overflow or a validation fail, for tests of what happens then."""
 
 from typing import Any
 
 import lightning as L  # noqa: N812
 import torch
+
+from src.core.errors import DataError
 
 
 class OverflowAt(L.Callback):
@@ -27,3 +29,18 @@ class OverflowAt(L.Callback):
         if trainer.global_step == self.step:
             with torch.no_grad():
                 pl_module.net.get_submodule(self.layer).weight.fill_(1e38)
+
+
+class FailInValidation(L.Callback):
+    """End the run in the validation after one step, as a kill would.
+
+    Args:
+        step: Optimizer steps done before.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        if trainer.global_step == self.step:
+            raise DataError("the disk of the validation images is gone")
