@@ -33,7 +33,7 @@ class ResumableCSVLogger(CSVLogger):
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> MetricsFile:  # type: ignore[override]
+    def experiment(self) -> MetricsFile:
         """The file of process 0; the other processes write nothing."""
         return self._file
 
