@@ -77,8 +77,8 @@ template <class T> class Gradients {
     void add_row(const Band<T>& band, int y) {
         const Span span = band.span(y);
         rows_.advance(band, y);
-        scores_.begin(y, span);
-        weights_.begin(y, span);
+        scores_.begin(y, span, band.width());
+        weights_.begin(y, span, band.width());
         for (int x = 0, take; x < columns2_; x += take) {
             take = piece(columns2_ - x, kRows);
             for (int i = 0; i < take; ++i)
@@ -166,15 +166,15 @@ template <class T> void backward(const Problem& p) {
         each([&](const Strip& s, int i, int thread) {
             std::vector<LevelGradient<T>>& sums = parts[i][thread];
             if (sums.empty())
-                for (const auto& level : samples[i].levels) sums.emplace_back(p, level);
+                for (const auto& level : samples[i].levels) sums.emplace_back(p, *level);
             Gradients<T>(p, samples[i], s, sums).run();
         });
-        for (int i = 0; i < count; ++i) {
-            auto& part = parts[i];
+        for (auto& part : parts) {
             const auto unused = std::remove_if(part.begin(), part.end(), [](const auto& sums) { return sums.empty(); });
             part.erase(unused, part.end());
-            for (int l = 0; l < p.levels; ++l) collect(p, samples[i], l, part);
         }
+        in_parallel(p.threads, count * p.levels,
+                    [&](size_t i, int) { collect(p, samples[i % count], int(i / count), parts[i % count]); });
     }
 }
 

@@ -37,6 +37,7 @@ template <class T> struct Band {
     const int index, start;  // of the level; key row minus query row of the tiles' first rows
     const int first, last;   // query rows that meet at least one key row
 
+    int width() const { return int(up(level.tile(), Lanes<T>::N)); }  // of a tile's lines, in whole vectors
     long offset(int y) const { return level.row(y + start); }  // where the tile of query row y begins
     Span span(int y) const {
         constexpr int L = Lanes<T>::N;
@@ -50,7 +51,7 @@ template <class T> struct Band {
 // begin does not depend on the rows, so neither does the order in which a query's keys are summed.
 template <class T, class Work> void for_each_band(const Sample<T>& sample, int from, int to, Work work) {
     for (size_t l = 0; l < sample.levels.size(); ++l) {
-        const Level<T>& level = sample.levels[l];
+        const Level<T>& level = *sample.levels[l];
         const int lowest = 1 - level.rows - (to - 1), rows = level.rows;
         const int aligned = (lowest >= 0 ? (lowest + rows - 1) / rows : -(-lowest / rows)) * rows;
         for (int start = aligned; start <= level.height - 1 - from; start += rows) {
@@ -62,7 +63,7 @@ template <class T, class Work> void for_each_band(const Sample<T>& sample, int f
 
 template <class T> long longest_line(const Sample<T>& sample) {
     long n = 0;
-    for (const auto& level : sample.levels) n = std::max(n, up(level.tile(), Lanes<T>::N));
+    for (const auto& level : sample.levels) n = std::max(n, up(level->tile(), Lanes<T>::N));
     return n;
 }
 

@@ -13,16 +13,18 @@ constexpr double kHeadroom = 80;
 // headroom nothing has to be subtracted, else the first line met sets a better one.
 template <class T> void first_peaks(const Problem& p, const Sample<T>& sample, const Strip& s) {
     const int H = p.height, W = p.width, lead = padded<T>(p.match);
+    const auto square = [&](int y, int x) {
+        const T* q = sample.query.data + (long(y) * W + x) * lead;
+        Vec<T> sum{};
+        for (int k = 0; k < lead; k += Lanes<T>::N) sum += load<T>(q + k) * load<T>(q + k);
+        return total<T>(sum);
+    };
     for (int y = s.top; y < s.bottom; ++y)
         for (int x = s.left; x < s.right; ++x) {
-            T square = 0;
+            T sum = 0;
             for (int v = std::max(0, y - 1); v <= std::min(H - 1, y + 1); ++v)
-                for (int u = std::max(0, x - 1); u <= std::min(W - 1, x + 1); ++u)
-                    for (int k = 0; k < p.match; ++k) {
-                        const T q = sample.query.data[(long(v) * W + u) * lead + k];
-                        square += q * q;
-                    }
-            const T bound = T(std::abs(p.softmax_scale) * M_LOG2E * 1.001) * std::sqrt(square);
+                for (int u = std::max(0, x - 1); u <= std::min(W - 1, x + 1); ++u) sum += square(v, u);
+            const T bound = T(std::abs(p.softmax_scale) * M_LOG2E * 1.001) * std::sqrt(sum);
             sample.peak[long(y) * W + x] = bound < T(kHeadroom) ? T(0) : -bound;
         }
 }
@@ -53,11 +55,11 @@ template <class T> void find_denominators(const Problem& p, const Sample<T>& sam
                         most = larger<T>(score, most);
                         sum += exp2(score);
                     }
-                    const T above = largest<T>(most);
-                    if (!(above > T(kHeadroom))) {
+                    if (!any_above<T>(most, T(kHeadroom))) {
                         store<T>(held, load<T>(held) + sum);
                         break;
                     }
+                    const T above = largest<T>(most);
                     store<T>(held, load<T>(held) * exp2(splat(-above)));
                     peak += above;
                 }
@@ -90,7 +92,7 @@ template <class T> void paste(const Problem& p, const Sample<T>& sample, const S
                 products.advance(band, band.level.key.data, y);
                 const Span span = band.span(y);
                 keys.set(band, y, span);
-                weights.begin(y, span);
+                weights.begin(y, span, band.width());
                 for (int x = 0, take; x < columns2; x += take) {
                     take = piece(columns2 - x, kRows);
                     for (int i = 0; i < take; ++i) {

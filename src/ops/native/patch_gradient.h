@@ -17,7 +17,7 @@ template <class T> struct LevelGradient {
 template <class T>
 void collect(const Problem& p, const Sample<T>& sample, int l,
              const std::vector<std::vector<LevelGradient<T>>>& parts) {
-    const Level<T>& level = sample.levels[l];
+    const Level<T>& level = *sample.levels[l];
     const int K = p.match, C = p.channels, Kp = padded<T>(K), Cp = padded<T>(C);
     const long pixels = long(level.height) * level.width;
     Buffer<T> pull(level.size);

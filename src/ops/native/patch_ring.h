@@ -16,16 +16,16 @@ template <class T> class Ring {
     Ring(int columns, long line)
         : columns(columns), lead(line + 2 * L), tiles_{tile(), tile(), tile()}, fresh_((2 + kRows) * lead) {}
 
-    // Row y begins; its lines are zero outside the span.
-    void begin(int y, Span span) {
+    // Row y begins; its lines, of `width` numbers, are zero outside the span.
+    void begin(int y, Span span, int width) {
         span_ = span;
         slot_ = tiles_[third(y)].data + L;
         done_ = 0;
         std::memset(fresh_.data, 0, 2 * lead * sizeof(T));
-        for (int x = 0; x < columns; ++x) {
+        for (int x = 0; x < columns && span.length() < width; ++x) {
             T* line = slot_ + x * lead;
             std::memset(line, 0, span.low * sizeof(T));
-            std::memset(line + span.high, 0, (lead - 2 * L - span.high) * sizeof(T));
+            std::memset(line + span.high, 0, (width - span.high) * sizeof(T));
         }
     }
     // Where the next lines belong, at most kRows of them, `lead` apart.
@@ -86,7 +86,7 @@ template <class T> class PatchProducts {
         if (span.length() == 0) return ring.skip(y);
         const int lead = padded<T>(depth_);
         const Left<T> rows{features_ + (long(y) * width_ + low_) * lead, lead, 1};
-        ring.begin(y, span);
+        ring.begin(y, span, band.width());
         for (int x = 0, take; x < ring.columns; x += take) {
             take = piece(ring.columns - x, kRows);
             product_few<T, false>(take, span.length(), depth_, rows.from(x), plane + band.offset(y) + span.low,

@@ -5,9 +5,11 @@
 #pragma once
 
 #include "buffer.h"
+#include "parallel.h"
 #include "patch_problem.h"
 #include "vectors.h"
 
+#include <memory>
 #include <vector>
 
 namespace {
@@ -16,9 +18,10 @@ template <class T> int padded(int channels) { return int(up(channels, Lanes<T>::
 
 // (channels, pixels) to (pixels, padded channels)
 template <class T> void to_last(const T* planes, T* last, long pixels, int channels) {
-    const int lead = padded<T>(channels);
-    for (int c = 0; c < channels; ++c)
-        for (long i = 0; i < pixels; ++i) last[i * lead + c] = planes[c * pixels + i];
+    const int lead = padded<T>(channels), few = Lanes<T>::N;  // a cache line of each pixel at a time
+    for (int first = 0; first < channels; first += few)
+        for (long i = 0; i < pixels; ++i)
+            for (int c = first; c < std::min(first + few, channels); ++c) last[i * lead + c] = planes[c * pixels + i];
 }
 
 template <class T> struct Level {
@@ -59,11 +62,13 @@ template <class T> struct Level {
                 std::memcpy(framed + c * size + at(y, 0), planes + (long(c) * height + y) * width, width * sizeof(T));
     }
     void frame_last(const T* planes, int channels, T* framed) const {
-        const int lead = padded<T>(channels);
-        for (int c = 0; c < channels; ++c)
+        const int lead = padded<T>(channels), few = Lanes<T>::N;
+        const long pixels = long(height) * width;
+        for (int first = 0; first < channels; first += few)
             for (int y = 0; y < height; ++y)
                 for (int x = 0; x < width; ++x)
-                    framed[at(y, x) * lead + c] = planes[(long(c) * height + y) * width + x];
+                    for (int c = first; c < std::min(first + few, channels); ++c)
+                        framed[at(y, x) * lead + c] = planes[c * pixels + long(y) * width + x];
     }
     void find_factors(const Problem& p) {
         Buffer<T> square(size);
@@ -85,29 +90,32 @@ template <class T> struct Sample {
     const int index;
     Buffer<T> query, gradient;  // (height·width, match padded), (height·width, channels padded)
     Buffer<T> dot;              // sum_j A[i,j] dA[i,j] of each query, for backward
-    std::vector<Level<T>> levels;
+    std::vector<std::unique_ptr<const Level<T>>> levels;
     T *peak, *denominator;
 
     Sample(const Problem& p, int index, bool backward)
         : index(index), query(p.height * p.width * padded<T>(p.match)),
           gradient(backward ? p.height * p.width * padded<T>(p.channels) : 0),
-          dot(backward ? p.height * p.width : 0) {
+          dot(backward ? p.height * p.width : 0), levels(p.levels) {
         const long pixels = p.height * p.width;
         to_last(static_cast<const T*>(p.query) + index * p.match * pixels, query.data, pixels, p.match);
         if (backward)
             to_last(static_cast<const T*>(p.grad_output) + index * p.channels * pixels, gradient.data, pixels,
                     p.channels);
-        levels.reserve(p.levels);
-        for (int l = 0; l < p.levels; ++l) levels.emplace_back(p, index, l, backward);
         peak = static_cast<T*>(p.peak) + index * pixels;
         denominator = static_cast<T*>(p.denominator) + index * pixels;
     }
 };
 
+// Repack some samples, each level of each by itself.
 template <class T> std::vector<Sample<T>> open(const Problem& p, int first, int count, bool backward) {
     std::vector<Sample<T>> samples;
     samples.reserve(count);
     for (int i = 0; i < count; ++i) samples.emplace_back(p, first + i, backward);
+    in_parallel(p.threads, count * p.levels, [&](size_t i, int) {
+        const int l = int(i / count), sample = int(i % count);
+        samples[sample].levels[l] = std::make_unique<const Level<T>>(p, first + sample, l, backward);
+    });
     return samples;
 }
 

@@ -42,6 +42,13 @@ template <class T> inline T largest(Vec<T> v) {
     return most;
 }
 
+template <class T> inline bool any_above(Vec<T> v, T limit) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(limit), _CMP_GT_OQ);
+#endif
+    return largest<T>(v) > limit;
+}
+
 inline long up(long n, long multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // 2^x to 2 ulp, x below 128; 0 below -126. 2^n times a polynomial on [-1/2, 1/2] (Cephes' exp2f).
