@@ -38,7 +38,7 @@ SPELLED := $(wildcard src conf docs experiments *.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo smoke test test-all lint types layers check fix audit lock clean
+.PHONY: help install demo smoke test test-all lint types layers check report fix audit lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,9 @@ types: $(INSTALLED)  ## Static types, strict
 
 layers: $(INSTALLED)  ## Imports point one way
 	$(VENV)/bin/lint-imports --no-logo
+
+report: $(INSTALLED)  ## Rewrite the papers' tables from experiments/*/results
+	$(PY) -m src.report
 
 check: lint types layers test  ## All that must be green before a change goes in
 

@@ -11,9 +11,9 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.memory import MemoryBudget
 from src.ops.chunked_patch_attention import chunked_patch_attention
 from src.ops.native_patch_attention import DTYPES, available, native_patch_attention
-from src.ops.patch_attention import OVERLAP
+from src.ops.patch_attention import OVERLAP, dense_patch_attention
 
-Implementation = Literal["auto", "native", "plain"]
+Implementation = Literal["auto", "native", "plain", "dense"]
 
 
 def patch_attention(
@@ -41,7 +41,8 @@ def patch_attention(
         memory_budget: Bytes that PyTorch's way may hold beside in- and outputs, gradients included,
             or ``auto``; the kernel holds copies of its inputs and no scores.
         implementation: ``native`` is the kernel, ``plain`` is PyTorch; ``auto`` takes the kernel
-            where it can be compiled.
+            where it can be compiled. ``dense`` holds a score for each pair of pixels, whatever the
+            budget: it is for export, because other programs know each of its operators.
 
     Returns:
         (B, C, s·H, s·W), of the values' type.
@@ -53,6 +54,16 @@ def patch_attention(
         raise RuntimeError(
             "implementation=native: there is no kernel for this device, or no C++ compiler; "
             "use implementation=auto."
+        )
+    if implementation == "dense":
+        return dense_patch_attention(
+            query,
+            keys,
+            values,
+            softmax_scale=softmax_scale,
+            min_norm=min_norm,
+            scale=scale,
+            overlap=overlap,
         )
     if implementation != "plain" and available(query):
         return _native(query, keys, values, softmax_scale, min_norm, scale) / overlap

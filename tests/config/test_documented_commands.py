@@ -17,6 +17,7 @@ CONFIGURED = (
     "evaluate",
     "predict",
     "convert",
+    "export",
     "benchmark",
     "prepare",
     "dashboard",

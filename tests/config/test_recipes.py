@@ -22,6 +22,7 @@ COMMON = {
     "optimizer.weight_decay": 0,
     "loss._target_": "torch.nn.L1Loss",
     "scheduler.gamma": 0.5,
+    "scheduler.warmup_steps": 0,
     "trainer.max_steps": 10**6,
     "trainer.accumulate_grad_batches": 1,
     "trainer.gradient_clip_val": None,
@@ -131,6 +132,7 @@ def test_recipe_holds_the_papers_training_protocol(name: str) -> None:
     assert list(cfg.scheduler.milestones) == published.milestones
     patch = cfg.data.patch_size
     assert (patch if isinstance(patch, int) else instantiate(patch)) == published.patch
+    assert "ema" not in cfg.callbacks
     (benchmark,) = cfg.data.benchmarks.values()
     assert benchmark.first == published.images
 

@@ -1,9 +1,7 @@
 """A set is there whole or not at all, whatever ends the process; and the next call goes on."""
 
-import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 from src.core.errors import DataError
 from src.data.prepare.lock import locked
+from src.runtime.cli import EXIT_INTERRUPT
 from tests.support.download_faults import CUT, GOOD, HALF, QUICK, RESUMABLE
 from tests.support.flaky_server import Answer, FlakyServer
 from tests.support.images import pixels, write, write_folder
@@ -65,25 +64,20 @@ def test_a_resumed_download_asks_for_the_missing_part_only(tmp_path: Path) -> No
     assert HALF - (1 << 14) < start <= HALF
 
 
-@pytest.mark.slow  # signals the process of all tests: steady alone, beside others not always
-def test_ctrl_c_keeps_what_came_and_the_next_call_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupt() -> None:
-        while not any(part.stat().st_size for part in tmp_path.rglob("*.part")):
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_came_and_the_next_call_goes_on(tmp_path: Path) -> None:
     stalling = Answer(GOOD, headers=CUT.headers, ranges=True, stall=HALF)
     with FlakyServer() as server:
         url = server.serve("/a.zip", stalling, RESUMABLE)
-        words = (f"dataset.set5.archives=[[{{url: '{url}'}}]]", "timeout=30")
-        threading.Thread(target=interrupt, daemon=True).start()
-        with pytest.raises(KeyboardInterrupt):
-            prepare_set5(tmp_path, *words)
-        assert "Kept in" in capsys.readouterr().err
+        words = (f"dataset.set5.archives=[[{{url: '{url}'}}]]", f"paths.data_dir={tmp_path}")
+        running = process("prepare", "dataset=set5", *words, "timeout=30")
+        _wait_for_bytes(tmp_path, running)
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=60)[1]
+        assert running.returncode == EXIT_INTERRUPT, said
+        assert "Kept in" in said
         assert names(tmp_path) == [".downloads"]
-        assert prepare_set5(tmp_path, *words) == 5
+        assert command("prepare", "dataset=set5", *words).code == 0
         assert server.asked[1][1] is not None
     assert names(tmp_path) == ["set5"]
 
@@ -95,14 +89,19 @@ def test_a_killed_download_goes_on_where_it_was(tmp_path: Path) -> None:
         url = server.serve("/a.zip", stalling, RESUMABLE)
         words = (f"dataset.set5.archives=[[{{url: '{url}'}}]]", f"paths.data_dir={tmp_path}")
         running = process("prepare", "dataset=set5", *words)
-        while not any(part.stat().st_size for part in tmp_path.rglob("*.part")):
-            time.sleep(0.05)
-            assert running.poll() is None
+        _wait_for_bytes(tmp_path, running)
         running.kill()
         running.communicate()
         assert command("prepare", "dataset=set5", *words).code == 0
         assert server.asked[1][1] is not None
     assert names(tmp_path) == ["set5"]
+
+
+def _wait_for_bytes(folder: Path, running: subprocess.Popen[str]) -> None:
+    """Wait until a download has come to the disk in part."""
+    while not any(part.stat().st_size for part in folder.rglob("*.part")):
+        assert running.poll() is None, running.communicate()[1]
+        time.sleep(0.05)
 
 
 @pytest.fixture

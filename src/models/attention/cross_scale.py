@@ -57,7 +57,7 @@ class CrossScaleAttention(nn.Module):
                 "at one scale use in_scale_non_local or pyramid."
             )
         super().__init__()
-        self.scale = scale
+        self.scale = self.pads_to = scale
         self.query = embedding(channels, channels // reduction)
         self.key = embedding(channels, channels // reduction)
         self.value = embedding(channels, channels)

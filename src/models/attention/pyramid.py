@@ -72,7 +72,7 @@ class PyramidAttention(nn.Module):
         self.key = embedding(channels, channels // reduction)
         self.value = embedding(channels, channels)
         self.register_buffer("min_norm", torch.tensor([1e-4]))
-        # Exactly these expressions: 1 - 3/10 and 0.7 are different doubles, and floor() sees it.
+        # Exactly these expressions: 1 - 8/10 and 2/10 are different doubles, and sizes see it.
         self.scales = tuple(1 - i / 10 for i in range(levels))
         self.softmax_scale = softmax_scale
         self.residual_scale = residual_scale
@@ -100,7 +100,8 @@ class PyramidAttention(nn.Module):
     def _shrink(self, features: Tensor, scale: float) -> Tensor:
         """Resample by bicubic interpolation (a = -0.75, no antialiasing) to floor(size · scale)."""
         height, width = features.shape[-2:]
-        size = (max(1, math.floor(height * scale)), max(1, math.floor(width * scale)))
+        # trunc, which is floor here, because exported programs know it
+        size = (max(1, math.trunc(height * scale)), max(1, math.trunc(width * scale)))
         if size == (height, width):
             return features
         if self.resampling == "size_ratio" or min(height, width) * scale < 1:

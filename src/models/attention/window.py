@@ -40,6 +40,7 @@ class WindowAttention(nn.Module):
             raise ValueError(f"window={window}; a window has at least 2 pixels a side.")
         super().__init__()
         self.window, self.shifted = window, shifted
+        self.pads_to = window
         self.heads = heads_for(channels, head_channels)
         self.norm = ChannelNorm(channels)
         self.embed = nn.Linear(channels, 3 * channels)

@@ -44,6 +44,8 @@ TYPES: dict[str, Any] = {
     "scale": int | Sequence[int] | None,
     "papers": str | Sequence[str] | None,
     "compare": Sequence[str] | None,
+    "size": Literal["any"] | Sequence[int],
+    "check": Sequence[Sequence[int]],
     "results": str | Sequence[str] | Mapping[str, str] | None,
 }
 """Root values that take more or less than their default's type."""

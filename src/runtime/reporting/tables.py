@@ -109,7 +109,7 @@ def _cells(row: Row | None, kind: str, metrics: Sequence[str], ranks: Ranks) -> 
     if kind == OURS:
         return tuple(_marked(row, row.ours, metric, ranks) for metric in metrics)
     return tuple(
-        Cell(f"{_printed(row.ours, metric) - row.published[metric]:+.{METRIC_DIGITS[metric]}f}")
+        Cell(_difference(_printed(row.ours, metric) - row.published[metric], metric))
         if metric in row.published and metric in row.ours
         else Cell("–")
         for metric in metrics
@@ -122,6 +122,10 @@ def _marked(row: Row, scores: Mapping[str, float], metric: str, ranks: Ranks) ->
     value, best = _printed(scores, metric), ranks[row.dataset, metric]
     mark = best.index(value) + 1 if value in best else 0
     return Cell(f"{value:.{METRIC_DIGITS[metric]}f}", mark)
+
+
+def _difference(value: float, metric: str) -> str:
+    return f"{value:+.{METRIC_DIGITS[metric]}f}".replace("-", "−")
 
 
 def _printed(scores: Mapping[str, float], metric: str) -> float:

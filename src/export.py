@@ -1,0 +1,12 @@
+"""Take a network out of this project: `python -m src.export checkpoint=… output=net.pt2`."""
+
+from src.runtime.cli import launch
+
+
+def main() -> None:
+    """Run the command line."""
+    launch("export", "src.runtime.export.command.export")
+
+
+if __name__ == "__main__":
+    main()

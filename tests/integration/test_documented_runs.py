@@ -1,0 +1,99 @@
+"""What README and docs show does run, as shown: in a checkout of its own, on tiny data."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.core.paths import ROOT
+from src.models.backbones.panet import PANet
+from src.runtime.weights.checkpoint import to_reference_weights
+from tests.config.test_documented_commands import COMMANDS
+from tests.support.images import pixels, write, write_folder
+
+pytestmark = pytest.mark.slow
+
+PAGES = ("README.md", "export.md", "use-your-own-photos.md")
+ELSEWHERE = {
+    "resume=": "needs a run cut short; test_resume.py does",
+    "output=demo.onnx": "needs an extra; test_export.py does where it is installed",
+}
+"""Shown commands that are run by other tests, by what marks them."""
+
+OF_A_SMALLER_MACHINE = {
+    "trainer=gpu": "trainer=cpu",
+    "model=panet": "model=panet_tiny",
+    "model=panet_small": "model=panet_tiny",
+    "model=edsr": "model=edsr_tiny",
+    "trainer.max_steps=1000000": "trainer.max_steps=2",
+}
+SHORT = {
+    "trainer.max_steps": "2",
+    "trainer.val_check_interval": "2",
+    "trainer.log_every_n_steps": "1",
+    "data.batch_size": "2",
+    "data.workers": "0",
+}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with what the pages take for granted: photographs, sets, weights."""
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("src", "conf", "hydra_plugins"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("photos/train", "photos/val", "Set5"):
+        write_folder(root / name, 2, height=64, width=72)
+    write(root / "photos/a.jpg", pixels(64, 72))
+    net = PANet(channels=64, blocks=2)
+    torch.save(to_reference_weights(net, "panet"), root / "N50.pt")
+    _run(root, "train", ("experiment=demo", *_short(("experiment=demo",))))
+    return root
+
+
+def shown() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield the commands to run, each once."""
+    for command in dict.fromkeys(COMMANDS):
+        page, _, words = command
+        if page in PAGES and not any(mark in word for mark in ELSEWHERE for word in words):
+            yield command
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "words"), shown(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_shown_command_runs(checkout: Path, page: str, name: str, words: tuple[str, ...]) -> None:
+    smaller = tuple(OF_A_SMALLER_MACHINE.get(word, word) for word in words)
+    if name == "train" and "--help" not in words:
+        smaller += _short(smaller)
+    said = _run(checkout, name, smaller)
+    assert "Traceback" not in said, page
+    for word in words:
+        if re.fullmatch(r"output=[\w.]+", word):
+            assert (checkout / word.removeprefix("output=")).exists()
+
+
+def _short(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what makes a training take seconds, but for what is typed already."""
+    typed = {word.partition("=")[0] for word in words}
+    return tuple(f"{key}={value}" for key, value in SHORT.items() if key not in typed)
+
+
+def _run(root: Path, name: str, words: tuple[str, ...]) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"src.{name}", *words],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{name} {' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr

@@ -1,0 +1,34 @@
+"""Each command is where a newcomer looks for it: in the layers, in the help, on a page."""
+
+import tomllib
+
+import pytest
+
+from src.core.paths import CONF_DIR, ROOT
+
+COMMANDS = sorted(file.stem for file in (ROOT / "src").glob("*.py") if file.stem != "__init__")
+PAGES = "\n".join(
+    page.read_text(encoding="utf-8")
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    if "decisions" not in page.parts
+)
+WITHOUT_CONFIG = {"catalog"}
+
+
+def test_the_commands_are_the_top_layer_and_nothing_else_is() -> None:
+    held = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = held["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    assert sorted(layers[0].split(" | ")) == [f"src.{name}" for name in COMMANDS]
+    packages = {folder.parent.name for folder in (ROOT / "src").glob("*/__init__.py")}
+    below = {name.removeprefix("src.") for row in layers[1:] for name in row.split(" | ")}
+    assert below == packages
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_shown_on_a_page_and_explains_itself(name: str) -> None:
+    assert f"python -m src.{name}" in PAGES
+    if name not in WITHOUT_CONFIG:
+        text = (CONF_DIR / f"hydra/help/{name}.yaml").read_text(encoding="utf-8")
+        assert f"python -m src.{name}" in text
+        assert (CONF_DIR / f"{name}.yaml").is_file()
