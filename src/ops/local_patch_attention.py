@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from src.ops.patch_attention import OVERLAP
+from src.ops.precision import no_autocast
 from src.ops.search_window import Span, spans
 
 
@@ -75,7 +76,7 @@ class _Local(torch.autograd.Function):
         padded = [F.pad(tensor, (1, 1, 1, 1)) for tensor in (query, *levels)]
         batch, _, height, width = query.shape
         output = query.new_zeros(batch, levels[-1].shape[1], height + 2, width + 2)
-        with torch.autocast(query.device.type, enabled=False):
+        with no_autocast(query):
             for rows, columns in _blocks(query, levels, window):
                 parts = _cut(padded, rows, columns)
                 pasted = _attend(parts, rows, columns, softmax_scale, min_norm)

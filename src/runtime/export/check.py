@@ -16,11 +16,21 @@ Run = Callable[[Tensor], Tensor]
 
 
 def opened(path: Path, suffix: str) -> Run:
-    """Read a file back from the disk and return how to run it."""
+    """Read a file back from the disk and return how to run it.
+
+    Raises:
+        ConfigError: If torch cannot read what torch has written.
+    """
     if suffix == ".onnx":
         session = onnx_session(path)
         return lambda degraded: run_onnx(session, degraded)
-    program = torch.export.load(path)
+    try:
+        program = torch.export.load(path)
+    except Exception as error:  # torch raises many kinds, and none of them is documented
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"The exported file cannot be read back: {reason} Nothing was written."
+        ) from error
     return lambda degraded: run(program, degraded)
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import nn
@@ -18,13 +17,12 @@ from src.inference.portable import PortableNet, multiples
 from src.runtime.build import build_net, plain
 from src.runtime.export.check import differences, opened, sizes_of
 from src.runtime.export.onnx_file import need_onnx, write_onnx
-from src.runtime.export.program import Size, trace
+from src.runtime.export.program import Size, save, trace
 from src.runtime.origin import origin
 from src.runtime.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
 from src.runtime.weights.network_file import write_network
 
 SUFFIXES = (".pt2", ".onnx", ".safetensors")
-ABOUT = "exemplar.json"
 
 
 def export(cfg: DictConfig) -> float:
@@ -92,7 +90,7 @@ def _write(net: PortableNet, size: Size, path: Path, about: dict[str, Any]) -> N
     if path.suffix == ".onnx":
         write_onnx(program, path, {key: json.dumps(value) for key, value in about.items()})
     else:
-        torch.export.save(program, path, extra_files={ABOUT: json.dumps(about, indent=1)})
+        save(program, path, about)
 
 
 def _about(

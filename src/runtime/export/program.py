@@ -1,7 +1,9 @@
 """One traced program for every size, by ``torch.export``."""
 
+import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -12,6 +14,9 @@ from src.core.errors import ConfigError
 from src.inference.portable import PortableNet, dense_attention
 
 Size = Literal["any"] | Sequence[int]
+
+ABOUT = "exemplar.json"
+"""The entry of a .pt2 file that says where it came from."""
 
 EXAMPLE = (37, 29)
 """Sides of the image that is traced: unequal, odd, and divisible by nothing."""
@@ -39,6 +44,24 @@ def trace(net: PortableNet, size: Size) -> ExportedProgram:
     if fixed:
         raise ConfigError(f"{_name(net)} does other work for every size. {_advice(size)}")
     return program
+
+
+def save(program: ExportedProgram, path: Path, about: Mapping[str, object]) -> None:
+    """Write the program with ``about`` beside it.
+
+    Raises:
+        ConfigError: If torch's format lacks something that the network does.
+        OSError: If the file cannot be written.
+    """
+    try:
+        torch.export.save(program, path, extra_files={ABOUT: json.dumps(about, indent=1)})
+    except OSError:
+        raise
+    except Exception as error:  # as above
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"The network has no form in a .pt2 file: {reason} Write output=….onnx instead."
+        ) from error
 
 
 def run(program: ExportedProgram, degraded: Tensor) -> Tensor:
