@@ -29,6 +29,7 @@ class PortableNet(nn.Module):
     def __init__(self, net: nn.Module, multiple: int) -> None:
         super().__init__()
         self.net = net
+        self.eval()
         contract = cast("RestorationNet", net)
         self.scale, self.multiple = contract.scale, multiple
         self.in_channels, self.out_channels = contract.in_channels, contract.out_channels

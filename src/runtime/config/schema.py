@@ -150,6 +150,11 @@ def _check_value(path: str, value: object, default: object) -> None:
                 raise ConfigError(f"Nothing reads {path}.{key}. {did_you_mean(key, default)}")
             _check_value(join(path, key), value[key], default[key])
         return
+    if default == MISSING and path in EXAMPLES and isinstance(value, Mapping | list):
+        raise ConfigError(
+            f"{path}={show(value)} is several values, and one is needed, "
+            f"e.g. {path}={EXAMPLES[path]}."
+        )
     kind = TYPES.get(path, type(default))
     if default != MISSING and not agrees(value, kind):
         raise ConfigError(f"{path}={show(value)} is not possible; it must be {describe(kind)}.")

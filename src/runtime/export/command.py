@@ -61,25 +61,27 @@ def export(cfg: DictConfig) -> float:
 def _write_program(
     net: nn.Module, checkpoint: Checkpoint, output: Path, cfg: DictConfig, console: Console
 ) -> float:
-    """Trace, write, read back and compare; where a block inside pads, at larger multiples."""
+    """Trace, write and compare; where that fails for a block that pads, at a larger multiple."""
     if output.suffix == ".onnx":
         need_onnx()
-    size: Size = cfg.size if cfg.size == "any" else list(cfg.size)
-    tried = multiples(net) if size == "any" else multiples(net)[:1]
-    for multiple in tried:
-        portable = PortableNet(net, multiple).eval()
-        sizes = sizes_of(size, plain(cfg.check), portable.least)
-        console.print(f"tracing {_in_words(size, portable)}; large networks take minutes")
+    tried = multiples(net) if cfg.size == "any" else [int(getattr(net, "multiple_of", 1))]
+    for multiple in tried[:-1]:
         try:
-            with _whole_or_not(output) as temporary:
-                _write(portable, size, temporary, _about(checkpoint, portable, size))
-                made = opened(temporary, output.suffix)
-                found = differences(made, portable, sizes, cfg.tolerance)
-        except ConfigError:
-            if multiple == tried[-1]:
-                raise
-            continue
-        break
+            return _write_checked(PortableNet(net, multiple), checkpoint, output, cfg, console)
+        except ConfigError as error:
+            console.print(f"{error} Tried next: larger multiples.")
+    return _write_checked(PortableNet(net, tried[-1]), checkpoint, output, cfg, console)
+
+
+def _write_checked(
+    net: PortableNet, checkpoint: Checkpoint, output: Path, cfg: DictConfig, console: Console
+) -> float:
+    size: Size = "any" if cfg.size == "any" else list(cfg.size)
+    sizes = sizes_of(size, [list(pair) for pair in cfg.check], net.least)
+    console.print(f"tracing {_in_words(size, net)}; large networks take minutes")
+    with _whole_or_not(output) as temporary:
+        _write(net, size, temporary, _about(checkpoint, net, size))
+        found = differences(opened(temporary, output.suffix), net, sizes, cfg.tolerance)
     for (height, width), difference in found.items():
         console.print(f"{height}×{width}: at most {difference:.1e} from the live network")
     return max(found.values())
