@@ -86,6 +86,14 @@ def test_a_combination_that_fails_is_recorded_and_the_others_go_on(tmp_path: Pat
     assert (tmp_path / "out/two/results.json").is_file()
 
 
+def test_how_sets_are_read_may_be_said(tmp_path: Path) -> None:
+    (tmp_path / "sets").mkdir()
+    cache = f"data.cache_dir={tmp_path / 'decoded'}"
+    done = _many(tmp_path, "task=denoise", "model=identity", _sets(tmp_path), cache)
+    assert done.code == 0, done.err
+    assert any((tmp_path / "decoded").iterdir())
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -93,6 +101,7 @@ def test_a_combination_that_fails_is_recorded_and_the_others_go_on(tmp_path: Pat
         (("sets=[]",), "sets=[] names none"),
         (("sigma=[15,15]",), "sigma names 15 twice"),
         (("sets=set5", "data=folder"), "both say what is scored"),
+        (("sets=set5", "data.channels=1"), "both say what is scored"),
         (("data=synthetic", "quality=10"), "has no quality"),
         (("data=synthetic", "scale=2"), "only super-resolution has a scale"),
     ],

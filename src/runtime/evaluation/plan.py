@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.core.errors import ConfigError
 from src.core.paths import from_root
 from src.data.prepared import known_sets, prepared_folder
+from src.runtime.evaluation.settings import READING
 from src.runtime.weights.checkpoint import find
 
 CONDITIONS = ("sigma", "quality", "scale")
@@ -108,7 +109,9 @@ def _folders(cfg: DictConfig) -> list[Path | None]:
         return [None]
     typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     for text in typed:  # a task chooses data too; what counts is what the user says
-        if text.lstrip("+~").startswith(("data=", "data.")):
+        key = text.lstrip("+~").partition("=")[0]
+        which = key.startswith("data.") and key.removeprefix("data.") not in READING
+        if key == "data" or which:
             raise ConfigError(f"sets={cfg.sets} and {text} both say what is scored; leave one out.")
     given = [cfg.sets] if isinstance(cfg.sets, str) else list(cfg.sets)
     _refuse_nothing("sets", given)

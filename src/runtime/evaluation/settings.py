@@ -9,6 +9,8 @@ from src.runtime.inference import merge_inference
 from src.runtime.weights.checkpoint import Checkpoint
 
 _GROUPS = ("data", "degradation", "protocol", "metrics")
+READING = ("cache", "cache_dir", "cache_limit_gb", "on_error", "prefetch", "workers")
+"""Keys of ``data`` that say how images are read, not which."""
 
 
 def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
@@ -29,7 +31,7 @@ def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     else:
         merged = _as_trained(cfg, checkpoint)
     if cfg.sets is not None:
-        merged.data = _folder_of_images(cfg.sets)
+        merged.data = _folder_of_images(cfg.sets, cfg.get("data"))
     for key in ("sigma", "quality"):
         if cfg[key] is not None:
             _set_level(merged.degradation, key, cfg[key])
@@ -84,9 +86,10 @@ def _set_level(degradation: DictConfig, key: str, level: float) -> None:
     degradation[key] = [level, level]
 
 
-def _folder_of_images(folder: str) -> DictConfig:
-    """Return data that score one folder, with all else as in conf/data/."""
+def _folder_of_images(folder: str, given: DictConfig | None) -> DictConfig:
+    """Return data that score one folder: read as ``given`` says, with all else as in conf/data/."""
     parts = (OmegaConf.load(CONF_DIR / f"data/{name}.yaml") for name in ("_base", "folder"))
-    merged = DictConfig(OmegaConf.merge(*parts, {"val_dir": folder}))
+    how = {key: given[key] for key in READING if key in given} if given is not None else {}
+    merged = DictConfig(OmegaConf.merge(*parts, how, {"val_dir": folder}))
     del merged["defaults"]
     return merged
