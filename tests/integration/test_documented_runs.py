@@ -66,7 +66,9 @@ def shown() -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize(
-    ("page", "name", "words"), shown(), ids=lambda value: value if isinstance(value, str) else ""
+    ("page", "name", "words"),
+    list(shown()),
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_shown_command_runs(checkout: Path, page: str, name: str, words: tuple[str, ...]) -> None:
     smaller = tuple(OF_A_SMALLER_MACHINE.get(word, word) for word in words)
