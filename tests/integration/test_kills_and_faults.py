@@ -8,7 +8,7 @@ import pytest
 from tests.support.faults.__main__ import fault_of
 from tests.support.faults.every import ALL
 from tests.support.faults.scene import Fault, Scene
-from tests.support.kill_experiment import experiment, table
+from tests.support.kill_experiment import differences, experiment, table
 from tests.support.killed_run import KilledRun
 
 pytestmark = pytest.mark.slow
@@ -20,6 +20,10 @@ def test_kills_at_random_moments_lose_nothing(processes: int, kills: int, tmp_pa
     done, verdict = experiment(run, float("inf"))
     assert verdict is not None
     assert verdict.holds, f"{verdict}\n{table(done)}"
+    whole = run.folder.with_name("run_whole")
+    rows = (run.folder / "metrics.csv").read_text().splitlines()
+    (run.folder / "metrics.csv").write_text("\n".join(rows[:-1]))
+    assert differences(run.folder, whole) == ["metrics.csv"]
 
 
 @pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.name)

@@ -85,12 +85,13 @@ def _verdict(run: KilledRun, kills: Sequence[Kill], whole: Path) -> Verdict:
         lost_files=len(faults) - len(failed),
         failed_resumes=len(failed) + (_step(run.folder) < run.steps),
         worst_loss=max(kill.lost for kill in kills),
-        differences=tuple(_differences(run.folder, whole)),
+        differences=tuple(differences(run.folder, whole)),
         leftovers=len([*run.folder.rglob(".*.tmp*")]),
     )
 
 
-def _differences(killed: Path, whole: Path) -> list[str]:
+def differences(killed: Path, whole: Path) -> list[str]:
+    """Return what is not the same in two runs; [] where nothing is."""
     found = []
     try:
         assert_same(killed, whole)
