@@ -16,7 +16,7 @@ from src.core.paths import ROOT
 from src.runtime.distributed.group import free_port
 from src.runtime.distributed.job import parse
 from src.runtime.weights.atomic_io import read
-from tests.support.compare import LAST, assert_same, rows
+from tests.support.compare import LAST, PREVIOUS, assert_same, rows
 from tests.support.runs import TINY, command, process, train_tiny
 from tests.support.sweep_matrix import STARTS, run_cell
 
@@ -115,7 +115,7 @@ def test_ctrl_c_stops_two_processes_after_the_same_step_and_saves(tmp_path: Path
     long = ("trainer.max_steps=5000", "trainer.val_check_interval=5000")
     running = process("train", *TINY, *long, PAIR, f"hydra.run.dir={folder}")
     end = time.monotonic() + PATIENCE_S
-    while not (folder / LAST).is_file():
+    while not (folder / PREVIOUS).is_file():  # a step has been saved
         assert running.poll() is None, running.communicate()[1]
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -132,7 +132,7 @@ def test_a_killed_process_ends_the_run_and_is_named(tmp_path: Path) -> None:
     long = ("trainer.max_steps=5000", "trainer.val_check_interval=5000")
     running = process("train", *TINY, *long, PAIR, f"hydra.run.dir={folder}")
     end = time.monotonic() + PATIENCE_S
-    while not (folder / LAST).is_file():
+    while not (folder / PREVIOUS).is_file():  # a step has been saved
         assert running.poll() is None, running.communicate()[1]
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -62,7 +62,7 @@ def test_a_signal_closes_the_run(sent: signal.Signals, exit_code: int, tmp_path:
     words = (*TINY, *LOGGED, "trainer.max_steps=100000", "trainer.val_check_interval=100000")
     started = process("train", *words, f"hydra.run.dir={tmp_path / 'run'}")
     deadline = time.monotonic() + 200
-    while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
+    while not list(tmp_path.rglob("previous.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.1)
     started.send_signal(sent)
     _, err = started.communicate(timeout=60)

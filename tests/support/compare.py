@@ -12,6 +12,7 @@ from src.runtime.weights.atomic_io import read
 COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "loops")
 AVERAGED = ("current_model_state", "averaging_state")  # with callbacks=ema
 LAST = "checkpoints/last.ckpt"
+PREVIOUS = "checkpoints/previous.ckpt"
 
 
 def assert_same(first: Path, second: Path) -> None:
