@@ -1,4 +1,4 @@
-"""Ctrl-C stops after the running step, with everything saved; twice stops at once."""
+"""Ctrl-C and a scheduler's signals stop after the running step, with everything saved."""
 
 import math
 import signal
@@ -6,29 +6,36 @@ from types import FrameType
 from typing import Any
 
 import lightning as L  # noqa: N812
+import torch
 from lightning.pytorch.utilities import rank_zero_info
+
+from src.core.preemption import PREEMPTING
 
 
 class GracefulStop(L.Callback):
     """Turn the first interrupt into a stop at the end of the step.
 
     An interrupt in the middle of an optimizer step would leave half-updated weights; so the step is
-    finished, ``last.ckpt`` is written by LastCheckpoint, and training ends. A second
-    interrupt is Python's own.
+    finished, ``last.ckpt`` is written by LastCheckpoint, and training ends. A second Ctrl-C is
+    Python's own; a scheduler may repeat its signal, which changes nothing.
 
     Attributes:
-        interrupted: Whether a stop was asked for.
+        signum: The signal that asked for a stop, in whichever process; 0 while none has.
     """
 
     def __init__(self) -> None:
-        self.interrupted = False
-        self._previous: Any = None
-        self._trainer: L.Trainer | None = None
+        self.signum = 0
+        self._previous: dict[int, Any] = {}
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.signum != 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take over Ctrl-C while training runs."""
-        self._trainer = trainer
-        self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
+        """Take over the signals while training runs."""
+        for signum in (signal.SIGINT, *PREEMPTING):
+            self._previous[signum] = signal.signal(signum, self._on_signal)
 
     def on_train_batch_end(
         self,
@@ -46,20 +53,25 @@ class GracefulStop(L.Callback):
         done = batch_idx + 1
         if done % trainer.accumulate_grad_batches:
             return
-        # One process may hear of it a step before another, and all must stop after the same step.
-        self.interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+        # One process may hear of it a step before another, and all must stop after the same step,
+        # for the same reason.
+        asked = torch.tensor(self.signum, device=trainer.strategy.root_device)
+        self.signum = int(trainer.strategy.reduce(asked, reduce_op="max"))
         validation_due = done % (trainer.val_check_batch or math.inf) == 0
         if self.interrupted and not validation_due:
             trainer.should_stop = True
             trainer.limit_val_batches = 0
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Give Ctrl-C back."""
-        if self._trainer is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._trainer = None
+        """Give the signals back to whoever had them."""
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+        self._previous = {}
 
-    def _on_interrupt(self, signum: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, self._previous)
-        self.interrupted = True
-        rank_zero_info("\nStopping after this step (Ctrl-C again: at once, losing it).")
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if signum == signal.SIGINT:
+            signal.signal(signum, self._previous[signum])
+            rank_zero_info("\nStopping after this step (Ctrl-C again: at once, losing it).")
+        elif not self.interrupted:
+            rank_zero_info(f"\n{signal.Signals(signum).name}: saving after this step, then ending.")
+        self.signum = self.signum or signum

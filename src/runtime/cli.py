@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
+from src.core.preemption import Preemption
 from src.runtime.config.check import Request, check, sweep_folder
 from src.runtime.config.group_names import with_slash
 from src.runtime.config.resolvers import register_resolvers
@@ -39,21 +40,23 @@ def launch(config_name: str, target: str) -> None:
             sweeper.
 
     Exits with 2 for a configuration that cannot work, 1 for any other failure, 130 when
-    interrupted. Only an unexpected error shows a traceback.
+    interrupted, 75 or 143 when a scheduler wants the machine back. Only an unexpected error shows
+    a traceback.
     """
     prepare_process()
     try:
         _lead_or_follow(config_name, target)
     except ConfigError as error:
         _stop(str(error), EXIT_CONFIG, _advice(config_name))
-    except ExemplarError as error:
-        _stop(str(error), EXIT_ERROR)
-    except UnexpectedError as error:
+    except (ExemplarError, UnexpectedError) as error:
         _stop(str(error), EXIT_ERROR)
     except (HydraException, OmegaConfBaseException) as error:
         _stop(str(error).splitlines()[0], EXIT_CONFIG, _advice(config_name))
     except KeyboardInterrupt:
         _stop("Interrupted.", EXIT_INTERRUPT)
+    except Preemption as stop:
+        print(stop, file=sys.stderr)  # noqa: T201
+        sys.exit(stop.exit_status)
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits with 1 after Ctrl-C
             raise SystemExit(EXIT_INTERRUPT) from None

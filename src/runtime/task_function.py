@@ -14,7 +14,9 @@ from omegaconf import DictConfig
 
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
+from src.core.preemption import Preemption
 from src.runtime.config.signatures import locate
+from src.runtime.training.requeue import hand_on
 from src.runtime.training.sweep import DONE, FAILED, recorded_job
 from src.runtime.user_errors import as_user_error
 
@@ -48,6 +50,14 @@ def task_of(target: str, failed: list[Exception]) -> Callable[[DictConfig], Any]
 
 def _job_of_sweep(target: str, cfg: DictConfig) -> float:
     """Run one job of several; a failing one is written down, said, and worth NaN."""
+    try:
+        return _recorded(target, cfg)
+    except Preemption as stop:  # written down, so that its next start goes on
+        hand_on(stop.signum)
+        raise
+
+
+def _recorded(target: str, cfg: DictConfig) -> float:
     with recorded_job() as result:
         try:
             score = _run(target, cfg)

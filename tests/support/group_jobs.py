@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from src.core.errors import ConfigError, DataError
+from src.core.preemption import Preemption
 from src.runtime.distributed.job import Job
 
 RANK = "RANK"
@@ -43,6 +44,27 @@ def be_killed_in_second(job: Job) -> float:
     if os.environ[RANK] == "1":
         os.kill(os.getpid(), signal.SIGKILL)
     return _wait()
+
+
+def be_killed_and_missed(job: Job) -> float:
+    """Vanish in the second process, which the first one notices as torch would tell it."""
+    if os.environ[RANK] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [10.0.0.2]")
+
+
+def miss_each_other(job: Job) -> float:
+    """End as processes do whose network is gone."""
+    raise RuntimeError("[unbound_buffer.cc:84] Timed out waiting 5000ms for recv operation")
+
+
+def save_when_preempted(job: Job) -> float:
+    """Wait for a scheduler's signal and end as a training does that it has stopped."""
+    received: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda signum, frame: received.append(signum))
+    (Path(job.folder) / f"waits_{os.environ[RANK]}").touch()
+    signal.pause()
+    raise Preemption("saved", received[0])
 
 
 def wait_for_interrupt(job: Job) -> float:

@@ -18,6 +18,7 @@ from src.core.paths import CONF_DIR, from_root
 from src.runtime.config.explain import COMPOSITION_ERRORS, choice_help, explain, grammar_help
 from src.runtime.config.options import read_primary
 from src.runtime.config.validate import check_names, check_targets
+from src.runtime.training.resume import AUTO
 
 SWEEP_LIMIT = 32
 """Jobs of a sweep that are checked before the first starts; Hydra composes the rest itself."""
@@ -153,6 +154,8 @@ def _check_sweep_and_resume(cfg: DictConfig, request: Request) -> None:
         name = OmegaConf.select(cfg, "hydra.runtime.choices.hparams_search")
         raise ConfigError(f"hparams_search={name} is a sweep: add -m to run it.")
     resume = OmegaConf.select(cfg, "resume")
+    if resume == AUTO:
+        return
     if resume is not None and request.multirun:
         raise ConfigError(f"resume={resume} goes on with one run; leave out -m.")
     if resume is not None and not from_root(str(resume)).is_dir():

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from src.core.paths import from_root
 from src.runtime.config.options import describe_groups
+from src.runtime.training.resume import folder_of
 
 
 def register_resolvers(*, claim: bool = True) -> None:
@@ -19,8 +20,9 @@ def register_resolvers(*, claim: bool = True) -> None:
     """
 
     def run_dir(resume: str | None, output_root: str, task: str, model: str) -> str:
-        if resume is not None:
-            return str(from_root(resume))
+        named = folder_of(resume)
+        if named is not None:
+            return str(from_root(named))
         return str(new_folder(from_root(output_root) / task / model, claim=claim))
 
     def multirun_dir(output_root: str) -> str:

@@ -15,8 +15,10 @@ from pathlib import Path
 from types import FrameType
 
 from src.core.paths import ROOT
+from src.core.preemption import PREEMPTING, Preemption
 from src.runtime.distributed.job import Job
 from src.runtime.distributed.outcome import (
+    ALONE,
     FAILED,
     REFUSED,
     Outcome,
@@ -36,24 +38,28 @@ _RANK = "src.runtime.distributed.rank"
 def run_group(job: Job) -> float:
     """Run ``job`` in ``job.processes`` new processes; return what the first of them returns.
 
-    Nothing of this process changes but that it passes SIGINT and SIGTERM on: rank, address and port
+    Nothing of this process changes but that it passes signals on: rank, address and port
     are variables of the new processes, so that the next job of a sweep finds a clean environment.
 
     Raises:
-        ExemplarError, ProcessFaultError, KeyboardInterrupt: What the first process to fail met.
+        ExemplarError, ProcessFaultError, KeyboardInterrupt, Preemption: What the first process to
+            fail met.
     """
     file = job.freeze()
     forget_outcomes(job.place)
     port = str(free_port())
     started: list[subprocess.Popen[bytes]] = []
     try:
-        with _signals_passed_on(started):
+        with _signals_passed_on(started) as received:
             # one by one, so that those that were started are ended when another cannot be
             started.extend(_start(job, file, rank, port) for rank in range(job.processes))
             failed = _watch(started)
     finally:
         _end(started)
     outcome = _verdict(job, started, failed)
+    if outcome.status == FAILED and -started[outcome.rank].returncode in received:
+        # it was still starting, and did not know the signal yet
+        raise Preemption("Stopped while starting. Start the command again.", received[0])
     if outcome.status == REFUSED:
         shutil.rmtree(job.place)  # the message says all; a refused run leaves nothing
     return result_of(outcome)
@@ -133,6 +139,10 @@ def _verdict(job: Job, started: list[subprocess.Popen[bytes]], failed: int | Non
         return plain[0]
     first = 0 if failed is None else failed
     outcome = left[first]
+    if outcome is not None and outcome.status == ALONE:  # what another met explains that
+        met = [r for r, other in enumerate(left) if other is None or other.status != ALONE]
+        first = met[0] if met else first
+        outcome = left[first]
     if outcome is None:
         return _vanished(job, first, started[first].returncode)
     return outcome
@@ -152,18 +162,23 @@ def _vanished(job: Job, rank: int, code: int) -> Outcome:
 
 
 @contextmanager
-def _signals_passed_on(started: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+def _signals_passed_on(started: list[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+    """Yield what is received of a scheduler's signals, in the order in which they come."""
+    received: list[int] = []
+
     def pass_on(signum: int, frame: FrameType | None) -> None:
+        if signum in PREEMPTING:
+            received.append(signum)
         for process in started:
             if process.poll() is None:
                 process.send_signal(signum)
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python gives signals to the main thread alone
+        yield received  # Python gives signals to the main thread alone
         return
-    held = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGINT, signal.SIGTERM)}
+    held = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGINT, *PREEMPTING)}
     try:
-        yield
+        yield received
     finally:
         for signum, handler in held.items():
             signal.signal(signum, handler)

@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from src.core.errors import ConfigError, ExemplarError
+from src.core.preemption import EXIT_AGAIN, Preemption
 from src.runtime.distributed.job import Job
+from src.runtime.distributed.lost import lost_partner
 from src.runtime.user_errors import as_user_error
 
 DONE, REFUSED, FAILED, FAULT, INTERRUPTED = "done", "refused", "failed", "fault", "interrupted"
+PREEMPTED, ALONE = "preempted", "alone"
 
-EXIT = {DONE: 0, REFUSED: 2, FAILED: 1, FAULT: 1, INTERRUPTED: 130}
+EXIT = {DONE: 0, REFUSED: 2, FAILED: 1, FAULT: 1, INTERRUPTED: 130, PREEMPTED: EXIT_AGAIN, ALONE: 1}
 """Exit status of a process by how it ended, as ``src.runtime.cli`` has them."""
 
 
@@ -24,9 +27,11 @@ class Outcome:
         rank: The process.
         digest: Of the job that it read.
         status: ``done``, ``refused`` (the configuration cannot work), ``failed`` (another error
-            that a user may meet), ``fault`` (of the program) or ``interrupted``.
+            that a user may meet), ``fault`` (of the program), ``interrupted``, ``preempted`` (the
+            machine is wanted back) or ``alone`` (the other processes do not answer any more).
         score: What the job returned; None where it returned nothing or NaN.
         message: The error; of a fault the traceback.
+        signum: The signal that preempted it.
     """
 
     rank: int
@@ -34,6 +39,7 @@ class Outcome:
     status: str
     score: float | None = None
     message: str = ""
+    signum: int = 0
 
     def write(self, place: Path) -> None:
         """Write the outcome into the folder ``place``."""
@@ -62,18 +68,32 @@ def perform(job: Job, rank: int) -> Outcome:
         score = job.call()
     except KeyboardInterrupt:
         outcome = Outcome(rank, digest, INTERRUPTED)
+    except Preemption as stop:
+        outcome = Outcome(rank, digest, PREEMPTED, message=str(stop), signum=stop.signum)
     except Exception as error:
         # Not handled but handed on: whoever waits for this process raises it again.
-        known = as_user_error(error)
-        if known is None:
-            outcome = Outcome(rank, digest, FAULT, message=traceback.format_exc())
-        else:
-            status = REFUSED if isinstance(known, ConfigError) else FAILED
-            outcome = Outcome(rank, digest, status, message=str(known))
+        outcome = _of_error(error, job, rank)
     else:
         outcome = Outcome(rank, digest, DONE, score=score if math.isfinite(score) else None)
     outcome.write(job.place)
     return outcome
+
+
+def _of_error(error: Exception, job: Job, rank: int) -> Outcome:
+    known = as_user_error(error)
+    if known is not None:
+        status = REFUSED if isinstance(known, ConfigError) else FAILED
+        return Outcome(rank, job.digest(), status, message=str(known))
+    lost = lost_partner(error)
+    if lost is not None:
+        message = (
+            f"Process {rank} has no answer from the others any more ({lost}): a machine or its "
+            f"network is gone, or a process has ended. What {job.folder} holds is whole; when all "
+            "can be reached again, start the command again, or go on with a training by "
+            f"resume={job.folder}."
+        )
+        return Outcome(rank, job.digest(), ALONE, message=message)
+    return Outcome(rank, job.digest(), FAULT, message=traceback.format_exc())
 
 
 class ProcessFaultError(Exception):
@@ -88,6 +108,7 @@ def result_of(outcome: Outcome) -> float:
         ExemplarError: If something else stopped it that a user may meet.
         ProcessFaultError: If the program is at fault.
         KeyboardInterrupt: If it was interrupted.
+        Preemption: If a scheduler wants the machine back.
     """
     if outcome.status == DONE:
         return math.nan if outcome.score is None else outcome.score
@@ -95,7 +116,9 @@ def result_of(outcome: Outcome) -> float:
         raise KeyboardInterrupt
     if outcome.status == REFUSED:
         raise ConfigError(outcome.message)
-    if outcome.status == FAILED:
+    if outcome.status == PREEMPTED:
+        raise Preemption(outcome.message, outcome.signum)
+    if outcome.status in {FAILED, ALONE}:
         raise ExemplarError(outcome.message)
     raise ProcessFaultError(f"in process {outcome.rank}:\n{outcome.message}")
 

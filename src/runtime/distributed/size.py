@@ -6,6 +6,8 @@ from omegaconf import DictConfig, open_dict
 from src.core.errors import ConfigError
 from src.runtime.distributed.place import SLURM, Place
 
+_OURS = "src.runtime.distributed.strategy."
+
 OWN_LAUNCH = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 """Lightning's strategies that start processes themselves, each with its own copy of the config."""
 
@@ -20,7 +22,7 @@ def settle_size(trainer: DictConfig, place: Place) -> int:
     Raises:
         ConfigError: If the devices are not there, or torchrun or srun has started another number.
     """
-    strategy = str(trainer.get("strategy", "auto"))
+    strategy = _name(trainer)
     if strategy in OWN_LAUNCH:
         raise ConfigError(
             f"trainer.strategy={strategy} starts processes by itself, so that they could run with "
@@ -36,9 +38,26 @@ def settle_size(trainer: DictConfig, place: Place) -> int:
         devices, nodes = _as_started(asked, nodes, place)
     with open_dict(trainer):
         trainer.devices, trainer.num_nodes = devices, nodes
-        if devices * nodes > 1 and strategy == "auto":
-            trainer.strategy = "ddp"
+        if trainer.get("strategy", "auto") == "ddp" or (devices * nodes > 1 and strategy == "auto"):
+            trainer.strategy = {"_target_": f"{_OURS}ddp"}
     return devices
+
+
+def _name(trainer: DictConfig) -> str:
+    """Return Lightning's short name of the strategy, whether it is named or a node.
+
+    Raises:
+        ConfigError: If it cannot work on the processor.
+    """
+    strategy = trainer.get("strategy", "auto")
+    node = strategy.get("_target_", "") if isinstance(strategy, DictConfig) else f"{strategy}"
+    name = str(node).removeprefix(_OURS)
+    if name.startswith("fsdp") and (trainer.accelerator == "cpu" or not torch.cuda.is_available()):
+        raise ConfigError(
+            "trainer=fsdp needs CUDA GPUs: Lightning's FSDPStrategy refuses the processor. Take "
+            "trainer=ddp_cpu for several processes without a GPU; recompute=true saves memory."
+        )
+    return name
 
 
 def _devices(trainer: DictConfig, place: Place) -> int:

@@ -1,6 +1,7 @@
 """Train: build what the config names, fit, save, and say what came out."""
 
 import math
+import signal
 from pathlib import Path
 
 import lightning as L  # noqa: N812
@@ -13,6 +14,7 @@ from src.callbacks.graceful_stop import GracefulStop
 from src.callbacks.new_settings import NewSettings
 from src.callbacks.run_identity import RUN_IDS
 from src.callbacks.same_job import SameJob
+from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig
 from src.runtime import run_folder
 from src.runtime.build import build_data, build_task, build_trainer, plain
@@ -37,6 +39,7 @@ def train(cfg: DictConfig) -> float:
 
     Raises:
         KeyboardInterrupt: After Ctrl-C, when everything has been saved.
+        Preemption: After a scheduler's signal, likewise.
     """
     with alone_in(Path(cfg.paths.output_dir)):
         return carry_out(settle_training(cfg, "src.runtime.training.command.fit"))
@@ -125,13 +128,17 @@ def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     if task.scoreboards:
         console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
-    stopped = any(isinstance(c, GracefulStop) and c.interrupted for c in trainer.callbacks)  # type: ignore[attr-defined]
-    if stopped or trainer.global_step < trainer.max_steps:
-        console.print(
-            f"Stopped after step {trainer.global_step}; everything is saved. Continue with:\n"
-            f"  python -m src.train resume={folder}"
-        )
-    else:
+    signums = [c.signum for c in trainer.callbacks if isinstance(c, GracefulStop)]  # type: ignore[attr-defined]
+    asked = max(signums, default=0)
+    if trainer.global_step >= trainer.max_steps and asked != signal.SIGINT:
         console.print(f"Done. Score it:  python -m src.evaluate checkpoint={folder}")
-    if stopped:
+        return
+    message = (
+        f"Stopped after step {trainer.global_step}; everything is saved. Continue with:\n"
+        f"  python -m src.train resume={folder}"
+    )
+    if asked in PREEMPTING:
+        raise Preemption(message, asked)
+    console.print(message)
+    if asked:
         raise KeyboardInterrupt

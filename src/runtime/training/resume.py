@@ -14,6 +14,9 @@ from src.core.paths import from_root
 
 OVERRIDES = "overrides.yaml"
 
+AUTO = "auto"
+"""The value of ``resume`` that means: the run in this job's own folder, if there is one."""
+
 FIXED = ("model", "io", "task", "seed", "weights")
 """What a resumed run keeps, because its checkpoint or its random numbers rest on it."""
 
@@ -34,9 +37,7 @@ def with_saved(overrides: Sequence[str]) -> list[str]:
     if folder is None:
         return list(overrides)
     saved = saved_overrides(folder)
-    for override in given:
-        if override.input_line not in saved:
-            _refuse_change(override, folder)
+    refuse_changes(folder, given_now(folder, overrides))
     taken = {override.key_or_group for override in given}
     kept = [str(old.input_line) for old in _parsed(saved) if not _is_below(old.key_or_group, taken)]
     return [*kept, *overrides]
@@ -46,6 +47,16 @@ def given_now(folder: Path, overrides: Sequence[str]) -> list[str]:
     """Return those of a resumed run's ``overrides`` that were not among its saved ones."""
     saved = saved_overrides(folder)
     return [text for text in overrides if text not in saved and not is_resume(text)]
+
+
+def refuse_changes(folder: Path, given: Sequence[str]) -> None:
+    """Refuse an override, of those ``given`` to a run that goes on, that would change what it is.
+
+    Raises:
+        ConfigError: Naming what can be done instead.
+    """
+    for override in _parsed(given):
+        _refuse_change(override, folder)
 
 
 def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
@@ -70,6 +81,20 @@ def _leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
             yield from _leaves(value, f"{path}.{key}" if path else str(key))
     else:
         yield path, node
+
+
+def folder_of(resume: str | None) -> str | None:
+    """Return the run folder that ``resume`` names, or None where a job gets one of its own.
+
+    Raises:
+        ConfigError: For ``auto``, because a folder with the time in its name is new at each start.
+    """
+    if resume == AUTO:
+        raise ConfigError(
+            "resume=auto goes on with the run in its own folder, which must be the same at each "
+            "start: add hydra.run.dir=outputs/<a name>."
+        )
+    return resume
 
 
 def is_resume(override: str) -> bool:
@@ -108,8 +133,9 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
 
 def _resumed_folder(given: Sequence[Override]) -> Path | None:
     for override in given:
-        if override.key_or_group == "resume" and isinstance(override.value(), str):
-            return from_root(str(override.value()))
+        value = override.value() if override.key_or_group == "resume" else None
+        if isinstance(value, str) and value != AUTO:
+            return from_root(value)
     return None
 
 

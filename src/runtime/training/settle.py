@@ -11,7 +11,8 @@ from src.runtime.build import plain
 from src.runtime.distributed.job import Job, settled_by_hydra
 from src.runtime.distributed.place import here
 from src.runtime.distributed.size import settle_size
-from src.runtime.training.resume import followers, given_now, is_resume
+from src.runtime.training.requeue import is_start_again
+from src.runtime.training.resume import AUTO, followers, given_now, is_resume, refuse_changes
 from src.runtime.training.resume_point import NEW, find_point
 
 
@@ -34,9 +35,10 @@ def settle_training(cfg: DictConfig, target: str) -> Job:
     folder = Path(cfg.paths.output_dir)
     overrides = [text for text in HydraConfig.get().overrides.task if not is_resume(text)]
     given = given_now(folder, overrides)
-    resumes = cfg.resume is not None
+    resumes = _goes_on(cfg.resume, folder)
     point = find_point(folder) if resumes else NEW
     if resumes:
+        refuse_changes(folder, given)
         if point.config is not None:
             run_folder.mend_config(folder, point.config)
         given = [*given, *followers(cfg, given)]
@@ -54,6 +56,13 @@ def settle_training(cfg: DictConfig, target: str) -> Job:
         hydra=settled_by_hydra(),
         notes={"overrides": overrides, "given": given, "resumes": resumes, **point.note()},
     )
+
+
+def _goes_on(resume: str | None, folder: Path) -> bool:
+    """Say whether the job goes on with the run in ``folder``, rather than starting it."""
+    if resume in {None, AUTO}:
+        return is_start_again(resume, folder) and (folder / run_folder.CONFIG).is_file()
+    return True
 
 
 def _check_batch(cfg: DictConfig, world: int) -> None:

@@ -15,8 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from src.core.errors import ExemplarError
+from src.core.preemption import Preemption
 
 DONE, PRUNED, FAILED, INTERRUPTED, LOST = "done", "pruned", "failed", "interrupted", "lost"
+PREEMPTED = "preempted"
 _FILE = "sweep_job.json"
 _OF_SEARCH = "callbacks.report_to_study."  # what a search tells its trials beside their values
 
@@ -28,7 +30,8 @@ class JobResult:
     Attributes:
         number: Of the job.
         overrides: What it was given.
-        status: ``done``, ``pruned``, ``failed``, ``interrupted``, or ``lost``: it left no word.
+        status: ``done``, ``pruned``, ``failed``, ``interrupted``, ``preempted``: it goes on when it
+            is started again, or ``lost``: it left no word.
         score: What it returned; None where that is nothing or NaN.
         message: Why it failed.
         seconds: How long it took.
@@ -69,9 +72,18 @@ def recorded_job() -> Iterator[JobResult]:
     except KeyboardInterrupt:
         result.status = INTERRUPTED
         raise
+    except Preemption as stop:
+        result.status, result.message = PREEMPTED, str(stop)
+        raise
     finally:
         result.seconds = round(time.monotonic() - begun, 2)
         result.write()
+
+
+def was_preempted(folder: Path) -> bool:
+    """Say whether the job in ``folder`` was stopped because its machine was wanted back."""
+    file = folder / _FILE
+    return file.is_file() and _read(file).status == PREEMPTED
 
 
 def mark(folder: Path, status: str) -> None:

@@ -12,6 +12,7 @@ from src.callbacks.graceful_stop import GracefulStop
 from src.callbacks.image_panels import panel
 from src.callbacks.new_settings import NewSettings
 from src.callbacks.throughput import Throughput
+from src.core.preemption import PREEMPTING
 
 
 def _trainer(**values: object) -> Any:  # noqa: ANN401
@@ -135,11 +136,12 @@ def test_less_waiting_than_a_tenth_and_a_slow_start_are_not_mentioned(
 
 @pytest.fixture
 def stop() -> Any:  # noqa: ANN401
-    before = signal.getsignal(signal.SIGINT)
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, *PREEMPTING)}
     callback = GracefulStop()
     callback.on_train_start(_trainer(), _Log())
     yield callback
-    signal.signal(signal.SIGINT, before)
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
 
 
 def test_the_first_interrupt_asks_for_a_stop_after_a_whole_step(stop: GracefulStop) -> None:
@@ -165,6 +167,18 @@ def test_the_second_interrupt_is_pythons_own(stop: GracefulStop) -> None:
     signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("signum", PREEMPTING)
+def test_a_scheduler_may_repeat_its_signal_and_the_step_is_finished(
+    stop: GracefulStop, signum: signal.Signals
+) -> None:
+    signal.raise_signal(signum)
+    signal.raise_signal(signal.SIGTERM)
+    trainer = _trainer(accumulate_grad_batches=1, val_check_batch=100)
+    stop.on_train_batch_end(trainer, _Log(), None, None, 0)
+    assert trainer.should_stop
+    assert stop.signum == signum
 
 
 def test_ctrl_c_is_given_back_when_training_ends(stop: GracefulStop) -> None:

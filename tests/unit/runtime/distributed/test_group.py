@@ -13,6 +13,7 @@ import pytest
 
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import ROOT
+from src.core.preemption import Preemption
 from src.runtime.distributed import group
 from src.runtime.distributed.group import run_group
 from src.runtime.distributed.job import Job
@@ -64,6 +65,8 @@ def test_each_process_has_its_place_and_the_one_job_and_this_one_stays_clean(
         ("lose_data_in_second", ExemplarError, "the disk is gone"),
         ("break_in_second", ProcessFaultError, "ZeroDivisionError: a fault"),
         ("be_killed_in_second", ExemplarError, "Process 1 of 2 was killed by SIGKILL"),
+        ("be_killed_and_missed", ExemplarError, "Process 1 of 2 was killed by SIGKILL"),
+        ("miss_each_other", ExemplarError, "no answer from the others any more .*Timed out"),
     ],
 )
 def test_what_one_process_meets_ends_all_and_is_said(
@@ -88,6 +91,28 @@ def test_an_interrupt_reaches_every_process(tmp_path: Path) -> None:
         run_group(job)
     outcomes = [read_outcome(job.place, rank) for rank in (0, 1)]
     assert [outcome.status for outcome in outcomes if outcome] == ["interrupted"] * 2
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [("save_when_preempted", "saved"), ("wait_for_interrupt", "Stopped while starting")],
+)
+def test_a_schedulers_signal_reaches_every_process_and_comes_back(
+    target: str, says: str, tmp_path: Path
+) -> None:
+    """Whether the processes know the signal already, or are still starting and end by it."""
+
+    def preempt() -> None:
+        end = time.monotonic() + PATIENCE_S
+        while len(list(tmp_path.glob("waits_*"))) < 2 and time.monotonic() < end:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    threading.Thread(target=preempt).start()
+    with pytest.raises(Preemption, match=says) as stop:
+        run_group(_job(target, tmp_path))
+    assert stop.value.signum == signal.SIGUSR1
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
 
 def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ from src.core.errors import ConfigError
 from src.runtime.distributed.place import SLURM, TORCHRUN, VARIABLES, Place, here
 from src.runtime.distributed.size import settle_size
 
+DDP = {"_target_": "src.runtime.distributed.strategy.ddp"}
+PATIENT = {**DDP, "patience_s": 5}
+FSDP = {"_target_": "src.runtime.distributed.strategy.fsdp"}
 ALONE = Place()
 OF_TWO = Place(TORCHRUN, rank=1, world=2, local_world=2)
 OF_FOUR = Place(SLURM, rank=2, world=4, local_world=2)
@@ -78,17 +81,18 @@ def test_tasks_that_are_spread_unevenly_are_refused(monkeypatch: pytest.MonkeyPa
     ("asked", "place", "devices", "nodes", "strategy"),
     [
         ({}, ALONE, 1, 1, "auto"),
-        ({"devices": 2}, ALONE, 2, 1, "ddp"),
-        ({"devices": 2, "strategy": "ddp"}, ALONE, 2, 1, "ddp"),
+        ({"devices": 2}, ALONE, 2, 1, DDP),
+        ({"devices": 2, "strategy": "ddp"}, ALONE, 2, 1, DDP),
+        ({"devices": 2, "strategy": PATIENT}, ALONE, 2, 1, PATIENT),
         ({"devices": "auto"}, ALONE, 1, 1, "auto"),
-        ({}, OF_TWO, 2, 1, "ddp"),
-        ({"devices": 2}, OF_TWO, 2, 1, "ddp"),
-        ({"devices": "auto"}, OF_FOUR, 2, 2, "ddp"),
-        ({"devices": 2, "num_nodes": 2, "strategy": "fsdp"}, OF_FOUR, 2, 2, "fsdp"),
+        ({}, OF_TWO, 2, 1, DDP),
+        ({"devices": 2}, OF_TWO, 2, 1, DDP),
+        ({"devices": "auto"}, OF_FOUR, 2, 2, DDP),
+        ({"devices": 2, "num_nodes": 2}, OF_FOUR, 2, 2, DDP),
     ],
 )
 def test_the_number_of_processes_is_settled(
-    asked: dict[str, object], place: Place, devices: int, nodes: int, strategy: str
+    asked: dict[str, object], place: Place, devices: int, nodes: int, strategy: object
 ) -> None:
     trainer = _trainer(**asked)
     assert settle_size(trainer, place) == devices
@@ -99,6 +103,8 @@ def test_the_number_of_processes_is_settled(
     ("asked", "place", "says"),
     [
         ({"strategy": "ddp_spawn"}, ALONE, "take trainer=ddp"),
+        ({"strategy": "fsdp", "devices": 2}, ALONE, "trainer=fsdp needs CUDA GPUs"),
+        ({"strategy": FSDP, "devices": 2}, ALONE, "trainer=fsdp needs CUDA GPUs"),
         ({"devices": [0, 2]}, ALONE, "CUDA_VISIBLE_DEVICES=0,2"),
         ({"devices": 0}, ALONE, "must be a number, or auto"),
         ({"devices": 2, "num_nodes": 3}, ALONE, "torchrun --nnodes=3 --nproc-per-node=2"),

@@ -1,0 +1,30 @@
+"""A job that a scheduler starts again goes on in its own folder; one that stops is sent on."""
+
+import os
+import signal
+from pathlib import Path
+
+from src.runtime.training.resume import AUTO
+from src.runtime.training.sweep import was_preempted
+
+
+def is_start_again(resume: str | None, folder: Path) -> bool:
+    """Say whether this may be a second start of the job whose run folder is ``folder``.
+
+    Args:
+        resume: The key of that name, None or ``auto``.
+        folder: It may hold a run that goes on, or nothing yet.
+    """
+    count = os.environ.get("SLURM_RESTART_COUNT", "0")  # above 0 also when a machine was lost
+    restarted = count.isdigit() and int(count) > 0
+    return resume == AUTO or restarted or was_preempted(folder)
+
+
+def hand_on(signum: int) -> None:
+    """Let whoever watched for the signal before training did have it now.
+
+    submitit, which started the job, sends it to the queue again and ends this process.
+    """
+    handler = signal.getsignal(signum)
+    if callable(handler):
+        handler(signum, None)
