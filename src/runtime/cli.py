@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +21,7 @@ from src.runtime.config.check import Request, check, sweep_folder
 from src.runtime.config.group_names import with_slash
 from src.runtime.config.resolvers import register_resolvers
 from src.runtime.distributed.follow import follow, leading
-from src.runtime.distributed.place import here
+from src.runtime.distributed.place import PATIENCE, here
 from src.runtime.process import prepare_process
 from src.runtime.shortage import shortages_said
 from src.runtime.task_function import UnexpectedError, task_of
@@ -67,7 +68,7 @@ def _lead_or_follow(config_name: str, target: str) -> None:
     """Do what was typed; of several processes that were started with it, only the first does."""
     place = here()
     if not place.leads:
-        sys.exit(follow(place))
+        sys.exit(follow(place, timedelta(minutes=1) if config_name == "doctor" else PATIENCE))
     args = get_args_parser().parse_intermixed_args()
     with leading(place, multirun=_is_sweep(args)):
         _arrange(args, config_name)

@@ -21,6 +21,7 @@ CONFIGURED = (
     "benchmark",
     "prepare",
     "dashboard",
+    "doctor",
     "report",
 )
 FLAGS = {"-m", "--multirun", "--help", "--cfg", "job", "--resolve"}

@@ -36,6 +36,7 @@ TARGETS = {
     "predict": "src.runtime.prediction.predict",
     "dashboard": "src.runtime.dashboard.command.dashboard",
     "prepare": "src.runtime.preparation.prepare",
+    "doctor": "src.runtime.doctor.command.doctor",
     "report": "src.runtime.reporting.command.report",
 }
 

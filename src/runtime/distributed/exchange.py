@@ -8,10 +8,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from src.core.errors import ExemplarError
 from src.runtime.distributed.job import Job, parse
-from src.runtime.distributed.place import SLURM, Place
-
-PATIENCE = timedelta(minutes=10)
-"""How long the others wait for the first process to settle the job."""
+from src.runtime.distributed.place import PATIENCE, SLURM, Place
 
 _KEY = "exemplar/job"
 _NOTHING = ""
@@ -19,38 +16,53 @@ _held: list[Store] = []  # the first process's store must live as long as the pr
 
 
 def publish(place: Place, job: Job | None) -> None:
-    """Hand the job to the other processes; with None they may go. Only the first call counts."""
+    """Hand the job to the other processes; with None they may go. Only the first call counts.
+
+    Raises:
+        ExemplarError: If this process cannot listen at the address that the others know.
+    """
     if _held:
         return
-    store = _store(place)
+    try:
+        store = _store(place)
+    except RuntimeError as error:
+        raise ExemplarError(
+            f"Process 0 of {place.world} cannot open {os.environ.get('MASTER_ADDR')}:"
+            f"{os.environ.get('MASTER_PORT')} for the others ({str(error).splitlines()[0]}). "
+            "MASTER_ADDR must be an address of this machine; python -m src.doctor says more."
+        ) from error
     _held.append(store)
     store.set(_KEY, _NOTHING if job is None else job.text())
 
 
-def receive(place: Place) -> Job | None:
+def receive(place: Place, patience: timedelta = PATIENCE) -> Job | None:
     """Wait for the job from the first process; None where there is none.
+
+    Args:
+        place: Of this process.
+        patience: How long to wait.
 
     Raises:
         ExemplarError: If it does not come, with what to look at.
     """
     try:
-        text = _store(place).get(_KEY).decode()
+        text = _store(place, patience).get(_KEY).decode()
     except RuntimeError as error:
         raise ExemplarError(
             f"Process {place.rank} of {place.world} had no word from the first one at "
-            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} for {PATIENCE}. "
+            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} for {patience}. "
             "See what that one says; can the machines reach each other on that port?"
         ) from error
     return parse(text) if text != _NOTHING else None
 
 
-def _store(place: Place) -> Store:
+def _store(place: Place, patience: timedelta = PATIENCE) -> Store:
     """Return the key-value store of the group, the one that the process group will use too."""
     if place.starter == SLURM:
-        _translate_slurm(place)
+        translate_slurm(place)
     store: Store
     try:
-        store, _, _ = next(rendezvous("env://", place.rank, place.world, timeout=PATIENCE))
+        store, _, _ = next(rendezvous("env://", place.rank, place.world, timeout=patience))
     except RuntimeError as error:
         if "EADDRINUSE" not in str(error):
             raise
@@ -62,7 +74,7 @@ def _store(place: Place) -> Store:
     return store
 
 
-def _translate_slurm(place: Place) -> None:
+def translate_slurm(place: Place) -> None:
     """Say in torchrun's variables what srun says in its own: one way to be placed is enough."""
     # imported where SLURM is used: Lightning takes seconds
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: PLC0415

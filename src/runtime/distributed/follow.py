@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, ExemplarError
 from src.runtime.distributed.place import Place
 
 
-def follow(place: Place) -> int:
+def follow(place: Place, patience: timedelta) -> int:
     """Wait for the first process to settle the job, do this one's part, return the exit status."""
     # only now, because they import torch
     from src.runtime.distributed.exchange import receive  # noqa: PLC0415
@@ -16,7 +17,7 @@ def follow(place: Place) -> int:
     from src.runtime.distributed.member import take_part  # noqa: PLC0415
     from src.runtime.distributed.outcome import EXIT  # noqa: PLC0415
 
-    job = receive(place)
+    job = receive(place, patience)
     if job is None:  # the first one has said why
         return 0
     restore_hydra(job.hydra)
@@ -39,11 +40,18 @@ def leading(place: Place, *, multirun: bool) -> Iterator[None]:
     from src.runtime.distributed.exchange import publish  # noqa: PLC0415  imports torch
 
     try:
-        if multirun:
-            raise ConfigError(
-                f"A sweep under {place.starter}: each job of -m starts its own processes, so start "
-                "it with python -m src.train -m … trainer=ddp (or ddp_cpu)."
-            )
+        _refuse_sweep(place, multirun=multirun)
         yield
-    finally:
-        publish(place, None)
+    except BaseException:
+        with suppress(ExemplarError):  # if they cannot be told either, the first error says more
+            publish(place, None)
+        raise
+    publish(place, None)
+
+
+def _refuse_sweep(place: Place, *, multirun: bool) -> None:
+    if multirun:
+        raise ConfigError(
+            f"A sweep under {place.starter}: each job of -m starts its own processes, so start it "
+            "with python -m src.train -m … trainer=ddp (or ddp_cpu)."
+        )

@@ -6,7 +6,7 @@ import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from src.core.errors import ConfigError, ExemplarError
+from src.core.errors import ConfigError, DataError, ExemplarError
 from src.core.preemption import EXIT_AGAIN, Preemption
 from src.runtime.distributed.job import Job
 from src.runtime.distributed.lost import lost_partner
@@ -42,9 +42,20 @@ class Outcome:
     signum: int = 0
 
     def write(self, place: Path) -> None:
-        """Write the outcome into the folder ``place``."""
+        """Write the outcome into the folder ``place``.
+
+        Raises:
+            DataError: If this process cannot write there, as the first one could.
+        """
         path = _file(place, self.rank)
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        try:
+            path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise DataError(
+                f"Process {self.rank} ended as {self.status!r} and cannot write {path}: "
+                f"{error.strerror}. The folder must be on a disk that all machines share "
+                f"(paths.output_root). {self.message}"
+            ) from error
 
 
 def read_outcome(place: Path, rank: int) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 from src.core.errors import ConfigError
 
@@ -24,6 +25,9 @@ VARIABLES = (
 """Environment variables that put a process into a group, or are left by one that was in it."""
 
 TORCHRUN, SLURM = "torchrun", "SLURM"
+
+PATIENCE = timedelta(minutes=10)
+"""How long the other processes wait for the first one to settle the job."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,12 @@
+"""Check a machine or a cluster before training on it: `python -m src.doctor trainer=ddp`."""
+
+from src.runtime.cli import launch
+
+
+def main() -> None:
+    """Run the command line."""
+    launch("doctor", "src.runtime.doctor.command.doctor")
+
+
+if __name__ == "__main__":
+    main()

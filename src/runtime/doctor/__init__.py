@@ -1,0 +1,1 @@
+"""Checks of machines, network and disks before a training starts on them."""
