@@ -13,7 +13,6 @@ from tests.support.compare import LAST
 from tests.support.requeue import (
     STEPS,
     TEMPLATE,
-    WARN_AT_S,
     assert_as_if_never_stopped,
     outcome_of,
     under_sbatch,
@@ -32,7 +31,7 @@ def test_a_job_of_submitit_that_runs_out_of_time_goes_on_where_it_was(
     words: tuple[str, ...], tmp_path: Path
 ) -> None:
     pytest.importorskip("submitit", reason="the extra 'sweep' is not installed")
-    out = under_submitit(tmp_path / "sweep", *words, steps=STEPS, warn_at_s=WARN_AT_S)
+    out = under_submitit(tmp_path / "sweep", *words, steps=STEPS)
     assert out.starts >= 2
     assert 0 < out.resumed_from[0] < STEPS
     assert out.steps == STEPS

@@ -7,6 +7,10 @@ from pathlib import Path
 from src.runtime.training.resume import AUTO
 from src.runtime.training.sweep import was_preempted
 
+RESTARTED = "EXEMPLAR_RESTARTED"
+"""Variable by which a launcher says that it has started this job before; SLURM has one too. It is
+set also when the machine was lost, so that the job could leave no word."""
+
 
 def is_start_again(resume: str | None, folder: Path) -> bool:
     """Say whether this may be a second start of the job whose run folder is ``folder``.
@@ -15,9 +19,8 @@ def is_start_again(resume: str | None, folder: Path) -> bool:
         resume: The key of that name, None or ``auto``.
         folder: It may hold a run that goes on, or nothing yet.
     """
-    count = os.environ.get("SLURM_RESTART_COUNT", "0")  # above 0 also when a machine was lost
-    restarted = count.isdigit() and int(count) > 0
-    return resume == AUTO or restarted or was_preempted(folder)
+    told = any(os.environ.get(name, "0") != "0" for name in (RESTARTED, "SLURM_RESTART_COUNT"))
+    return resume == AUTO or told or was_preempted(folder)
 
 
 def hand_on(signum: int) -> None:
