@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import lightning as L  # noqa: N812
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from src.core.errors import NonFiniteError
 from src.core.types import Clean, Pair
@@ -73,6 +74,8 @@ class NonFiniteGuard(L.Callback):
         """
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
         largest = torch.nn.utils.get_total_norm(gradients, norm_type=float("inf"))
+        if isinstance(largest, DTensor):  # trainer=fsdp: each process has a part of each gradient
+            largest = largest.full_tensor()
         loss = torch.stack(self._losses).sum()
         self._losses.clear()
         if torch.isfinite(largest + loss.to(largest.device)):

@@ -19,7 +19,7 @@ def recompute_blocks(net: nn.Module) -> None:
     Raises:
         ValueError: If there is no such block.
     """
-    blocks = [block for block in _blocks(net) if not _has_batch_norm(block)]
+    blocks = [block for block in blocks_of(net) if not _has_batch_norm(block)]
     if not blocks:
         raise ValueError(
             f"{type(net).__name__} has no blocks that could be computed again (batch norm would "
@@ -29,15 +29,15 @@ def recompute_blocks(net: nn.Module) -> None:
         block.forward = partial(_recomputed, block.forward)
 
 
-def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the outermost blocks of the sequences below ``module``."""
+def blocks_of(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the outermost blocks of the sequences below ``module``; see ``recompute_blocks``."""
     in_sequence = isinstance(module, nn.Sequential | nn.ModuleList)
     for child in module.children():
         sequence = isinstance(child, nn.Sequential | nn.ModuleList)
         if in_sequence and not sequence and any(True for _ in child.children()):
             yield child
         else:
-            yield from _blocks(child)
+            yield from blocks_of(child)
 
 
 def _has_batch_norm(block: nn.Module) -> bool:

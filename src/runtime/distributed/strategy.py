@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy
+from lightning.pytorch.strategies import DDPStrategy
 
 from src.core.errors import ConfigError
+from src.runtime.distributed.sharded import ShardedStrategy
 
 PATIENCE_S = 600.0
 """Seconds that a process waits for the others before it gives them up."""
@@ -23,7 +24,7 @@ def ddp(*, patience_s: float = PATIENCE_S) -> DDPStrategy:
     return DDPStrategy(timeout=_time(patience_s))
 
 
-def fsdp(*, patience_s: float = PATIENCE_S) -> FSDPStrategy:
+def fsdp(*, patience_s: float = PATIENCE_S) -> ShardedStrategy:
     """Return the strategy by which processes share out weights, gradients and optimizer state.
 
     Checkpoints are whole ones all the same, so that any other number of processes can read them.
@@ -34,7 +35,7 @@ def fsdp(*, patience_s: float = PATIENCE_S) -> FSDPStrategy:
     Raises:
         ConfigError: If it is not above 0.
     """
-    return FSDPStrategy(timeout=_time(patience_s), state_dict_type="full")
+    return ShardedStrategy(timeout=_time(patience_s))
 
 
 def _time(patience_s: float) -> timedelta:

@@ -88,7 +88,7 @@ def test_tasks_that_are_spread_unevenly_are_refused(monkeypatch: pytest.MonkeyPa
         ({}, OF_TWO, 2, 1, DDP),
         ({"devices": 2}, OF_TWO, 2, 1, DDP),
         ({"devices": "auto"}, OF_FOUR, 2, 2, DDP),
-        ({"devices": 2, "num_nodes": 2}, OF_FOUR, 2, 2, DDP),
+        ({"devices": 2, "num_nodes": 2, "strategy": "fsdp"}, OF_FOUR, 2, 2, FSDP),
     ],
 )
 def test_the_number_of_processes_is_settled(
@@ -103,8 +103,6 @@ def test_the_number_of_processes_is_settled(
     ("asked", "place", "says"),
     [
         ({"strategy": "ddp_spawn"}, ALONE, "take trainer=ddp"),
-        ({"strategy": "fsdp", "devices": 2}, ALONE, "trainer=fsdp needs CUDA GPUs"),
-        ({"strategy": FSDP, "devices": 2}, ALONE, "trainer=fsdp needs CUDA GPUs"),
         ({"devices": [0, 2]}, ALONE, "CUDA_VISIBLE_DEVICES=0,2"),
         ({"devices": 0}, ALONE, "must be a number, or auto"),
         ({"devices": 2, "num_nodes": 3}, ALONE, "torchrun --nnodes=3 --nproc-per-node=2"),
