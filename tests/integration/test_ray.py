@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -68,13 +69,6 @@ def test_a_job_whose_worker_is_killed_is_started_again_and_goes_on(tmp_path: Pat
 
 def _workers_of(starter: int) -> list[int]:
     """Return the processes below ``starter`` in which Ray runs a job at this moment."""
-    found = []
-    below = [starter]
-    while below:
-        pid = below.pop()
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        below += [int(child) for child in children.read_text().split()] if children.exists() else []
-        title = Path(f"/proc/{pid}/cmdline").read_text() if children.exists() else ""
-        if title.startswith("ray::") and "run" in title:
-            found.append(pid)
-    return found
+    below = psutil.Process(starter).children(recursive=True)
+    titles = {process.pid: " ".join(process.cmdline()) for process in below}
+    return [pid for pid, title in titles.items() if title.startswith("ray::") and "run" in title]
