@@ -108,6 +108,8 @@ def test_resume_auto_begins_again_where_nothing_was_saved(tmp_path: Path) -> Non
     folder = tmp_path / "run"
     same = (*TINY, "trainer.max_steps=1", "resume=auto", f"hydra.run.dir={folder}")
     assert command("train", *same).code == 0
-    shutil.rmtree(folder / "checkpoints")
-    assert command("train", *same).code == 0
-    assert outcome_of(folder, "").resumed_from == []
+    shutil.rmtree(folder / "checkpoints")  # as where it was killed before the first of them
+    (folder / "metrics.csv").unlink()
+    done = command("train", *same)
+    assert done.code == 0, done.err
+    assert (outcome_of(folder, "").resumed_from, outcome_of(folder, "").steps) == ([0], 1)
