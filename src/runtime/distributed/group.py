@@ -58,8 +58,8 @@ def run_group(job: Job) -> float:
         _end(started)
     outcome = _verdict(job, started, failed)
     if outcome.status == FAILED and -started[outcome.rank].returncode in received:
-        # it was still starting, and did not know the signal yet
-        raise Preemption("Stopped while starting. Start the command again.", received[0])
+        name = signal.Signals(received[0]).name  # met where there was nothing to save yet
+        raise Preemption(f"Stopped by {name} before training. Start it again.", received[0])
     if outcome.status == REFUSED:
         shutil.rmtree(job.place)  # the message says all; a refused run leaves nothing
     return result_of(outcome)

@@ -1,6 +1,7 @@
 """The disks: room, whole files, locks, and whether all machines see the same."""
 
 import fcntl
+import math
 import os
 import shutil
 import time
@@ -59,10 +60,17 @@ def _try_out(check: str, place: Path, free_gib: float) -> Finding:
         advice = "mount it with locks (NFS: without nolock, Lustre: -o flock), or use another disk"
         return wrong(check, f"{place.parent}: file locks have no effect", advice)
     left = shutil.disk_usage(place).free / GIB
-    found = f"{place.parent}: writable, {left:.1f} GiB free, {rate:.0f} MiB/s to disk"
+    # rounded down, so that processes that see the same disk say the same
+    found = f"{place.parent}: writable, {_rough(left)} GiB free, {_rough(rate, 1)} MiB/s or more"
     if left < free_gib:
         return wrong(check, found, f"make room, or free_gib={left * 0.9:.1f} if that will do")
     return right(check, found)
+
+
+def _rough(number: float, digits: int = 2) -> str:
+    """Return ``number`` rounded down to ``digits`` digits."""
+    unit = 10.0 ** (math.floor(math.log10(max(number, 1e-3))) - digits + 1)
+    return f"{math.floor(number / unit) * unit:g}"
 
 
 def _locks(path: Path) -> bool:

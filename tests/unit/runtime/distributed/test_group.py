@@ -95,7 +95,10 @@ def test_an_interrupt_reaches_every_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("target", "says"),
-    [("save_when_preempted", "saved"), ("wait_for_interrupt", "Stopped while starting")],
+    [
+        ("save_when_preempted", "saved"),
+        ("wait_for_interrupt", "Stopped by SIGUSR1 before training"),
+    ],
 )
 def test_a_schedulers_signal_reaches_every_process_and_comes_back(
     target: str, says: str, tmp_path: Path
