@@ -2,6 +2,8 @@
 
 import os
 from datetime import timedelta
+from queue import Empty, Queue
+from threading import Thread
 
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
@@ -45,15 +47,37 @@ def receive(place: Place, patience: timedelta = PATIENCE) -> Job | None:
     Raises:
         ExemplarError: If it does not come, with what to look at.
     """
+    if place.starter == SLURM:
+        translate_slurm(place)
+    answers: Queue[str | Exception] = Queue()
+    # Beside this thread, because torch waits without end where another program holds the port,
+    # which accepts the connection and never answers.
+    Thread(target=_ask, args=(place, patience, answers), daemon=True).start()
     try:
-        text = _store(place, patience).get(_KEY).decode()
-    except RuntimeError as error:
-        raise ExemplarError(
-            f"Process {place.rank} of {place.world} had no word from the first one at "
-            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} for {patience}. "
-            "See what that one says; can the machines reach each other on that port?"
-        ) from error
-    return parse(text) if text != _NOTHING else None
+        answer = answers.get(timeout=patience.total_seconds())
+    except Empty as error:
+        raise _no_word(place, patience) from error
+    if isinstance(answer, ExemplarError):
+        raise answer
+    if isinstance(answer, Exception):
+        raise _no_word(place, patience) from answer
+    return parse(answer) if answer != _NOTHING else None
+
+
+def _ask(place: Place, patience: timedelta, answers: Queue[str | Exception]) -> None:
+    try:
+        answers.put(_store(place, patience).get(_KEY).decode())
+    except (RuntimeError, ExemplarError) as error:
+        answers.put(error)
+
+
+def _no_word(place: Place, patience: timedelta) -> ExemplarError:
+    return ExemplarError(
+        f"Process {place.rank} of {place.world} had no word from the first one at "
+        f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} for {patience}. "
+        "See what that one says; can the machines reach each other on that port, and does no other "
+        "program hold it?"
+    )
 
 
 def _store(place: Place, patience: timedelta = PATIENCE) -> Store:
