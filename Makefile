@@ -29,6 +29,11 @@ PIP := -m pip --disable-pip-version-check --no-input --retries 1
 PIP_INSTALL = $(PIP) install $(if $(VERBOSE),,--quiet --quiet)
 INSTALLED := $(VENV)/.installed-$(TORCH)
 
+# Only tests want Triton where there is no GPU; an install for use need not wait for it.
+TESTABLE := $(VENV)/.testable-$(TORCH)
+# What torch's builds for GPUs of that version ask for.
+TRITON_VERSION ?= 3.7.1
+
 # Tests run in TEST_JOBS processes of one thread each: quicker than one process of many threads.
 TEST_JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_JOBS)
@@ -57,10 +62,10 @@ demo: $(INSTALLED)  ## Train a small denoiser on photographs, print a table, wri
 smoke: $(INSTALLED)  ## Two real training steps: make smoke TASK=denoise MODEL=panet
 	$(PY) -m src.train task=$(or $(TASK),denoise) model=$(or $(MODEL),panet_tiny) debug=smoke
 
-test: $(INSTALLED)  ## Run the tests, but the slow ones; ARGS="-k word" goes to pytest
+test: $(TESTABLE)  ## Run the tests, but the slow ones; ARGS="-k word" goes to pytest
 	$(PYTEST) -m "not slow" $(ARGS)
 
-test-all: $(INSTALLED)  ## Run every test
+test-all: $(TESTABLE)  ## Run every test
 	$(PYTEST) $(ARGS)
 
 lint: $(INSTALLED)  ## Style and spelling
@@ -95,7 +100,8 @@ lock:  ## Rewrite constraints.txt with the newest versions that pyproject.toml a
 	rm -rf $(TMP)
 	"$(PYTHON)" -m venv $(TMP)
 	$(TMP)/bin/python $(PIP_INSTALL) --no-deps $(TORCH_WHEEL)
-	$(TMP)/bin/python $(PIP_INSTALL) --editable '.[dev]' 'torch==$(TORCH_VERSION)'
+	$(TMP)/bin/python $(PIP_INSTALL) --editable '.[dev,triton]' 'torch==$(TORCH_VERSION)' \
+	  'triton==$(TRITON_VERSION)'
 	@echo "# Exact versions of all that \`make install\` installs, as tested on Linux without a GPU." > $(TMP)/new
 	@echo "# Made by \`make lock\`; another torch: \`make lock TORCH_VERSION=…\`. Do not edit." >> $(TMP)/new
 	@echo "# torch stands without its build (+cpu, +cu126): the Makefile's TORCH adds it." >> $(TMP)/new
@@ -137,4 +143,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "  3/3 the other packages, versions of constraints.txt"
 	@$(PY) $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]' || { \
 	  echo "The install stopped; running make again goes on from here." >&2; exit 1; }
+	@touch $@
+
+$(TESTABLE): $(INSTALLED)
+	@echo "  for the tests: Triton (Linux only, a download of about 200 MB)"
+	@$(PY) $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev,triton]'
 	@touch $@

@@ -54,8 +54,16 @@ def local_patch_attention(
     dtype = torch.promote_types(query.dtype, torch.float32)
     levels = [level.to(dtype) for level in (*keys, *values)]
     lowest = min_norm.to(dtype)
-    pasted: Tensor = _Local.apply(query.to(dtype), lowest, softmax_scale, window, *levels)  # type: ignore[no-untyped-call]
+    pasted = _apply(query.to(dtype), lowest, softmax_scale, window, *levels)
     return (pasted / overlap).to(values[0].dtype)
+
+
+@torch.compiler.allow_in_graph  # torch.compile cannot follow a backward that differentiates again
+def _apply(
+    query: Tensor, min_norm: Tensor, softmax_scale: float, window: int, *levels: Tensor
+) -> Tensor:
+    pasted: Tensor = _Local.apply(query, min_norm, softmax_scale, window, *levels)  # type: ignore[no-untyped-call]
+    return pasted
 
 
 class _Local(torch.autograd.Function):

@@ -45,7 +45,12 @@ class _Problem(ctypes.Structure):
 
 def available(query: Tensor) -> bool:
     """Return whether the kernel is there for tensors like ``query``."""
-    return query.device.type == "cpu" and load("patch_attention") is not None
+    return query.device.type == "cpu" and _compiled()
+
+
+@torch.compiler.assume_constant_result  # torch.compile asks once, and cannot follow a compiler
+def _compiled() -> bool:
+    return load("patch_attention") is not None
 
 
 @torch.library.custom_op("exemplar::patch_attention", mutates_args=())

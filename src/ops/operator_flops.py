@@ -5,7 +5,11 @@ from typing import Any
 
 import torch
 
-from src.ops import chunked_patch_attention, native_patch_attention  # noqa: F401  define them
+from src.ops import (  # noqa: F401  they define the operators
+    chunked_patch_attention,
+    native_patch_attention,
+    triton_patch_attention,
+)
 
 Shape = Sequence[int]
 
@@ -73,6 +77,8 @@ def _pairs(query: Shape, keys: Sequence[Shape]) -> int:
 FLOPS: Mapping[Any, Callable[..., int]] = {
     torch.ops.exemplar.patch_attention: _native_forward,
     torch.ops.exemplar.patch_attention_backward: _native_backward,
+    torch.ops.exemplar.triton_patch_attention: _native_forward,
+    torch.ops.exemplar.triton_patch_attention_backward: _native_backward,
     torch.ops.exemplar.chunked_patch_attention: _chunked_forward,
     torch.ops.exemplar.chunked_patch_attention_backward: _chunked_backward,
 }

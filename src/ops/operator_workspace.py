@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 
 from src.core.memory import budget_bytes
+from src.ops import (  # noqa: F401  they define the operators
+    native_patch_attention,
+    triton_patch_attention,
+)
 from src.ops.chunked_patch_attention import AUTO
 from src.ops.row_blocks import plan_rows
 
@@ -43,16 +47,47 @@ def _convolution(args: Sequence[Any], result: object) -> int:
     return max(taken + out - _bytes(result), out)
 
 
+def native_bytes(
+    query: Tensor, keys: Sequence[Tensor], channels: int, *, backward: bool = False
+) -> int:
+    """Return the most that the C++ kernel holds: as many samples in frames as there are threads.
+
+    Args:
+        query: (B, K, H, W).
+        keys: One (B, K, H_s, W_s) a level.
+        channels: Of a pixel's value.
+        backward: Whether gradients are meant: each thread then sums its own.
+    """
+    threads, match = torch.get_num_threads(), query.shape[1]
+    samples = min(len(query), threads)
+    sums = samples + threads - 1  # a thread that goes on to the next sample begins another sum
+    numbers = (
+        samples * query.shape[2] * query.shape[3] * (_up(match) + _up(channels) * backward + 1)
+    )
+    for key in keys:
+        height, width = key.shape[2:]
+        framed = (height + 2 * (max(1, 256 // (width + 1)) + 3)) * (width + 1) + 8 * LANES
+        if backward:
+            numbers += samples * framed * (match + channels + _up(match) + 3)
+            numbers += sums * framed * (_up(match) + _up(channels) + 1)
+        else:
+            numbers += samples * framed * (match + _up(channels) + 3)
+    size = max(4, query.element_size())
+    return numbers * size + threads * TILES * 2**16 * size
+
+
 def _native(args: Sequence[Any], _: object) -> int:
-    """Count the kernel's copies of a sample: keys by channel, values by pixel, both in frames."""
     query, keys, values = args[0], args[1], args[2]
-    samples = min(len(query), torch.get_num_threads())
-    numbers = _up(query.shape[1]) * query.shape[2] * query.shape[3]
-    for key, value in zip(keys, values, strict=True):
-        framed = (key.shape[2] + 8) * (key.shape[3] + 2)
-        numbers += framed * (key.shape[1] + _up(value.shape[1]) + 2)
-    tiles = torch.get_num_threads() * TILES * 2**18
-    return int(samples * numbers * query.element_size() + tiles)
+    return native_bytes(query, keys, values[0].shape[1])
+
+
+def _triton(args: Sequence[Any], _: object) -> int:
+    """Count three partial results in 32 bits, and numbers of each pixel, once more while made."""
+    query, keys, values = args[0], args[1], args[2]
+    pixels = query.shape[2] * query.shape[3]
+    numbers = pixels * (3 * values[0].shape[1] + 2)
+    numbers += sum(key.shape[2] * key.shape[3] for key in keys) + pixels * query.shape[1]
+    return int(len(query) * numbers * max(4, query.element_size()))
 
 
 def _chunked(args: Sequence[Any], _: object) -> int:
@@ -76,5 +111,6 @@ def _up(channels: int) -> int:
 WORKSPACE: Mapping[Any, Callable[[Sequence[Any], object], int]] = {
     torch.ops.aten.convolution.default: _convolution,
     torch.ops.exemplar.patch_attention.default: _native,
+    torch.ops.exemplar.triton_patch_attention.default: _triton,
     torch.ops.exemplar.chunked_patch_attention.default: _chunked,
 }

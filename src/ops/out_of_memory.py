@@ -19,17 +19,25 @@ def halve_when_full(work: Callable[[int], T], budget: int) -> T:
     """Return ``work(budget)``, with half the budget again and again while the device is full.
 
     Raises:
-        torch.OutOfMemoryError: If it is full even with the smallest budget.
+        RuntimeError: If it is full even with the smallest budget; on a GPU torch.OutOfMemoryError.
     """
     while True:
         try:
             return work(budget)
-        except torch.OutOfMemoryError:
-            if budget <= GIVE_UP:
+        except RuntimeError as error:
+            if budget <= GIVE_UP or not is_full(error):
                 raise
         # outside the handler, where the error no longer holds the blocks that did not fit
         budget //= 2
         _say(budget)
+
+
+def is_full(error: RuntimeError) -> bool:
+    """Return whether it says that memory is used up, on a GPU or, where there is a limit, the CPU.
+
+    Torch's allocator for the CPU has no error of its own.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 @functools.cache  # one line, not one in each step of training

@@ -16,7 +16,7 @@ from src.ops.native.build import load
 from src.ops.patch_attention import dense_patch_attention
 from src.ops.reference_patch_attention import per_sample_patch_attention
 from src.runtime.benchmark.command import benchmark
-from src.runtime.benchmark.forms import FORMS, block_of, bytes_of_scores
+from src.runtime.benchmark.forms import USUAL, block_of, bytes_of_scores
 from src.runtime.benchmark.measure import count_flops
 from tests.support.compose import compose_config
 
@@ -54,7 +54,7 @@ def test_the_papers_form_equals_the_plain_form(scale: int) -> None:
 @needs_compiler
 def test_all_forms_are_measured_side_by_side_and_agree(tmp_path: Path) -> None:
     rows = run(tmp_path, "sizes=[9,12]", "batch=2")
-    assert [row["form"] for row in rows] == 4 * list(FORMS)  # two passes, two sizes
+    assert [row["form"] for row in rows] == 4 * list(USUAL)  # two passes, two sizes
     assert {(row["kind"], row["side"]) for row in rows} == {
         (kind, side) for kind in ("forward", "training") for side in ("9", "12")
     }

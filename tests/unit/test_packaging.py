@@ -70,9 +70,9 @@ def needed_by(requirement: Requirement) -> Iterator[Requirement]:
 
 
 def installed_by_make() -> list[Requirement]:
-    """Return what `make install` asks for: the core, and dev with the extras that it names."""
+    """Return what `make test` asks for: the core, dev with the extras that it names, triton."""
     declared = project()
-    todo, found = [*declared["core"], *declared["dev"]], []
+    todo, found = [*declared["core"], *declared["dev"], *declared["triton"]], []
     while todo:
         requirement = Requirement(todo.pop())
         if requirement.name == "exemplar":
@@ -161,6 +161,14 @@ def test_the_chosen_build_of_torch_is_remembered(tmp_path: Path) -> None:
     plan = make("--dry-run", "test", f"VENV={tmp_path}").stdout
     assert "+cu126" in plan
     assert "+cpu" not in plan
+
+
+def test_only_the_tests_wait_for_triton(tmp_path: Path) -> None:
+    goals = ("install", "demo", "test")
+    plans = {goal: make("--dry-run", goal, f"VENV={tmp_path}/venv").stdout for goal in goals}
+    assert "triton" not in plans["install"].lower()
+    assert "triton" not in plans["demo"].lower()
+    assert "--constraint constraints.txt --editable '.[dev,triton]'" in plans["test"]
 
 
 def test_an_unfit_python_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -26,10 +26,11 @@ class CrossScaleAttention(nn.Module):
         scale: s, the size of the output over that of the input.
         reduction: Ratio of C to the channels in which patches are compared.
         softmax_scale: Factor on the scores; the keys are normalised, the queries are not.
-        memory_budget: Bytes that PyTorch's way may hold beside in- and outputs, in inference and in
-            training, or ``auto``: up to an eighth of what is free.
+        memory_budget: Bytes that may be held beside in- and outputs, in inference and in training,
+            or ``auto``: up to an eighth of what is free for PyTorch's way, the kernel's need else.
         implementation: ``native`` is the C++ kernel, which holds no scores; ``plain`` is PyTorch
-            in blocks that fit the budget; ``auto`` takes the kernel where there is one.
+            in blocks that fit the budget; ``auto`` takes the kernel where there is one and the
+            budget allows. ``triton`` is a kernel for GPUs that has not been timed yet.
 
     Raises:
         ValueError: If ``reduction`` does not divide ``channels``, ``scale`` is below 2, or

@@ -36,10 +36,11 @@ class PyramidAttention(nn.Module):
             never scaled.
         resampling: ``size_ratio`` maps coordinates by H / floor(H·s) as torch 1.1 did, with which
             the published weights were made; ``scale_factor`` by 1 / s, the default of later torch.
-        memory_budget: Bytes that PyTorch's way may hold beside in- and outputs, in inference and in
-            training, or ``auto``: up to an eighth of what is free.
+        memory_budget: Bytes that may be held beside in- and outputs, in inference and in training,
+            or ``auto``: up to an eighth of what is free for PyTorch's way, the kernel's need else.
         implementation: ``native`` is the C++ kernel, which holds no scores; ``plain`` is PyTorch
-            in blocks that fit the budget; ``auto`` takes the kernel where there is one.
+            in blocks that fit the budget; ``auto`` takes the kernel where there is one and the
+            budget allows. ``triton`` is a kernel for GPUs that has not been timed yet.
 
     Raises:
         ValueError: If ``reduction`` does not divide ``channels``, ``levels`` is out of range, or
@@ -99,11 +100,11 @@ class PyramidAttention(nn.Module):
 
     def _shrink(self, features: Tensor, scale: float) -> Tensor:
         """Resample by bicubic interpolation (a = -0.75, no antialiasing) to floor(size · scale)."""
+        if scale == 1:  # asked of the scale, not of sizes, which are unknown while traced for all
+            return features
         height, width = features.shape[-2:]
         # trunc, which is floor here, because exported programs know it
         size = (max(1, math.trunc(height * scale)), max(1, math.trunc(width * scale)))
-        if size == (height, width):
-            return features
         if self.resampling == "size_ratio" or min(height, width) * scale < 1:
             return F.interpolate(features, size=size, mode="bicubic", align_corners=False)
         return F.interpolate(

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from src.core.memory import MemoryBudget
 from src.core.types import AttentionFactory
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
@@ -34,7 +35,8 @@ class CSNLN(nn.Module):
             is what this network is, stays.
         checkpoint_recurrences: Whether training keeps only each recurrence's input and computes
             the rest again, for about a third more time and a ``depth``-th of the memory.
-        memory_budget: Bytes that each cross-scale attention may hold at inference.
+        memory_budget: Bytes that each cross-scale attention may hold beside in- and outputs, or
+            ``auto``; see CrossScaleAttention.
 
     Raises:
         ValueError: If ``scale`` is not 2, 3 or 4, or ``depth`` is below 1.
@@ -54,7 +56,7 @@ class CSNLN(nn.Module):
         depth: int = 12,
         attention: AttentionFactory = InScaleNonLocalAttention,
         checkpoint_recurrences: bool = False,
-        memory_budget: int = 2**28,
+        memory_budget: MemoryBudget = "auto",
     ) -> None:
         if scale not in {2, 3, 4}:
             raise ValueError(

@@ -9,10 +9,12 @@ import psutil
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
+from torch import Tensor
 
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
 from src.ops.native_patch_attention import available
+from src.ops.triton_patch_attention import refusal
 from src.runtime.benchmark.case import PRECISIONS, rows_of
 from src.runtime.benchmark.forms import bytes_of_scores, chosen_forms
 from src.runtime.benchmark.record import Row, table_of, write_csv, write_plot
@@ -102,8 +104,8 @@ def _that_fit(
     free = _free_bytes(device)
     for form in chosen_forms(cfg):
         needed = bytes_of_scores(form, kind, cfg.batch, side)
-        if form == "native" and not available(torch.empty(0, device=device)):
-            console.print("native left out: there is no kernel for this device, or no C++ compiler")
+        if missing := _missing(form, torch.empty(0, device=device)):
+            console.print(f"{form} left out: {missing}")
         elif needed > 0.8 * free:
             console.print(
                 f"{form} left out at {side}², {kind}: needs about {needed / 2**30:.1f} GiB, "
@@ -112,6 +114,13 @@ def _that_fit(
         else:
             fitting.append(form)
     return fitting
+
+
+def _missing(form: str, there: Tensor) -> str | None:
+    """Return why a form cannot be had on the device where ``there`` is, if it cannot."""
+    if form == "native" and not available(there):
+        return "there is no kernel for this device, or no C++ compiler"
+    return refusal(there) if form == "triton" else None
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -52,9 +52,13 @@ FORMS: dict[str, tuple[type[PyramidAttention], dict[str, str]]] = {
     "dense": (DensePyramidAttention, {}),
     "plain": (PyramidAttention, {"implementation": "plain"}),
     "native": (PyramidAttention, {"implementation": "native"}),
+    "triton": (PyramidAttention, {"implementation": "triton"}),
     "local": (LocalPyramidAttention, {}),
 }
-HOLD_SCORES = {"forward": {"papers", "dense"}, "training": {"papers", "dense", "plain"}}
+USUAL = tuple(form for form in FORMS if form != "triton")
+"""What is measured where nothing is said; Triton's kernel is not yet known to be good for much."""
+
+HOLD_SCORES = {"papers", "dense"}
 """Forms that hold a score for each pair of pixels."""
 
 
@@ -66,7 +70,7 @@ def chosen_forms(cfg: DictConfig) -> list[str]:
     """
     if cfg.forms is None:
         has_pyramid = cfg.what == "training" and _is_pyramid(cfg.model.get("attention"))
-        return [*FORMS] if cfg.what == "attention" or has_pyramid else [AS_CONFIGURED]
+        return [*USUAL] if cfg.what == "attention" or has_pyramid else [AS_CONFIGURED]
     forms = OmegaConf.to_container(cfg.forms) if isinstance(cfg.forms, ListConfig) else None
     allowed = [*FORMS] if cfg.what == "attention" else [*FORMS, AS_CONFIGURED]
     if not isinstance(forms, list) or not forms:
@@ -119,7 +123,7 @@ def bytes_of_scores(form: str, kind: str, batch: int, side: int) -> int:
 
     The papers' form holds one sample's at a time, but all samples' where there is a backward.
     """
-    if form not in HOLD_SCORES[kind]:
+    if form not in HOLD_SCORES:
         return 0
     keys = sum(int(side * (1 - level / 10)) ** 2 for level in range(5))
     samples = 1 if form == "papers" and kind == "forward" else batch

@@ -6,16 +6,15 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from src.ops import native_patch_attention  # noqa: F401  defines the operators counted below
+from src.ops.operator_flops import FLOPS
 
 Call = Callable[[], object]
 
@@ -68,12 +67,7 @@ def compare(
 
 def count_flops(call: Call) -> int:
     """Return the floating-point operations of products and convolutions, two a multiply-add."""
-    operators = torch.ops.exemplar
-    counting = {
-        operators.patch_attention: _native_forward,
-        operators.patch_attention_backward: _native_backward,
-    }
-    with FlopCounterMode(display=False, custom_mapping=counting) as counter:
+    with FlopCounterMode(display=False, custom_mapping=dict(FLOPS)) as counter:
         call()
     return int(counter.get_total_flops())
 
@@ -118,35 +112,3 @@ def _seconds(call: Call, device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - start
-
-
-def _native_forward(
-    query: Sequence[int],
-    keys: Sequence[Sequence[int]],
-    values: Sequence[Sequence[int]],
-    *_: Any,  # noqa: ANN401
-    **__: Any,  # noqa: ANN401
-) -> int:
-    """Count the products of pixels that a form without unfolding cannot do without.
-
-    What the kernel computes a second time, and its box sums, are not in it.
-    """
-    match, channels = query[1], values[0][1]
-    return 2 * _pairs(query, keys) * (match + channels)
-
-
-def _native_backward(
-    _: Sequence[int],
-    query: Sequence[int],
-    keys: Sequence[Sequence[int]],
-    values: Sequence[Sequence[int]],
-    *__: Any,  # noqa: ANN401
-    **___: Any,  # noqa: ANN401
-) -> int:
-    match, channels = query[1], values[0][1]
-    return 2 * _pairs(query, keys) * (3 * match + 2 * channels)
-
-
-def _pairs(query: Sequence[int], keys: Sequence[Sequence[int]]) -> int:
-    batch, _, height, width = query
-    return batch * height * width * sum(key[2] * key[3] for key in keys)

@@ -15,6 +15,7 @@ COLOURS = {
     "dense": "#ff7f0e",
     "plain": "#9467bd",
     "native": "#1f77b4",
+    "triton": "#17becf",
     "local": "#2ca02c",
 }
 _WIDTH, _HEIGHT, _MARGIN = 380, 300, 60
