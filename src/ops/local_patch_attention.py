@@ -54,11 +54,12 @@ def local_patch_attention(
     dtype = torch.promote_types(query.dtype, torch.float32)
     levels = [level.to(dtype) for level in (*keys, *values)]
     lowest = min_norm.to(dtype)
-    pasted = _apply(query.to(dtype), lowest, softmax_scale, window, *levels)
+    pasted: Tensor = _apply(query.to(dtype), lowest, softmax_scale, window, *levels)
     return (pasted / overlap).to(values[0].dtype)
 
 
-@torch.compiler.allow_in_graph  # torch.compile cannot follow a backward that differentiates again
+# torch.compile cannot follow a backward that differentiates again
+@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
 def _apply(
     query: Tensor, min_norm: Tensor, softmax_scale: float, window: int, *levels: Tensor
 ) -> Tensor:

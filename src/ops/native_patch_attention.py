@@ -45,10 +45,11 @@ class _Problem(ctypes.Structure):
 
 def available(query: Tensor) -> bool:
     """Return whether the kernel is there for tensors like ``query``."""
-    return query.device.type == "cpu" and _compiled()
+    return query.device.type == "cpu" and bool(_compiled())
 
 
-@torch.compiler.assume_constant_result  # torch.compile asks once, and cannot follow a compiler
+# torch.compile asks once; it could not follow what a compiler does
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _compiled() -> bool:
     return load("patch_attention") is not None
 
