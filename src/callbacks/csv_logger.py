@@ -1,6 +1,7 @@
 """metrics.csv in the run folder, which a resumed run continues."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
@@ -50,6 +51,15 @@ class ResumableCSVLogger(CSVLogger):
                 "%s.",
                 *(file.path, aside.name),
             )
+
+    @rank_zero_only
+    def add_missing(self, row: Mapping[str, float]) -> None:
+        """Write a row, with its ``step``, if it comes after all that are there."""
+        values = dict(row)
+        step = int(values.pop("step"))
+        if step > self._file.last_step:
+            self._file.log_metrics(values, step)
+            self.save()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

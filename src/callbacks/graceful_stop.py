@@ -9,7 +9,7 @@ import lightning as L  # noqa: N812
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 
-from src.core.preemption import PREEMPTING
+from src.core.preemption import heeded
 
 
 class GracefulStop(L.Callback):
@@ -34,7 +34,7 @@ class GracefulStop(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take over the signals while training runs."""
-        for signum in (signal.SIGINT, *PREEMPTING):
+        for signum in (signal.SIGINT, *heeded()):
             self._previous[signum] = signal.signal(signum, self._on_signal)
 
     def on_train_batch_end(

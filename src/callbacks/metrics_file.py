@@ -29,11 +29,13 @@ class MetricsFile:
 
     Attributes:
         metrics: Rows that are not on disk yet.
+        last_step: Of the rows that ``cut`` has kept; -1 for none.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.metrics: list[Row] = []
+        self.last_step = -1
         self._columns: list[str] = []
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -80,6 +82,7 @@ class MetricsFile:
             shutil.copy2(self.path, aside)
         self._columns = []
         self.metrics = []
+        self.last_step = max((int(row[STEP]) for row in rows), default=-1)
         if rows:
             self._write_whole(columns, rows)
         else:

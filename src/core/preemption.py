@@ -2,9 +2,9 @@
 
 import signal
 
-PREEMPTING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+PREEMPTING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 """``scancel`` and preemption send the first, ``#SBATCH --signal`` what it names, submitit the
-last."""
+third; the last comes when the terminal or the connection is closed."""
 
 EXIT_AGAIN = 75
 """Exit status that asks to be started again, that of ``sysexits.h`` for a temporary failure."""
@@ -26,5 +26,11 @@ class Preemption(BaseException):
 
     @property
     def exit_status(self) -> int:
-        """75 where a warning asked for it; 143 after SIGTERM, as that may be ``scancel``."""
-        return 128 + self.signum if self.signum == signal.SIGTERM else EXIT_AGAIN
+        """75 after a warning; 143 after SIGTERM, maybe ``scancel``; 129 after SIGHUP."""
+        final = (signal.SIGTERM, signal.SIGHUP)
+        return 128 + self.signum if self.signum in final else EXIT_AGAIN
+
+
+def heeded() -> list[int]:
+    """Return those of ``PREEMPTING`` that this process was not told to ignore, e.g. by nohup."""
+    return [signum for signum in PREEMPTING if signal.getsignal(signum) != signal.SIG_IGN]

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.callbacks.checkpoint import LastCheckpoint
+from src.callbacks.pending_row import PendingRow
 from src.callbacks.provenance import Provenance
 from src.callbacks.random_state import RandomState
 from src.callbacks.run_identity import RunIdentity
@@ -87,9 +88,10 @@ def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) 
     max_time = plain(cfg.trainer).get("max_time")
     limits = [] if max_time is None else [TimeLimit(max_time)]
     loggers: Mapping[str, Logger] = make(cfg.logger) if cfg.get("logger") else {}
+    carried = (Provenance(config, origin), RunIdentity(), PendingRow())
     trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
         # The random state first: the checkpoint that a run begins with holds it as set then.
-        callbacks=[RandomState(), *limits, *ordered, Provenance(config, origin), RunIdentity()],
+        callbacks=[RandomState(), *limits, *ordered, *carried],
         logger=list(loggers.values()),
         plugins=[AtomicCheckpointIO(), cluster_environment()],
         default_root_dir=cfg.paths.output_dir,

@@ -60,7 +60,7 @@ def launch(config_name: str, target: str) -> None:
         sys.exit(stop.exit_status)
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits with 1 after Ctrl-C
-            raise SystemExit(EXIT_INTERRUPT) from None
+            _stop("Interrupted at once; resume=<run folder> goes on.", EXIT_INTERRUPT)
         raise
 
 

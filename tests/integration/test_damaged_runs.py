@@ -155,3 +155,19 @@ def test_a_validation_in_which_a_run_ended_is_done_when_it_goes_on(
     assert done.code == 0, done.err
     assert_same(run, ten)
     assert rows(run) == rows(ten)
+
+
+def test_the_row_that_is_logged_after_the_last_checkpoint_is_not_lost(tmp_path: Path) -> None:
+    """As where a run is killed in between, or waits there for a process that is gone."""
+    rare = ("callbacks.checkpoint_last.every_n_steps=2", "trainer.log_every_n_steps=2")
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    unvalidated = (*rare, "trainer.val_check_interval=100000")
+    train_tiny(run, *unvalidated, steps=4)
+    path = run / "metrics.csv"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))
+    done = command("train", f"resume={run}", "trainer.max_steps=6")
+    assert done.code == 0, done.err
+    train_tiny(whole, *unvalidated, steps=6)
+    assert rows(run) == rows(whole)
+    assert [row["step"] for row in rows(run)] == ["1", "3", "5"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from src.core.paths import ROOT
-from src.core.preemption import PREEMPTING, Preemption
+from src.core.preemption import PREEMPTING, Preemption, heeded
 from src.runtime.distributed.job import Job
 from src.runtime.distributed.outcome import (
     ALONE,
@@ -176,7 +176,7 @@ def _signals_passed_on(started: list[subprocess.Popen[bytes]]) -> Iterator[list[
     if threading.current_thread() is not threading.main_thread():
         yield received  # Python gives signals to the main thread alone
         return
-    held = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGINT, *PREEMPTING)}
+    held = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGINT, *heeded())}
     try:
         yield received
     finally:

@@ -14,14 +14,13 @@ from src.runtime.distributed.job import parse
 from tests.support.faults.scene import PAIR, Fault, Scene, ended, goes_on, nothing_left
 from tests.support.runs import TINY, Finished
 
-IMPATIENT = f"""
+IMPATIENT = """
 import sys
 from datetime import timedelta
-from src.runtime.cli import launch
-from src.runtime.distributed import exchange
-exchange.PATIENCE = timedelta(seconds=5)
-sys.argv[0] = "{ROOT}/src/train.py"
-launch("train", "src.runtime.training.command.train")
+from src.runtime import cli
+cli.PATIENCE = timedelta(seconds=5)
+sys.argv[0] = "src/train.py"
+cli.launch("train", "src.runtime.training.command.train")
 """
 
 

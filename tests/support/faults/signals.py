@@ -3,16 +3,28 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tests.support.faults.scene import PAIR, Fault, Scene, ended, goes_on
 from tests.support.killing import ranks_of
 from tests.support.runs import Finished
 
 
+@contextmanager
+def _hangup(handler: signal.Handlers) -> Iterator[None]:
+    """Let processes that are started in the block inherit how SIGHUP is handled."""
+    held = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, held)
+
+
 def _sent(signum: signal.Signals, *words: str) -> Callable[[Scene], Finished]:
     def act(scene: Scene) -> Finished:
-        process = scene.start(*words)
+        with _hangup(signal.SIG_DFL):
+            process = scene.start(*words)
         scene.until_step(process, 3)
         process.send_signal(signum)
         return ended(process)
@@ -26,6 +38,16 @@ def _twice(scene: Scene) -> Finished:
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    return ended(process)
+
+
+def _nohup(scene: Scene) -> Finished:
+    with _hangup(signal.SIG_IGN):  # as nohup does
+        process = scene.start()
+    scene.until_step(process, 3)
+    process.send_signal(signal.SIGHUP)
+    scene.until_step(process, scene.saved() + 3)
     process.send_signal(signal.SIGINT)
     return ended(process)
 
@@ -71,7 +93,27 @@ def _loader_killed(scene: Scene) -> Finished:
 
 SIGNALS = [
     Fault("Ctrl-C", "SIGINT", _sent(signal.SIGINT), goes_on, 130, ("everything is saved",)),
-    Fault("Ctrl-C twice", "SIGINT, SIGINT", _twice, goes_on, 130),
+    Fault("Ctrl-C twice", "SIGINT, SIGINT", _twice, goes_on, 130, ("Interrupted at once",)),
+    Fault(
+        *("job cancelled", "SIGTERM", _sent(signal.SIGTERM), goes_on, 143),
+        ("SIGTERM: saving after this step", "everything is saved"),
+    ),
+    Fault(
+        *("job preempted", "SIGUSR1", _sent(signal.SIGUSR1), goes_on, 75),
+        ("SIGUSR1: saving after this step", "everything is saved"),
+    ),
+    Fault(
+        *("connection closed", "SIGHUP", _sent(signal.SIGHUP), goes_on, 129),
+        ("SIGHUP: saving after this step", "everything is saved"),
+    ),
+    Fault(
+        *("connection of two closed", "SIGHUP", _sent(signal.SIGHUP, PAIR), goes_on, 129),
+        ("everything is saved",),
+    ),
+    Fault(
+        *("connection closed under nohup", "SIGHUP, then SIGINT", _nohup, goes_on, 130),
+        ("everything is saved",),
+    ),
     Fault("kill", "SIGKILL", _sent(signal.SIGKILL), goes_on, -9),
     Fault("kill in the start", "SIGKILL when config.yaml is there", _in_start, goes_on, -9),
     Fault(

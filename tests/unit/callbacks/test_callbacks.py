@@ -137,6 +137,7 @@ def test_less_waiting_than_a_tenth_and_a_slow_start_are_not_mentioned(
 @pytest.fixture
 def stop() -> Any:  # noqa: ANN401
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, *PREEMPTING)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     callback = GracefulStop()
     callback.on_train_start(_trainer(), _Log())
     yield callback
@@ -179,6 +180,16 @@ def test_a_scheduler_may_repeat_its_signal_and_the_step_is_finished(
     stop.on_train_batch_end(trainer, _Log(), None, None, 0)
     assert trainer.should_stop
     assert stop.signum == signum
+
+
+def test_a_signal_that_is_to_be_ignored_is_ignored(stop: GracefulStop) -> None:
+    stop.teardown(_trainer(), _Log(), "fit")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    stop.on_train_start(_trainer(), _Log())
+    signal.raise_signal(signal.SIGHUP)
+    assert not stop.interrupted
+    signal.raise_signal(signal.SIGTERM)
+    assert stop.interrupted
 
 
 def test_ctrl_c_is_given_back_when_training_ends(stop: GracefulStop) -> None:
