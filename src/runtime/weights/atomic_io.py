@@ -32,12 +32,8 @@ class AtomicCheckpointIO(CheckpointIO):
             CheckpointError: If the disk is full, or the folder is gone or cannot be written.
         """
         target = Path(path)
-        run = target.parent.parent
-        if not run.is_dir():
-            raise CheckpointError(
-                f"{target} cannot be written: the run folder {run} was moved or removed while the "
-                "run was going on. Put it back, or go on where it is now: resume=<its folder>."
-            )
+        if not target.parent.parent.is_dir():
+            raise CheckpointError(_unwritten(target, "its folder is gone"))
         try:
             with replacing(target) as temporary:
                 with temporary.open("wb") as file:
@@ -45,10 +41,10 @@ class AtomicCheckpointIO(CheckpointIO):
                 if target.name == LAST:
                     keep_previous(target)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            raise CheckpointError(
-                f"{target} cannot be written: {_plain(error)}. Make room or set paths.output_root "
-                "to another disk; the previous checkpoint is untouched."
-            ) from error
+            if "DataLoader worker" in str(error):  # raised wherever the process is just then
+                raise
+            reason = getattr(error, "strerror", None) or str(error)
+            raise CheckpointError(_unwritten(target, reason)) from error
 
     def load_checkpoint(
         self,
@@ -123,8 +119,17 @@ def state_dict_of(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _plain(error: OSError | RuntimeError) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _unwritten(target: Path, reason: str) -> str:
+    run = target.parent.parent
+    if not run.is_dir():
+        return (
+            f"{target} cannot be written: the run folder {run} was moved or removed while the run "
+            "was going on. Put it back, or go on where it is now: resume=<its folder>."
+        )
+    return (
+        f"{target} cannot be written: {reason}. Make room or set paths.output_root to another "
+        "disk; the previous checkpoint is untouched."
+    )
 
 
 def _reason(error: Exception) -> str:

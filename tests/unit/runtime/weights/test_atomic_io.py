@@ -84,6 +84,20 @@ def test_a_state_dict_holds_nothing_but_tensors(tmp_path: Path) -> None:
         state_dict_of({}, tmp_path)
 
 
+def test_a_lost_loader_process_is_not_taken_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal handler of torch raises it, so in whatever the main process is doing."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        AtomicCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt")
+    assert not list(tmp_path.iterdir())
+
+
 FULL_DISK = """
 import resource, signal, sys, torch
 from src.core.errors import CheckpointError
