@@ -14,6 +14,7 @@ from src.core.errors import CheckpointError
 COMPONENTS = (
     *("src.callbacks.", "src.data.", "src.degradations.", "src.inference.", "src.losses."),
     *("src.metrics.", "src.models.", "src.ops.", "src.optim.", "src.tasks."),
+    "src.runtime.distributed.strategy.",
     *(f"src.runtime.loggers.{name}_run." for name in ("wandb", "mlflow", "tensorboard")),
 )
 LIBRARIES = ("torch.nn.", "torch.optim.", "torchmetrics.", "lightning.pytorch.")
