@@ -20,16 +20,19 @@ class GracefulStop(L.Callback):
     Python's own; a scheduler may repeat its signal, which changes nothing.
 
     Attributes:
-        signum: The signal that asked for a stop, in whichever process; 0 while none has.
+        signum: The signal for which all processes have agreed to stop; 0 while there is none.
     """
 
     def __init__(self) -> None:
         self.signum = 0
+        # Written by the handler alone: a signal may come while the processes are agreeing, and what
+        # they then agree on does not hold it yet.
+        self._asked = 0
         self._previous: dict[int, Any] = {}
 
     @property
     def interrupted(self) -> bool:
-        """Whether a stop was asked for."""
+        """Whether all are to stop."""
         return self.signum != 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -55,7 +58,7 @@ class GracefulStop(L.Callback):
             return
         # One process may hear of it a step before another, and all must stop after the same step,
         # for the same reason.
-        asked = torch.tensor(self.signum, device=trainer.strategy.root_device)
+        asked = torch.tensor(self._asked, device=trainer.strategy.root_device)
         self.signum = int(trainer.strategy.reduce(asked, reduce_op="max"))
         validation_due = done % (trainer.val_check_batch or math.inf) == 0
         if self.interrupted and not validation_due:
@@ -72,6 +75,6 @@ class GracefulStop(L.Callback):
         if signum == signal.SIGINT:
             signal.signal(signum, self._previous[signum])
             rank_zero_info("\nStopping after this step (Ctrl-C again: at once, losing it).")
-        elif not self.interrupted:
+        elif not self._asked:
             rank_zero_info(f"\n{signal.Signals(signum).name}: saving after this step, then ending.")
-        self.signum = self.signum or signum
+        self._asked = self._asked or signum

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from src.runtime.doctor.address import check_address, check_start, listens_itsel
 from src.runtime.doctor.devices import check_devices
 from src.runtime.doctor.finding import Finding, show, wrong
 from src.runtime.doctor.storage import check_storage
+
+_LAST_WORD_S = 10.0
 
 
 def doctor(cfg: DictConfig) -> float:
@@ -52,7 +55,7 @@ def doctor(cfg: DictConfig) -> float:
             )
         )
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(folder, max(processes, place.world))
     return _concluded(count)
 
 
@@ -79,6 +82,14 @@ def _made(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _clear(folder: Path, processes: int) -> None:
+    """Remove the folder once each process has left its word in it, or would have by now."""
+    end = time.monotonic() + _LAST_WORD_S
+    while len(list(folder.glob("processes/rank_*.json"))) < processes and time.monotonic() < end:
+        time.sleep(0.05)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _concluded(count: float) -> float:

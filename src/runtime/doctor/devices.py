@@ -84,7 +84,7 @@ def _processor(place: Place) -> list[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = torch.get_num_threads() * place.local_world
     memory = psutil.virtual_memory()
-    found = f"{cores} cores, {memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free"
+    found = f"{cores} cores, {memory.available / GIB:.0f} of {memory.total / GIB:.0f} GiB free"
     findings = [right("processor", found)]
     if threads > (cores or 1):
         text = f"{place.local_world} processes of {torch.get_num_threads()} threads on {cores}"

@@ -61,16 +61,21 @@ def _try_out(check: str, place: Path, free_gib: float) -> Finding:
         return wrong(check, f"{place.parent}: file locks have no effect", advice)
     left = shutil.disk_usage(place).free / GIB
     # rounded down, so that processes that see the same disk say the same
-    found = f"{place.parent}: writable, {_rough(left)} GiB free, {_rough(rate, 1)} MiB/s or more"
+    found = f"{place.parent}: writable, {_rough(left)} GiB free, {_order(rate):g} MiB/s or more"
     if left < free_gib:
         return wrong(check, found, f"make room, or free_gib={left * 0.9:.1f} if that will do")
     return right(check, found)
 
 
-def _rough(number: float, digits: int = 2) -> str:
-    """Return ``number`` rounded down to ``digits`` digits."""
-    unit = 10.0 ** (math.floor(math.log10(max(number, 1e-3))) - digits + 1)
+def _rough(number: float) -> str:
+    """Return ``number`` rounded down to two digits."""
+    unit = _order(number) / 10
     return f"{math.floor(number / unit) * unit:g}"
+
+
+def _order(number: float) -> float:
+    """Return the power of ten that ``number`` reaches, as 100.0 for 305."""
+    return float(10.0 ** math.floor(math.log10(max(number, 1e-3))))
 
 
 def _locks(path: Path) -> bool:

@@ -192,6 +192,29 @@ def test_a_signal_that_is_to_be_ignored_is_ignored(stop: GracefulStop) -> None:
     assert stop.interrupted
 
 
+class _Slow(SingleDeviceStrategy):
+    """Processes that take their time to agree, during which a signal comes, once."""
+
+    asked = False
+
+    def reduce(self, tensor: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if not self.asked:
+            self.asked = True
+            signal.raise_signal(signal.SIGUSR2)
+        return tensor
+
+
+def test_a_signal_that_comes_while_the_processes_agree_counts_after_the_next_step(
+    stop: GracefulStop,
+) -> None:
+    trainer = _trainer(accumulate_grad_batches=1, val_check_batch=100, strategy=_Slow("cpu"))
+    stop.on_train_batch_end(trainer, _Log(), None, None, 0)
+    assert not trainer.should_stop
+    stop.on_train_batch_end(trainer, _Log(), None, None, 1)
+    assert trainer.should_stop
+    assert stop.signum == signal.SIGUSR2
+
+
 def test_ctrl_c_is_given_back_when_training_ends(stop: GracefulStop) -> None:
     stop.teardown(_trainer(), _Log(), "fit")
     with pytest.raises(KeyboardInterrupt):
