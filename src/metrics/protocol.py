@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from src.ops.color import grey_level, luma
+from src.ops.color import LUMA, LUMA_SLIP, grey_level, luma
+from src.ops.pillow_resize import resample_to_multiple
+from src.ops.resize import mod_crop
 
 
 def quantize8(image: Tensor) -> Tensor:
@@ -15,6 +17,7 @@ def quantize8(image: Tensor) -> Tensor:
     return (image.clamp(0, 1) * 255).round() / 255
 
 
+_LUMA = {"bt601": LUMA, "bt601_slip": LUMA_SLIP}
 _SPOKEN = {"rgb": "RGB", "y": "Y", "y_or_grey": "Y (grey files as they are)"}
 
 
@@ -31,6 +34,10 @@ class Protocol:
         channels: ``rgb`` scores all channels as they are; ``y`` scores BT.601 luma only, in 16 to
             235; ``y_or_grey`` does so but for targets from files of one channel, which it scores
             as they are, in 0 to 255.
+        multiple: How a target gets sides that are multiples of the scale: ``cut`` takes off the
+            last rows and columns, ``resample`` shrinks the image by Pillow's bicubic rule.
+        luma: Weights of red, green and blue: ``bt601``, MATLAB's, or ``bt601_slip``, with a slip
+            for red that some published scores contain.
     """
 
     name: str
@@ -39,6 +46,20 @@ class Protocol:
     quantize: bool = True
     border: int = 0
     channels: Literal["rgb", "y", "y_or_grey"] = "rgb"
+    multiple: Literal["cut", "resample"] = "cut"
+    luma: Literal["bt601", "bt601_slip"] = "bt601"
+
+    def fit(self, target: Float[Tensor, "b c h w"], scale: int) -> Float[Tensor, "b c h2 w2"]:
+        """Return whole images with sides that are multiples of ``scale``.
+
+        Raises:
+            ValueError: If nothing would be left.
+        """
+        return (mod_crop if self.multiple == "cut" else resample_to_multiple)(target, scale)
+
+    def luma_of(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Return the luma of RGB in [0, 1], not rounded; an image of one channel is its luma."""
+        return image if image.shape[1] == 1 else luma(image, _LUMA[self.luma])
 
     def prepare(
         self, image: Float[Tensor, "b c h w"], grey: Bool[Tensor, " b"] | None = None
@@ -57,8 +78,8 @@ class Protocol:
         if self.channels == "rgb" or image.shape[1] != 3:
             return image
         if self.channels == "y" or grey is None:
-            return luma(image)
-        return torch.where(grey.view(-1, 1, 1, 1), grey_level(image), luma(image))
+            return self.luma_of(image)
+        return torch.where(grey.view(-1, 1, 1, 1), grey_level(image), self.luma_of(image))
 
     def as_dict(self) -> dict[str, Any]:
         """Return all steps by name, for records."""
@@ -67,7 +88,9 @@ class Protocol:
     def __str__(self) -> str:
         depth = "8-bit input" if self.input_8bit else "float input"
         output = "output rounded to 8 bits" if self.quantize else "output not rounded"
+        sides = "" if self.multiple == "cut" else "sides resampled to multiples, "
+        weights = "" if self.luma == "bt601" else f" ({self.luma})"
         return (
-            f"{self.name} v{self.version}: {depth}, {output}, "
-            f"border {self.border} px, {_SPOKEN[self.channels]}, mean over images"
+            f"{self.name} v{self.version}: {depth}, {output}, {sides}"
+            f"border {self.border} px, {_SPOKEN[self.channels]}{weights}, mean over images"
         )

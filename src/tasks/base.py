@@ -12,7 +12,6 @@ from src.core.seeding import generator_for
 from src.core.types import Clean, OptimizerFactory, Pair, SchedulerFactory
 from src.inference.restorer import Restorer
 from src.metrics.evaluator import Evaluator
-from src.ops.resize import mod_crop
 from src.tasks.refusals import check_average, check_compiler, check_patch
 from src.tasks.scored import ScoredModule
 
@@ -77,7 +76,7 @@ class RestorationTask(ScoredModule):
         """
         if "input" in batch:
             return batch
-        target = mod_crop(batch["target"], self.scale)
+        target = self.evaluator.protocol.fit(batch["target"], self.scale)
         if self.training:
             first, device = self._first_sample(len(target)), target.device
             numbers = range(first, first + len(target))

@@ -71,3 +71,18 @@ def test_a_protocol_spells_itself_out() -> None:
     text = str(Protocol("sr", border=2, channels="y"))
     assert text == "sr v1: 8-bit input, output rounded to 8 bits, border 2 px, Y, mean over images"
     assert Protocol("sr", border=2).as_dict()["border"] == 2
+
+
+def test_a_target_is_cut_or_resampled_to_a_multiple_of_the_scale() -> None:
+    image = torch.rand(1, 3, 11, 14, generator=torch.Generator().manual_seed(0))
+    cut, resampled = (Protocol("p", multiple=way).fit(image, 3) for way in ("cut", "resample"))
+    assert torch.equal(cut, image[..., :9, :12])
+    assert resampled.shape == cut.shape
+    assert not torch.allclose(resampled, cut, atol=0.1)
+
+
+def test_the_slip_of_red_is_a_level_of_256_and_the_rest_matlabs() -> None:
+    image = torch.eye(3, dtype=torch.float64).view(3, 3, 1, 1)  # red, green, blue
+    luma, slip = (Protocol("p", luma=name).luma_of(image) for name in ("bt601", "bt601_slip"))
+    assert (luma - slip).flatten().tolist() == pytest.approx([1 / 256, 0, 0], abs=2e-5)
+    assert torch.equal(Protocol("p").luma_of(image[:, :1]), image[:, :1])

@@ -7,7 +7,9 @@ from torch import Tensor
 from src.core.errors import ConfigError
 from src.core.types import Clean
 from src.ops.bayer import mosaic
+from src.ops.color import LUMA_SLIP, luma
 from src.ops.jpeg import jpeg
+from src.ops.pillow_resize import pillow_resize
 from src.ops.resize import downscale, upscale
 from src.runtime.build import build_task
 from src.tasks.base import RestorationTask
@@ -109,3 +111,20 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_a_model_without_parameters_is_not_trained() -> None:
     with pytest.raises(ConfigError, match="Identity has nothing to train"):
         _task("task=demosaic", "model=identity").configure_optimizers()
+
+
+def test_luma_of_colour_images_is_rounded_nowhere() -> None:
+    batch = _batch(17, 20)
+    pair = _task("task=super_resolution_luma", "task.scale=3", "model=bicubic").degrade(batch)
+    colour = batch["target"][..., :15, :18]
+    assert torch.equal(pair["target"], luma(colour))
+    assert torch.allclose(pair["input"], luma(downscale(colour, 3, clip8=False)), atol=1e-6)
+
+
+def test_the_protocol_made_with_pillow_resizes_what_the_others_cut() -> None:
+    words = ("task=super_resolution_luma", "protocol=sr_y_pillow", "degradation=bicubic_pillow")
+    batch = _batch(17, 20)
+    pair = _task(*words, "task.scale=3", "model=bicubic").degrade(batch)
+    colour = pillow_resize(batch["target"], (15, 18))
+    assert torch.equal(pair["target"], luma(colour, LUMA_SLIP))
+    assert torch.equal(pair["input"], luma(pillow_resize(colour, (5, 6)), LUMA_SLIP))
