@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from src.core.errors import ConfigError
 
 # torchvision's files of the networks on which the distances are computed
-_WEIGHTS = {"alexnet": "alexnet-owt-7be5be79.pth", "vgg16": "vgg16-397923af.pth"}
+WEIGHTS = {"alexnet": "alexnet-owt-7be5be79.pth", "vgg16": "vgg16-397923af.pth"}
 
 
 @torch.no_grad()
@@ -63,7 +63,7 @@ def _check(image: Tensor, network: str) -> None:
             "metrics=perceptual needs torchvision, which is not installed: "
             "pip install 'exemplar[perceptual]' -c constraints.txt, or take metrics=distortion."
         )
-    file = Path(torch.hub.get_dir()) / "checkpoints" / _WEIGHTS[network]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS[network]
     if not file.is_file():
         raise ConfigError(
             f"metrics=perceptual needs the weights of {network}, {file}, and nothing is downloaded "
@@ -86,3 +86,9 @@ def _dists(device: torch.device) -> nn.Module:
     from torchmetrics.functional.image.dists import DISTSNetwork  # noqa: PLC0415
 
     return DISTSNetwork().to(device).eval()
+
+
+def forget() -> None:
+    """Drop the networks that were loaded; the next call reads their files again."""
+    _lpips.cache_clear()
+    _dists.cache_clear()

@@ -11,14 +11,16 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
-from src.core.errors import CheckpointError, DataError, ExemplarError, ImageFileError, did_you_mean
+from src.core.errors import DataError, ExemplarError, ImageFileError, did_you_mean
 from src.core.paths import from_root
 from src.data.datasets.folder import ImageFolder
 from src.data.image_io import read_image, to_image, to_tensor, write_png
+from src.inference.noise_level import with_noise_level
 from src.inference.restorer import InferencePolicy, Restorer
 from src.ops.resize import upscale
 from src.runtime.build import build_net, plain
 from src.runtime.inference import give_back_large_blocks, merge_inference, pick_device
+from src.runtime.noise_level import image_channels, noise_level
 from src.runtime.weights.checkpoint import load_weights, open_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -41,16 +43,13 @@ def predict(cfg: DictConfig) -> int:
     policy = InferencePolicy(**merge_inference(checkpoint, cfg.inference))
     restorer = Restorer(net.to(device).eval(), policy)
     io = plain(checkpoint.config.io)
-    if restorer.net.in_channels != int(io["in_channels"]):
-        raise CheckpointError(
-            f"{checkpoint.path}: {type(net).__name__} takes {restorer.net.in_channels} channels, "
-            f"the image and a noise level, which predict cannot know; use src.evaluate, or train "
-            "with model.in_channels=${io.in_channels} and model.sigma=<level>."
-        )
+    sigma = noise_level(restorer.net, checkpoint, cfg.sigma)
     enlarge = int(io["scale"]) // restorer.net.scale  # super-resolution by a network of scale 1
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    failed = _restore_all(restorer, jobs, cfg, (int(io["in_channels"]), enlarge), console)
+    if sigma is not None:
+        console.print(f"Noise      sigma={sigma:g} on the 8-bit scale", markup=False)
+    failed = _restore_all(restorer, jobs, cfg, (enlarge, sigma), console)
     done = len(jobs) - len(failed)
     for problem in failed:
         console.print(f"skipped {problem}", style="yellow", markup=False)
@@ -61,7 +60,11 @@ def predict(cfg: DictConfig) -> int:
 
 
 def _restore_all(
-    restorer: Restorer, jobs: dict[Path, Path], cfg: DictConfig, way: tuple[int, int], out: Console
+    restorer: Restorer,
+    jobs: dict[Path, Path],
+    cfg: DictConfig,
+    way: tuple[int, float | None],
+    out: Console,
 ) -> list[ImageFileError]:
     """Restore all ``jobs``, saying how whenever that changes; return what could not be read."""
     failed: list[ImageFileError] = []
@@ -129,11 +132,14 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*folders)
 
 
-def _degraded(restorer: Restorer, source: Path, channels: int, enlarge: int) -> Tensor:
+def _degraded(restorer: Restorer, source: Path, enlarge: int, sigma: float | None) -> Tensor:
     """Return an image as the network takes it, on the network's device."""
-    degraded = to_tensor(read_image(source, channels=channels))[None]
+    pixels = read_image(source, channels=image_channels(restorer.net))
+    degraded = to_tensor(pixels)[None]
     if enlarge > 1:
         degraded = upscale(degraded, enlarge)
+    if sigma is not None:
+        degraded = with_noise_level(degraded, sigma / 255)
     return degraded.to(next(restorer.module.parameters()).device)
 
 

@@ -1,10 +1,10 @@
 """Denoising: the network sees the noisy image, and the noise level where it asks for it."""
 
-import torch
 from torch import Tensor
 
 from src.core.errors import ConfigError
 from src.core.types import Pair
+from src.inference.noise_level import takes_noise_level, with_noise_level
 from src.tasks import TASKS
 from src.tasks.base import RestorationTask
 
@@ -19,7 +19,7 @@ class Denoise(RestorationTask):
 
     def setup(self, stage: str) -> None:
         """Refuse, before any data is read, a network that cannot be told the noise level."""
-        if self._takes_level():
+        if takes_noise_level(self.restorer.net):
             self._level()
 
     def net_input(self, pair: Pair) -> Tensor:
@@ -29,12 +29,8 @@ class Denoise(RestorationTask):
             ConfigError: If the network takes one and the level is not known.
         """
         noisy = pair["input"]
-        if not self._takes_level():
-            return noisy
-        return torch.cat([noisy, torch.full_like(noisy[:, :1], self._level())], dim=1)
-
-    def _takes_level(self) -> bool:
-        return self.restorer.net.in_channels == self.restorer.net.out_channels + 1
+        told = takes_noise_level(self.restorer.net)
+        return with_noise_level(noisy, self._level()) if told else noisy
 
     def _level(self) -> float:
         """Return the one σ / 255 of the degradation."""

@@ -8,6 +8,7 @@ import torch
 
 from src.data.image_io import read_image, to_image, to_tensor
 from src.models.backbones.edsr import EDSR
+from src.models.backbones.ffdnet import FFDNet
 from src.models.backbones.panet import PANet
 from src.runtime.weights.checkpoint import to_reference_weights
 from src.runtime.weights.command import convert
@@ -57,6 +58,22 @@ def test_predict_takes_channels_and_scale_from_the_file(tmp_path: Path) -> None:
     done = command("predict", f"checkpoint={tmp_path / 'x.safetensors'}", *words)
     assert done.code == 0, done.err
     assert read_image(tmp_path / "out/a.png", channels=1).shape == (24, 27, 1)
+
+
+def test_predict_tells_a_network_the_noise_level_that_is_given(tmp_path: Path) -> None:
+    net = FFDNet(4, 3, channels=4, blocks=1).eval()
+    model = {"_target_": "src.models.backbones.ffdnet.FFDNet", "in_channels": 4, "out_channels": 3}
+    write_network(
+        tmp_path / "x.safetensors", net.state_dict(), model | {"channels": 4, "blocks": 1}, {}
+    )
+    source = write(tmp_path / "a.png", pixels())
+    words = (f"input={source}", f"output={tmp_path / 'out'}", "device=cpu", "sigma=51")
+    done = command("predict", f"checkpoint={tmp_path / 'x.safetensors'}", *words)
+    assert done.code == 0, done.err
+    noisy = to_tensor(pixels())[None]
+    with torch.no_grad():
+        expected = to_image(net(torch.cat([noisy, torch.full_like(noisy[:, :1], 0.2)], dim=1))[0])
+    assert (read_image(tmp_path / "out/a.png", channels=3) == expected).all()
 
 
 def test_evaluate_scores_it_on_a_task(converted: Path, tmp_path: Path) -> None:

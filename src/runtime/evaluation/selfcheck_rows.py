@@ -66,8 +66,9 @@ def read_rows(file: Path = ROWS_FILE) -> list[Row]:
     content: Any = OmegaConf.to_container(OmegaConf.load(file))
     rows = []
     for group in content["groups"]:
-        tolerances = {**content["tolerances"], **group.get("tolerances", {})}
+        common = {**content["tolerances"], **group.get("tolerances", {})}
         for entry in group["rows"]:
+            tolerances = {**common, **entry.get("tolerances", {})}
             benchmark = content["sets"][entry["set"]]
             rows.append(
                 Row(

@@ -140,3 +140,11 @@ def test_the_rows_are_those_of_the_papers() -> None:
     assert rows["classic5", "JPEG, quality 40"] == 32.43
     assert rows["cbsd68", "CBM3D, σ = 50"] == 27.38
     assert len(rows) == 24
+
+
+def test_a_row_may_have_a_tolerance_of_its_own(data_dir: Path) -> None:
+    content = yaml.safe_load(rows_file(data_dir, 9.0).read_text())
+    content["groups"][0]["rows"].append({"set": "tiny", "psnr": 9.5, "tolerances": {"psnr": 0.3}})
+    path = data_dir / "own.yaml"
+    path.write_text(yaml.safe_dump(content))
+    assert [row.tolerances["psnr"] for row in read_rows(path)] == [0.01, 0.3]

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,15 @@ import torch
 
 from src.core.errors import CheckpointError, ConfigError
 from src.core.types import RestorationNet
+from src.data.image_io import read_image, to_image, to_tensor
+from src.models.attention.channel import ChannelAttention
 from src.models.backbones.dncnn import DnCNN
+from src.models.backbones.rcan import RCAN
 from src.runtime.weights.checkpoint import open_checkpoint, open_network, to_reference_weights
 from src.runtime.weights.command import convert
 from tests.support.compose import compose_config
+from tests.support.images import pixels, write
+from tests.support.runs import command
 
 
 def usable() -> bool:
@@ -50,6 +56,70 @@ def test_a_network_that_spandrel_recognises_gives_the_same_image(tmp_path: Path)
     torch.testing.assert_close(loaded(image), net(image).clamp(0, 1))
     held = open_checkpoint(tmp_path / "n.safetensors")
     assert held.config.io == {"in_channels": 3, "out_channels": 3, "scale": 1}
+
+
+@needs_spandrel
+@pytest.mark.filterwarnings("ignore")
+@torch.no_grad()
+def test_rcan_of_spandrel_and_ours_are_one_network(tmp_path: Path) -> None:
+    sizes = {"n_resgroups": 2, "n_resblocks": 3, "n_feats": 16, "reduction": 4, "rgb_range": 1}
+    theirs = spandrels("RCAN", scale=2, **sizes)
+    ours = RCAN(scale=2, channels=16, groups=2, blocks=3, attention=reduced).eval()
+    held = theirs.state_dict()
+    ours.load_state_dict(dict(zip(ours.state_dict(), held.values(), strict=True)))
+    image = torch.rand(1, 3, 9, 7)
+    loaded = open_network(converted(tmp_path, held))
+    assert loaded.scale == 2
+    torch.testing.assert_close(loaded(image), ours(image).clamp(0, 1))
+
+
+def reduced(channels: int) -> ChannelAttention:
+    """Return channel attention as in the small RCAN above."""
+    return ChannelAttention(channels, reduction=4)
+
+
+def spandrels(name: str, **sizes: object) -> torch.nn.Module:
+    """Return a small network of spandrel's own class, with weights that change the image."""
+    torch.manual_seed(0)
+    package = importlib.import_module(f"spandrel.architectures.{name}")
+    net: torch.nn.Module = getattr(package, name)(**sizes).eval()
+    return net
+
+
+SWINIR = {"img_size": 16, "embed_dim": 12, "depths": [2], "num_heads": [2], "window_size": 8}
+SWINIR |= {"mlp_ratio": 2, "upscale": 2, "upsampler": "pixelshuffle"}
+NAFNET = {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}
+
+
+@needs_spandrel
+@pytest.mark.parametrize(
+    ("name", "sizes", "scale", "task"),
+    [
+        ("SwinIR", SWINIR, 2, ["task=super_resolution", "task.scale=2"]),
+        ("NAFNet", NAFNET, 1, ["task=denoise"]),
+    ],
+)
+def test_it_is_scored_and_restores_like_ours(
+    tmp_path: Path, name: str, sizes: dict[str, object], scale: int, task: list[str]
+) -> None:
+    theirs = spandrels(name, **sizes)
+    network = converted(tmp_path, theirs.state_dict())
+    photo = write(tmp_path / "photos/a.png", pixels(24, 32))
+    done = command(
+        "predict", f"checkpoint={network}", f"input={photo}", f"output={tmp_path}/out", "device=cpu"
+    )
+    assert done.code == 0, done.err
+    with torch.no_grad():
+        expected = to_image(theirs(to_tensor(pixels(24, 32))[None])[0])
+    restored = read_image(tmp_path / "out/a.png", channels=3)
+    assert restored.shape == (24 * scale, 32 * scale, 3)
+    assert abs(restored.astype(int) - expected).max() <= 1  # spandrel pads to the window
+    data = ["data=folder", f"data.val_dir={tmp_path}/photos", f"data.cache_dir={tmp_path}/cache"]
+    words = [f"checkpoint={network}", *task, *data, f"output={tmp_path}/scores", "device=cpu"]
+    done = command("evaluate", *words)
+    assert done.code == 0, done.err
+    results = json.loads((tmp_path / "scores/results.json").read_text())
+    assert results["benchmarks"]["photos"]["mean"]["psnr"] > 0
 
 
 @needs_spandrel
