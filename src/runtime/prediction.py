@@ -22,6 +22,7 @@ from src.runtime.build import build_net, plain
 from src.runtime.inference import give_back_large_blocks, merge_inference, pick_device
 from src.runtime.noise_level import image_channels, noise_level
 from src.runtime.weights.checkpoint import load_weights, open_checkpoint
+from src.runtime.weights.direct import with_published_weights
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ def predict(cfg: DictConfig) -> int:
     Raises:
         DataError: If there is no image, a result exists already, or none could be restored.
     """
+    cfg = with_published_weights(cfg)
     checkpoint = open_checkpoint(cfg.checkpoint)
     OmegaConf.resolve(checkpoint.config)
     device = pick_device(cfg.device)

@@ -22,6 +22,7 @@ from src.runtime.evaluation.summary import Outcome, refuse_failures, summary_tab
 from src.runtime.quiet import quiet_lightning
 from src.runtime.user_errors import as_user_error
 from src.runtime.weights.checkpoint import Checkpoint, open_checkpoint
+from src.runtime.weights.direct import with_published_weights
 
 
 def evaluate(cfg: DictConfig) -> float:
@@ -37,6 +38,7 @@ def evaluate(cfg: DictConfig) -> float:
     if cfg.selfcheck:
         quiet_lightning()
         return selfcheck.run(cfg)
+    cfg = with_published_weights(cfg)
     planned = combinations(cfg)
     for combination in planned:
         weightless.check_request(combination.applied(cfg))

@@ -27,12 +27,7 @@ def convert(cfg: DictConfig) -> int:
         ConfigError: If there is no such architecture, or the output is no .safetensors file.
         CheckpointError: If the source is unusable or does not fit, or the output exists.
     """
-    architecture, output = str(cfg.architecture), from_root(str(cfg.output))
-    if architecture not in LAYOUTS:
-        raise ConfigError(
-            f"architecture={architecture}: no such published network. "
-            f"{did_you_mean(architecture, LAYOUTS)}"
-        )
+    architecture, output = known_architecture(cfg.architecture), from_root(str(cfg.output))
     if not isinstance(cfg.scale, int | None):
         raise ConfigError(f"scale={cfg.scale}: one file has one scale, e.g. scale=2.")
     if output.suffix != ".safetensors":
@@ -40,10 +35,46 @@ def convert(cfg: DictConfig) -> int:
     if output.exists() and not cfg.overwrite:
         raise CheckpointError(f"{output} exists already; set overwrite=true or another output.")
 
-    source = Path(str(cfg.source)).expanduser()
+    count = convert_file(Path(str(cfg.source)), architecture, cfg.scale, output)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{architecture}, {count:,} parameters: {output}")
+    console.print(f"Use it:  python -m src.predict checkpoint={cfg.output} input=… output=…")
+    console.print(f"         python -m src.evaluate checkpoint={cfg.output} task=… sets=…")
+    return count
+
+
+def known_architecture(name: object) -> str:
+    """Return the name of a published network.
+
+    Raises:
+        ConfigError: If there is none of that name.
+    """
+    if str(name) not in LAYOUTS:
+        raise ConfigError(
+            f"architecture={name}: no such published network. {did_you_mean(str(name), LAYOUTS)}"
+        )
+    return str(name)
+
+
+def convert_file(source: Path, architecture: str, scale: int | None, output: Path) -> int:
+    """Write the published weights of ``source`` under our names to ``output``.
+
+    Args:
+        source: The authors' file; a relative path is tried from the repository root too.
+        architecture: A name in ``LAYOUTS``.
+        scale: Where the file is for several, or does not tell.
+        output: The .safetensors file, made or replaced.
+
+    Returns:
+        The number of parameters.
+
+    Raises:
+        CheckpointError: If the source is unusable or does not fit.
+    """
+    source = source.expanduser()
     source = source if source.exists() else from_root(source)
     tensors: Mapping[str, Tensor] = read_weights(source)
-    node, tensors, layout = describe_reference(tensors, architecture, cfg.scale)
+    node, tensors, layout = describe_reference(tensors, architecture, scale)
     net = build_reference(node, tensors, layout)
     about = {
         **origin(),
@@ -51,13 +82,7 @@ def convert(cfg: DictConfig) -> int:
         "source": {"name": source.name, "sha256": _sha256(source)},
     }
     write_network(output, net.state_dict(), node, about)
-
-    count = sum(parameter.numel() for parameter in net.parameters())
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(f"{architecture}, {count:,} parameters: {output}")
-    console.print(f"Use it:  python -m src.predict checkpoint={cfg.output} input=… output=…")
-    console.print(f"         python -m src.evaluate checkpoint={cfg.output} task=… sets=…")
-    return count
+    return sum(parameter.numel() for parameter in net.parameters())
 
 
 def _sha256(path: Path) -> str:

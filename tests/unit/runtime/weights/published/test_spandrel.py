@@ -103,11 +103,11 @@ def test_it_is_scored_and_restores_like_ours(
     tmp_path: Path, name: str, sizes: dict[str, object], scale: int, task: list[str]
 ) -> None:
     theirs = spandrels(name, **sizes)
-    network = converted(tmp_path, theirs.state_dict())
+    torch.save(theirs.state_dict(), tmp_path / "net.pth")
+    network = [f"checkpoint={tmp_path}/net.pth", "architecture=spandrel", "device=cpu"]
+    network.append(f"paths.output_root={tmp_path}")
     photo = write(tmp_path / "photos/a.png", pixels(24, 32))
-    done = command(
-        "predict", f"checkpoint={network}", f"input={photo}", f"output={tmp_path}/out", "device=cpu"
-    )
+    done = command("predict", *network, f"input={photo}", f"output={tmp_path}/out")
     assert done.code == 0, done.err
     with torch.no_grad():
         expected = to_image(theirs(to_tensor(pixels(24, 32))[None])[0])
@@ -115,8 +115,7 @@ def test_it_is_scored_and_restores_like_ours(
     assert restored.shape == (24 * scale, 32 * scale, 3)
     assert abs(restored.astype(int) - expected).max() <= 1  # spandrel pads to the window
     data = ["data=folder", f"data.val_dir={tmp_path}/photos", f"data.cache_dir={tmp_path}/cache"]
-    words = [f"checkpoint={network}", *task, *data, f"output={tmp_path}/scores", "device=cpu"]
-    done = command("evaluate", *words)
+    done = command("evaluate", *network, *task, *data, f"output={tmp_path}/scores")
     assert done.code == 0, done.err
     results = json.loads((tmp_path / "scores/results.json").read_text())
     assert results["benchmarks"]["photos"]["mean"]["psnr"] > 0
