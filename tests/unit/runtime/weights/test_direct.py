@@ -25,7 +25,7 @@ def asked(folder: Path, net: nn.Module, architecture: str, *words: str) -> DictC
 
 
 def test_a_file_of_published_weights_becomes_a_checkpoint_of_ours(tmp_path: Path) -> None:
-    net = DnCNN(channels=8, blocks=2, batch_norm=False)
+    net = DnCNN(channels=8, blocks=2, batch_norm=False, attention_sites=())
     ready = with_published_weights(asked(tmp_path, net, "dncnn"))
     assert ready.checkpoint == str(tmp_path / "networks/net_dncnn.safetensors")
     held = open_checkpoint(ready.checkpoint)
@@ -36,8 +36,16 @@ def test_a_file_of_published_weights_becomes_a_checkpoint_of_ours(tmp_path: Path
 @pytest.mark.parametrize(
     ("net", "name", "file"),
     [
-        (FSRCNN(1, 1, 3), "fsrcnn", "net_fsrcnn_x3.safetensors"),  # its file does not tell
-        (VDSR(1, 1, channels=8, blocks=2), "vdsr", "net_vdsr.safetensors"),  # is of no scale
+        (
+            FSRCNN(1, 1, 3, attention_sites=()),
+            "fsrcnn",
+            "net_fsrcnn_x3.safetensors",
+        ),  # its file does not tell
+        (
+            VDSR(1, 1, channels=8, blocks=2, attention_sites=()),
+            "vdsr",
+            "net_vdsr.safetensors",
+        ),  # is of no scale
     ],
 )
 def test_the_scale_of_the_task_counts_where_the_file_needs_one(
@@ -53,7 +61,9 @@ def test_without_an_architecture_the_checkpoint_is_ours(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    cfg = asked(tmp_path, DnCNN(channels=8, blocks=2, batch_norm=False), "dncnn")
+    cfg = asked(
+        tmp_path, DnCNN(channels=8, blocks=2, batch_norm=False, attention_sites=()), "dncnn"
+    )
     cfg.architecture = "dncn"
     with pytest.raises(ConfigError, match=r"architecture=dncn: no such .*Did you mean dncnn"):
         with_published_weights(cfg)
