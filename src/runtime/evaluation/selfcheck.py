@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -157,7 +158,7 @@ def _table(outcomes: list[Outcome]) -> Table:
             digits = _DIGITS.get(metric, 4)
             shown = f"{published:.{digits}f}"
             if out.obstacle is not None:
-                table.add_row(name, metric, shown, "–", "–", f"not run: {out.obstacle}")
+                table.add_row(name, metric, shown, "–", "–", escape(f"not run: {out.obstacle}"))
                 continue
             ours = out.ours[metric]
             verdict = "agrees" if out.agrees(metric) else "DIFFERS"

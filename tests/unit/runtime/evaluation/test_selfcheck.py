@@ -103,7 +103,8 @@ def test_nothing_to_check_is_an_error(data_dir: Path, use: Use, capsys: Capture)
     use(rows_file(data_dir, 9.0, package="no_such_package"))
     with pytest.raises(ConfigError, match="Nothing could be checked"):
         check(data_dir)
-    assert "not run: needs the package no_such_package" in capsys.readouterr().out
+    said = "".join(capsys.readouterr().out.split())
+    assert "notrun:needsthepackageno_such_package:pipinstall'exemplar[no_such_package]'" in said
 
 
 def row(**changes: object) -> Row:
