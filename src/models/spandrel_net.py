@@ -43,7 +43,8 @@ class SpandrelNet(nn.Module):
 
     def forward(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
         """Restore ``degraded``, in [0, 1]; the result is clamped, and has no gradient."""
-        restored: Tensor = self._call(degraded)
+        # A copy: some of them (RCAN) multiply their input in place.
+        restored: Tensor = self._call(degraded.clone())
         return restored
 
 

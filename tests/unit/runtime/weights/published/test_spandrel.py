@@ -64,14 +64,22 @@ def test_a_network_that_spandrel_recognises_gives_the_same_image(tmp_path: Path)
 def test_rcan_of_spandrel_and_ours_are_one_network(tmp_path: Path) -> None:
     sizes = {"n_resgroups": 2, "n_resblocks": 3, "n_feats": 16, "reduction": 4}
     theirs = spandrels("RCAN", scale=2, **sizes)
+    for name, parameter in theirs.named_parameters():
+        if "mean" not in name:
+            parameter.normal_(std=0.08)  # outputs inside [0, 1]
     ours = RCAN(scale=2, channels=16, groups=2, blocks=3, attention=reduced).eval()
     held = theirs.state_dict()
     ours.load_state_dict(dict(zip(ours.state_dict(), held.values(), strict=True)))
     image = torch.rand(1, 3, 9, 7)
+    given = image.clone()
     loaded = open_network(converted(tmp_path, held))
     assert loaded.scale == 2
+    restored = loaded(given)
+    assert torch.equal(given, image)  # spandrel's RCAN multiplies what it is given in place
+    assert restored.std() > 0.05
+    assert ((restored > 0) & (restored < 1)).float().mean() > 0.5
     # spandrel takes all of them for trained on levels of 255, as the authors' are
-    torch.testing.assert_close(loaded(image), (ours(image * 255) / 255).clamp(0, 1))
+    torch.testing.assert_close(restored, (ours(image * 255) / 255).clamp(0, 1))
 
 
 def reduced(channels: int) -> ChannelAttention:
