@@ -47,7 +47,9 @@ def benchmark(cfg: DictConfig) -> float:
         console.print(_header(about))
         rows = list(_measure(cfg, device, console))
     if not rows:
-        raise DataError("Nothing was measured: no form fits into memory. Take smaller sizes=[…].")
+        raise DataError(
+            "Nothing was measured: the lines above say why; take other forms, or smaller sizes=[…]."
+        )
     console.print(table_of(rows, f"{cfg.what}, {cfg.precision}"))
     _write(cfg, rows, about, console)
     return rows[-1].median
