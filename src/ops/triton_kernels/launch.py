@@ -20,7 +20,7 @@ from src.ops.triton_kernels.paste import paste_others
 from src.ops.triton_kernels.sums import NOWHERE, sum_of_changes, sum_of_exponentials
 from src.ops.triton_kernels.tiles import Known, Sides
 
-BLOCK = {"ROWS": 2, "OWN": 32, "OTHER": 32, "num_warps": 4}
+BLOCK = {"ROWS": 2, "OWN": 32, "OTHER": 32, "num_warps": 8}
 """Rows and pixels of a program, and how many pixels of the other side it meets at a time."""
 
 WIDE = 64

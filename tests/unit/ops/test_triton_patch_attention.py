@@ -11,10 +11,9 @@ from src.core.paths import ROOT
 from src.ops.fast_patch_attention import patch_attention
 from src.ops.patch_attention import dense_patch_attention
 from src.ops.triton_patch_attention import triton_patch_attention
-from tests.support import interpreted
+from tests.support.interpreted import INSTALLED, needs_interpreter
 
 MIN_NORM = torch.tensor([1e-4])
-needs_triton = pytest.mark.skipif(not interpreted.THERE, reason=interpreted.MISSING)
 
 
 def inputs(
@@ -60,13 +59,7 @@ def exact(leaves: list[Tensor], *, scale: int = 1) -> Tensor:
     return dense_patch_attention(wide[0], keys, values, scale=scale)
 
 
-@pytest.fixture
-def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
-
-
-@needs_triton
-@pytest.mark.usefixtures("interpreter")
+@needs_interpreter
 @pytest.mark.parametrize(
     ("size", "options"),
     [
@@ -89,8 +82,7 @@ def test_result_equals_the_plain_form(size: tuple[int, int], options: dict[str, 
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
 
 
-@needs_triton
-@pytest.mark.usefixtures("interpreter")
+@needs_interpreter
 @pytest.mark.parametrize(
     ("size", "options"),
     [
@@ -116,9 +108,8 @@ def test_gradients_equal_those_of_the_plain_form(
         torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-11)
 
 
-@needs_triton
+@needs_interpreter
 @pytest.mark.slow
-@pytest.mark.usefixtures("interpreter")
 def test_keys_below_the_least_norm_have_the_gradients_of_the_plain_form() -> None:
     leaves = [(1e-5 * leaf.detach()).requires_grad_() for leaf in inputs((2, 3))]
     ours = torch.autograd.grad(attend(leaves, implementation="triton").sum(), leaves)
@@ -127,9 +118,8 @@ def test_keys_below_the_least_norm_have_the_gradients_of_the_plain_form() -> Non
         torch.testing.assert_close(found, expected)
 
 
-@needs_triton
+@needs_interpreter
 @pytest.mark.slow
-@pytest.mark.usefixtures("interpreter")
 def test_gradients_are_right_by_finite_differences() -> None:
     leaves = inputs((2, 2), match=2, channels=2)
 
@@ -139,9 +129,8 @@ def test_gradients_are_right_by_finite_differences() -> None:
     assert torch.autograd.gradcheck(work, leaves, fast_mode=True)
 
 
-@needs_triton
+@needs_interpreter
 @pytest.mark.slow
-@pytest.mark.usefixtures("interpreter")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_as_near_as_its_numbers_allow(dtype: torch.dtype) -> None:
     leaves = inputs((3, 4), levels=2, dtype=dtype)
@@ -154,9 +143,8 @@ def test_half_precision_is_as_near_as_its_numbers_allow(dtype: torch.dtype) -> N
         assert (gradient - other).norm() < 0.05 * other.norm()
 
 
-@needs_triton
+@needs_interpreter
 @pytest.mark.slow
-@pytest.mark.usefixtures("interpreter")
 @pytest.mark.parametrize("sign", [-8, 8], ids=["far below zero", "far above zero"])
 def test_scores_far_from_zero_do_not_overflow(sign: int) -> None:
     leaves = inputs((2, 3), dtype=torch.float32)
@@ -165,9 +153,8 @@ def test_scores_far_from_zero_do_not_overflow(sign: int) -> None:
     torch.testing.assert_close(found.double(), exact(far), rtol=0, atol=1e-3)
 
 
-@needs_triton
+@needs_interpreter
 @pytest.mark.slow
-@pytest.mark.usefixtures("interpreter")
 def test_the_operator_keeps_torchs_rules_for_compile_and_export() -> None:
     query, key, value = inputs((1, 2), match=2, channels=3)
     arguments = (query, [key], [value], 10.0, MIN_NORM.double())
@@ -182,7 +169,7 @@ def test_on_the_cpu_the_error_names_the_device_and_the_interpreter(
         RuntimeError, match=r"implementation=triton: .*implementation=auto"
     ) as error:
         attend(inputs((2, 2)), implementation="triton")
-    assert ("on the CPU" in str(error.value)) == interpreted.THERE
+    assert ("on the CPU" in str(error.value)) == INSTALLED
 
 
 def test_without_triton_the_error_says_how_to_get_it() -> None:
