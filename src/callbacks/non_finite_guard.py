@@ -1,5 +1,6 @@
 """Stop at the first NaN or infinity, say which module made it, and let no bad state be saved."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
@@ -73,12 +74,14 @@ class NonFiniteGuard(L.Callback):
             NonFiniteError: Naming the module, the step and what to try.
         """
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        largest = torch.nn.utils.get_total_norm(gradients, norm_type=float("inf"))
-        if isinstance(largest, DTensor):  # trainer=fsdp: each process has a part of each gradient
-            largest = largest.full_tensor()
+        parts = [_part(gradient) for gradient in gradients]
+        largest = torch.nn.utils.get_total_norm(filter(Tensor.numel, parts), norm_type=math.inf)
         loss = torch.stack(self._losses).sum()
         self._losses.clear()
-        if torch.isfinite(largest + loss.to(largest.device)):
+        bad = ~torch.isfinite(largest.to(loss.device) + loss)
+        if any(isinstance(gradient, DTensor) for gradient in gradients):  # the others' parts too
+            bad = trainer.strategy.reduce(bad.int(), reduce_op="max")
+        if not bad:
             self._in_a_row = 0
             return
         self._in_a_row += 1
@@ -106,6 +109,11 @@ class NonFiniteGuard(L.Callback):
             if found is not None:
                 return found
         return _first_in_backward(task)
+
+
+def _part(gradient: Tensor) -> Tensor:
+    """Return what this process has of a gradient; under trainer=fsdp that may be nothing."""
+    return gradient.to_local() if isinstance(gradient, DTensor) else gradient
 
 
 def first_in_forward(task: Repeatable, batch: Any) -> str | None:  # noqa: ANN401
