@@ -20,7 +20,7 @@ SHARE = 0.75
 TFLOP_LIMIT = {"cpu": 32.0}
 TFLOP_LIMIT_ELSEWHERE = 1000.0
 """Work for one image that ``auto`` takes on itself for attention over the whole of it: minutes on
-two CPU cores, minutes on a GPU (docs/decisions/0011-whole-images-where-they-fit.md)."""
+two CPU cores, minutes on a GPU (docs/decisions/0037-whole-images-where-they-fit.md)."""
 
 GLOBAL_TILES = (96, 64, 48)
 LOCAL_TILES = (512, 256, 128, 96, 64, 48)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
+from src.core.heap import kept_for_reuse
 from src.ops.patch_attention import OVERLAP
 from src.ops.precision import no_autocast
 from src.ops.search_window import Span, spans
@@ -100,7 +101,8 @@ class _Local(torch.autograd.Function):
         grad_output = F.pad(grad_outputs[0], (1, 1, 1, 1))
         padded = [F.pad(tensor, (1, 1, 1, 1)) for tensor in (query, *levels)]
         gradients = [torch.zeros_like(tensor) for tensor in padded]
-        with torch.enable_grad(), torch.autocast(query.device.type, enabled=False):
+        without_autocast = torch.autocast(query.device.type, enabled=False)
+        with torch.enable_grad(), without_autocast, kept_for_reuse():
             for rows, columns in _blocks(query, levels, ctx.window):
                 parts = [part.detach().requires_grad_() for part in _cut(padded, rows, columns)]
                 pasted = _attend(parts, rows, columns, ctx.softmax_scale, min_norm)

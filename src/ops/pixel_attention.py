@@ -48,7 +48,8 @@ def fused_pixel_attention(
     attended = F.scaled_dot_product_attention(
         _rows(query, width), _rows(key, width), _rows(value, width), scale=softmax_scale
     )
-    return attended[:, 0, :, : value.shape[1]].transpose(1, 2)
+    # Laid out as it is read: with its odd strides the next convolution would copy it anyway.
+    return attended[:, 0, :, : value.shape[1]].transpose(1, 2).contiguous()
 
 
 def _rows(pixels: Float[Tensor, "b c n"], width: int) -> Float[Tensor, "b 1 n w"]:

@@ -6,8 +6,8 @@ import torch
 from omegaconf import DictConfig
 
 from src.core.errors import ConfigError
+from src.core.heap import set_large_block
 from src.inference.restorer import InferencePolicy
-from src.runtime.process import set_large_block
 from src.runtime.weights.checkpoint import Checkpoint
 
 AS_TRAINED = "as_trained"

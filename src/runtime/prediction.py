@@ -21,6 +21,7 @@ from src.ops.resize import upscale
 from src.runtime.build import build_net, plain
 from src.runtime.inference import give_back_large_blocks, merge_inference, pick_device
 from src.runtime.noise_level import image_channels, noise_level
+from src.runtime.weights.attention_swap import with_attention
 from src.runtime.weights.checkpoint import load_weights, open_checkpoint
 from src.runtime.weights.direct import with_published_weights
 
@@ -34,7 +35,7 @@ def predict(cfg: DictConfig) -> int:
         DataError: If there is no image, a result exists already, or none could be restored.
     """
     cfg = with_published_weights(cfg)
-    checkpoint = open_checkpoint(cfg.checkpoint)
+    checkpoint = with_attention(open_checkpoint(cfg.checkpoint), cfg.attention)
     OmegaConf.resolve(checkpoint.config)
     device = pick_device(cfg.device)
     jobs = _jobs(str(cfg.input), from_root(cfg.output), overwrite=cfg.overwrite)

@@ -1,11 +1,8 @@
 """What a process of ours is told before torch is imported: how to wait and how to hold memory."""
 
-import ctypes
 import os
-import sys
 
-# malloc.h of glibc
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+from src.core.heap import keep_blocks
 
 
 def prepare_process() -> None:
@@ -29,26 +26,4 @@ def keep_freed_memory() -> bool:
 
     Does nothing but on Linux with glibc. Peak memory does not change, but it is not given back.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library, e.g. musl
-        return False
-    settings = (
-        (_M_MMAP_THRESHOLD, 2**30),
-        (_M_TRIM_THRESHOLD, 2**31 - 1),
-        (_M_TOP_PAD, 2**26),
-    )
-    understood = [mallopt(option, value) == 1 for option, value in settings]
-    return all(understood)
-
-
-def set_large_block(size: int) -> bool:
-    """Tell the C library to give back freed blocks from ``size`` bytes at once; say if it will."""
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        return bool(ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, size) == 1)
-    except (OSError, AttributeError):
-        return False
+    return keep_blocks(up_to=2**30)

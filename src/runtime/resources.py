@@ -1,6 +1,5 @@
 """What a piece of work took: wall time, and memory at its highest."""
 
-import contextlib
 import resource
 import sys
 import time
@@ -18,8 +17,7 @@ class Resources:
     """
 
     def __init__(self) -> None:
-        with contextlib.suppress(OSError):  # another system, or one that forbids it
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # man 5 proc
+        reset_high_water()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         self._start = time.perf_counter()
@@ -29,12 +27,22 @@ class Resources:
         gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
         return {
             "wall_seconds": round(time.perf_counter() - self._start, 3),
-            "peak_memory_mib": round(_peak_bytes() / 2**20, 1),
+            "peak_memory_mib": round(high_water_bytes() / 2**20, 1),
             "peak_gpu_memory_mib": None if gpu is None else round(gpu / 2**20, 1),
         }
 
 
-def _peak_bytes() -> int:
+def reset_high_water() -> bool:
+    """Let the process's peak be its present size; return whether the system could."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # man 5 proc
+    except OSError:  # another system, or one that forbids it
+        return False
+    return True
+
+
+def high_water_bytes() -> int:
+    """Return the process's largest size, since the last reset where the system has one."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:

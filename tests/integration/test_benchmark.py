@@ -124,7 +124,7 @@ def test_a_form_that_would_not_fit_is_left_out_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = bytes_of_scores("dense", "forward", 1, 16)
-    monkeypatch.setattr("src.runtime.benchmark.command._free_bytes", lambda _: needed)
+    monkeypatch.setattr("src.runtime.benchmark.command.free_bytes", lambda _: needed)
     words = ("sizes=[16]", "forms=[dense,local]", "passes=[forward]")
     assert [row["form"] for row in run(tmp_path, *words)] == ["local"]
     assert "dense left out at 16²" in capsys.readouterr().out
@@ -132,16 +132,23 @@ def test_a_form_that_would_not_fit_is_left_out_and_named(
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 def test_peak_memory_is_what_a_call_holds_at_once_also_if_it_gives_it_back() -> None:
-    # In a process of its own: what earlier tests have left in the heap would be counted.
+    # In a process of its own, with the settings of our commands, which keep what is freed.
     code = (
+        "from src.core.heap import given_back_at_once\n"
+        "from src.runtime.process import prepare_process\n"
+        "prepare_process()\n"
         "import torch\n"
         "from src.runtime.benchmark.measure import peak_bytes\n"
         "size = 2**26\n"
-        "def twice():\n"
-        "    for _ in range(2):\n"
-        "        torch.ones(size, dtype=torch.uint8)\n"
-        "torch.ones(3 * size, dtype=torch.uint8)  # an earlier, higher peak that must not count\n"
-        "print(peak_bytes(twice, torch.device('cpu')) / size)\n"
+        "def block(size):\n"
+        "    return torch.ones(size, dtype=torch.uint8)\n"
+        "def in_turn():\n"
+        "    first, small = block(size), block(1000)  # which lies behind the first\n"
+        "    del first\n"
+        "    return block(size + 2**20), small  # larger than the hole\n"
+        "with given_back_at_once():\n"
+        "    block(3 * size)  # an earlier, higher peak that must not count\n"
+        "    print(peak_bytes(in_turn, torch.device('cpu')) / size)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from torch.optim.swa_utils import AveragedModel
 
 from src.callbacks.ema import Ema
+from src.core.heap import given_back_at_once
 from src.core.seeding import generator_for
 from src.core.types import Clean
 from src.runtime.benchmark.measure import peak_bytes
@@ -83,10 +84,11 @@ def measure() -> list[dict[str, Any]]:
     """Return one row a switch: time and memory, also as a share of what no switch takes."""
     steps = {name: step_of(compose_config(*BASE, *words)) for name, words in SWITCHES.items()}
     peaks, seconds = {}, {name: [] for name in steps}
-    for name, step in steps.items():
-        for _ in range(WARMUP):
-            step()
-        peaks[name] = peak_bytes(step, torch.device("cpu"))
+    with given_back_at_once():
+        for name, step in steps.items():
+            for _ in range(WARMUP):
+                step()
+            peaks[name] = peak_bytes(step, torch.device("cpu"))
     for _ in range(RUNS):  # in turn, so that a slow spell of the machine strikes all
         for name, step in steps.items():
             start = time.perf_counter()

@@ -3,9 +3,10 @@
 ``python -m tests.support.whole_image image=<a PNG> minutes=4`` starts ``src.predict`` on the whole
 image, in feathered tiles and in the papers' tiles, each in a process of its own; then it compares
 the whole image's result with one whose attention the plain form has computed, band by band of query
-rows. What is done lies in ``outputs/whole_image``; when the minutes are over it stops, and the same
-command goes on; ``part=time`` and ``part=compare`` do one of the two. At the end it writes experiments/benchmarks/<device>_<torch>/whole-image.csv and
-.json. The weights are random, of a fixed seed: none of the published size are at hand.
+rows. What is done lies in ``outputs/whole_image``; when the minutes are over it stops, and the
+same command goes on; ``part=time`` and ``part=compare`` do one of the two. At the end it writes
+experiments/benchmarks/<device>_<torch>/whole-image.csv and .json. The weights are random, of a
+fixed seed: none of the published size are at hand.
 """
 
 import json
@@ -26,7 +27,7 @@ from src.data.image_io import read_image, to_image, to_tensor, write_png
 from src.models.attention.pyramid import PyramidAttention
 from src.ops.chunked_patch_attention import chunked_patch_attention
 from src.runtime.build import build_net, plain
-from src.runtime.network_file import open_network, write_network
+from src.runtime.weights.network_file import open_network, write_network
 from tests.support.compose import compose_config
 from tests.support.measured import write_record
 
@@ -68,9 +69,11 @@ def restore(name: str) -> dict[str, Any]:
     words = tuple(word.replace("=", f"={WORK}/", 1) for word in words)
     command = [sys.executable, "-m", "src.predict", *words, "overwrite=true", *WAYS[name]]
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    said = process.stderr.read() if process.stderr else ""
-    _, status, usage = os.wait4(process.pid, 0)
+    with (WORK / "said").open("w") as file:
+        process = subprocess.Popen(command, cwd=ROOT, stderr=file)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # wait4 has taken it
+    said = (WORK / "said").read_text()
     if status:
         raise RuntimeError(said)
     chosen = next(line for line in said.splitlines() if line.startswith("Inference"))

@@ -1,7 +1,8 @@
 """One case of a benchmark: all forms at one size, forward or with backward, with equal weights."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -10,47 +11,71 @@ from torch import Tensor, nn
 
 from src.core.seeding import generator_for, seed_from
 from src.runtime.benchmark.forms import block_of, network_of
-from src.runtime.benchmark.measure import compare
+from src.runtime.benchmark.measure import Weight, quartiles, time_in_turn, weigh
 from src.runtime.benchmark.record import Row
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def rows_of(
-    cfg: DictConfig, kind: str, side: int, forms: Sequence[str], device: torch.device
-) -> Iterator[Row]:
-    """Yield what each form costs at one size, measured in turn.
+@dataclass(frozen=True)
+class Case:
+    """What is measured side by side.
 
-    Args:
-        cfg: As conf/benchmark.yaml.
+    Attributes:
         kind: ``forward``, or ``training``: forward and backward, and Adam where a network is meant.
         side: Height and width of the input in pixels.
         forms: The first is what the others' results are compared with.
+    """
+
+    kind: str
+    side: int
+    forms: tuple[str, ...]
+
+
+def weigh_case(cfg: DictConfig, case: Case, device: torch.device) -> dict[str, Weight]:
+    """Return the memory and the operations of each form."""
+    nets, features = _nets(cfg, case.forms, device), _features(cfg, case.side, device)
+    return weigh({form: _call(cfg, case.kind, nets[form], features) for form in nets}, device)
+
+
+def rows_of(
+    cfg: DictConfig, case: Case, weights: Mapping[str, Weight], device: torch.device
+) -> Iterator[Row]:
+    """Yield what each form costs, timed in turn.
+
+    Args:
+        cfg: As conf/benchmark.yaml.
+        case: What is measured.
+        weights: From ``weigh_case``.
         device: Where to run.
     """
-    nets = _nets(cfg, forms, device)
-    channels = cfg.channels if cfg.what == "attention" else cfg.io.in_channels
-    shape = (cfg.batch, channels, side, side)
-    draw = torch.rand if cfg.what != "attention" else torch.randn
-    features = draw(shape, generator=generator_for("cpu", "benchmark", cfg.seed)).to(device)
-    calls = {form: _call(cfg, kind, net, features) for form, net in nets.items()}
+    nets, features = _nets(cfg, case.forms, device), _features(cfg, case.side, device)
     differences = _differences(cfg, nets, features)
-    costs = compare(calls, runs=cfg.runs, warmup=cfg.warmup, device=device)
-    for form, cost in costs.items():
+    calls = {form: _call(cfg, case.kind, net, features) for form, net in nets.items()}
+    seconds = time_in_turn(calls, runs=cfg.runs, warmup=cfg.warmup, device=device)
+    for form, times in seconds.items():
+        lower, median, upper = quartiles(times)
         yield Row(
             what=cfg.what,
-            kind=kind,
+            kind=case.kind,
             form=form,
             batch=cfg.batch,
-            side=side,
-            median=cost.median,
-            lower=cost.quartiles[0],
-            upper=cost.quartiles[1],
-            peak=cost.peak_bytes,
-            flops=cost.flops,
-            parameters=sum(weights.numel() for weights in nets[form].parameters()),
+            side=case.side,
+            median=median,
+            lower=lower,
+            upper=upper,
+            peak=weights[form].peak_bytes,
+            flops=weights[form].flops,
+            parameters=sum(held.numel() for held in nets[form].parameters()),
             difference=differences[form],
         )
+
+
+def _features(cfg: DictConfig, side: int, device: torch.device) -> Tensor:
+    channels = cfg.channels if cfg.what == "attention" else cfg.io.in_channels
+    draw = torch.rand if cfg.what != "attention" else torch.randn
+    generator = generator_for("cpu", "benchmark", cfg.seed)
+    return draw((cfg.batch, channels, side, side), generator=generator).to(device)
 
 
 def _nets(cfg: DictConfig, forms: Sequence[str], device: torch.device) -> dict[str, nn.Module]:

@@ -5,19 +5,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-import psutil
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from torch import Tensor
 
 from src.core.errors import ConfigError, DataError, did_you_mean
+from src.core.memory import free_bytes
 from src.core.paths import from_root
 from src.ops.native_patch_attention import available
 from src.ops.triton_patch_attention import refusal
-from src.runtime.benchmark.case import PRECISIONS, rows_of
+from src.runtime.benchmark.case import PRECISIONS, Case, rows_of, weigh_case
 from src.runtime.benchmark.forms import bytes_of_scores, chosen_forms
-from src.runtime.benchmark.record import Row, table_of, write_csv, write_plot
+from src.runtime.benchmark.plot import write_plot
+from src.runtime.benchmark.record import Row, table_of, write_csv
 from src.runtime.build import plain
 from src.runtime.inference import pick_device
 from src.runtime.origin import hardware, origin
@@ -45,7 +46,7 @@ def benchmark(cfg: DictConfig) -> float:
     with _threads(cfg.threads):
         about = _about(cfg, device)
         console.print(_header(about))
-        rows = list(_measure(cfg, device, console))
+        rows = _measure(cfg, device, console)
     if not rows:
         raise DataError(
             "Nothing was measured: the lines above say why; take other forms, or smaller sizes=[…]."
@@ -89,13 +90,22 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _measure(cfg: DictConfig, device: torch.device, console: Console) -> Iterator[Row]:
-    kinds = cfg.passes if cfg.what == "attention" else PASSES[cfg.what]
-    for kind in kinds:
+def _measure(cfg: DictConfig, device: torch.device, console: Console) -> list[Row]:
+    """Weigh all cases, then time them: see ``weigh``."""
+    cases = list(_cases(cfg, device, console))
+    weights = [weigh_case(cfg, case, device) for case in cases]
+    rows: list[Row] = []
+    for case, weight in zip(cases, weights, strict=True):
+        rows.extend(rows_of(cfg, case, weight, device))
+    return rows
+
+
+def _cases(cfg: DictConfig, device: torch.device, console: Console) -> Iterator[Case]:
+    for kind in cfg.passes if cfg.what == "attention" else PASSES[cfg.what]:
         for side in cfg.sizes:
             forms = _that_fit(cfg, kind, side, device, console)
             if forms:
-                yield from rows_of(cfg, kind, side, forms, device)
+                yield Case(kind, side, tuple(forms))
 
 
 def _that_fit(
@@ -103,7 +113,7 @@ def _that_fit(
 ) -> list[str]:
     """Return the forms whose scores fit into memory, and say which do not."""
     fitting = []
-    free = _free_bytes(device)
+    free = free_bytes(device)
     for form in chosen_forms(cfg):
         needed = bytes_of_scores(form, kind, cfg.batch, side)
         if missing := _missing(form, torch.empty(0, device=device)):
@@ -123,12 +133,6 @@ def _missing(form: str, there: Tensor) -> str | None:
     if form == "native" and not available(there):
         return "there is no kernel for this device, or no C++ compiler"
     return refusal(there) if form == "triton" else None
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
 
 
 def _about(cfg: DictConfig, device: torch.device) -> dict[str, Any]:

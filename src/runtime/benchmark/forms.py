@@ -58,8 +58,11 @@ FORMS: dict[str, tuple[type[PyramidAttention], dict[str, str]]] = {
 USUAL = tuple(form for form in FORMS if form != "triton")
 """What is measured where nothing is said; Triton's kernel is not yet known to be good for much."""
 
-HOLD_SCORES = {"papers", "dense"}
-"""Forms that hold a score for each pair of pixels."""
+COPIES: Mapping[str, Mapping[str, float]] = {
+    "forward": {"papers": 4, "dense": 3},
+    "training": {"papers": 4.5, "dense": 4.5},
+}
+"""How often the forms that hold a score for each pair of pixels hold it, as measured, about."""
 
 
 def chosen_forms(cfg: DictConfig) -> list[str]:
@@ -119,12 +122,10 @@ def _is_pyramid(attention: object) -> bool:
 
 
 def bytes_of_scores(form: str, kind: str, batch: int, side: int) -> int:
-    """Return about how much memory the scores of ``form`` take: three copies, five in training.
+    """Return about how much memory the scores of ``form`` take, all their copies.
 
     The papers' form holds one sample's at a time, but all samples' where there is a backward.
     """
-    if form not in HOLD_SCORES:
-        return 0
     keys = sum(int(side * (1 - level / 10)) ** 2 for level in range(5))
     samples = 1 if form == "papers" and kind == "forward" else batch
-    return 4 * samples * side**2 * keys * (3 if kind == "forward" else 5)
+    return int(COPIES[kind].get(form, 0) * 4 * samples * side**2 * keys)

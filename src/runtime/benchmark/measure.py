@@ -1,68 +1,74 @@
 """What a call costs: seconds, bytes at the peak, floating-point operations."""
 
-import ctypes
 import gc
 import math
 import statistics
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from src.core.heap import give_back_freed, given_back_at_once
 from src.ops.operator_flops import FLOPS
+from src.runtime.resources import high_water_bytes, reset_high_water
 
 Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one form cost.
+class Weight:
+    """What one call takes beside time.
 
     Attributes:
-        seconds: Each timed run.
         peak_bytes: Most memory held beside what was there before the call, its result included;
             NaN where the system does not tell.
         flops: Floating-point operations in products and convolutions.
     """
 
-    seconds: tuple[float, ...]
     peak_bytes: float
     flops: int
 
-    @property
-    def median(self) -> float:
-        """Return the median of the runs in seconds."""
-        return statistics.median(self.seconds)
 
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """Return the lower and upper quartile of the runs in seconds."""
-        if len(self.seconds) == 1:
-            return self.seconds[0], self.seconds[0]
-        lower, _, upper = statistics.quantiles(self.seconds, n=4, method="inclusive")
-        return lower, upper
+def weigh(calls: Mapping[str, Call], device: torch.device) -> dict[str, Weight]:
+    """Return what each call takes; on the CPU before the process has held anything large.
+
+    What it has freed may be reused in part and then counts whole: timing comes after weighing.
+    """
+    with given_back_at_once():
+        found = {}
+        for name, call in calls.items():
+            flops = count_flops(call)  # the first call also loads libraries
+            found[name] = Weight(peak_bytes(call, device), flops)
+        return found
 
 
-def compare(
+def time_in_turn(
     calls: Mapping[str, Call], *, runs: int, warmup: int, device: torch.device
-) -> dict[str, Cost]:
-    """Measure several calls in turn, A B C A B C …, so that a slow spell strikes all alike."""
-    flops, peaks = {}, {}
-    for name, call in calls.items():
-        flops[name] = count_flops(call)  # the first call also loads libraries
+) -> dict[str, tuple[float, ...]]:
+    """Time several calls in turn, A B C A B C …, so that a slow spell strikes all alike.
+
+    Returns:
+        The seconds of each run.
+    """
+    for call in calls.values():
         for _ in range(warmup):
             call()
-        peaks[name] = peak_bytes(call, device)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(runs):
         for name, call in calls.items():
             seconds[name].append(_seconds(call, device))
-    return {name: Cost(tuple(seconds[name]), peaks[name], flops[name]) for name in calls}
+    return {name: tuple(times) for name, times in seconds.items()}
+
+
+def quartiles(seconds: Sequence[float]) -> tuple[float, float, float]:
+    """Return the lower quartile, the median and the upper quartile."""
+    if len(seconds) == 1:
+        return seconds[0], seconds[0], seconds[0]
+    lower, median, upper = statistics.quantiles(seconds, n=4, method="inclusive")
+    return lower, median, upper
 
 
 def count_flops(call: Call) -> int:
@@ -76,7 +82,7 @@ def peak_bytes(call: Call, device: torch.device) -> float:
     """Return how much memory ``call`` holds at its peak beside what is held already.
 
     On the CPU from the process's high-water mark, which Linux lets one reset; elsewhere NaN. The
-    memory that libraries take for themselves is seen too.
+    memory that libraries take for themselves is seen too, unless they keep it from an earlier call.
     """
     gc.collect()
     if device.type == "cuda":
@@ -84,24 +90,13 @@ def peak_bytes(call: Call, device: torch.device) -> float:
         before = torch.cuda.memory_allocated(device)
         call()
         return float(torch.cuda.max_memory_allocated(device) - before)
-    if not sys.platform.startswith("linux"):
-        return math.nan
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # give back what was kept, or it hides the peak
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # man 5 proc
-    except (OSError, AttributeError):
+    if not give_back_freed() or not reset_high_water():
         return math.nan
     held = psutil.Process().memory_info().rss
     result = call()
-    peak = _high_water()
+    peak = high_water_bytes()
     del result
     return float(max(0, peak - held))
-
-
-def _high_water() -> int:
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 def _seconds(call: Call, device: torch.device) -> float:

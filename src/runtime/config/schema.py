@@ -37,6 +37,7 @@ TYPES: dict[str, Any] = {
     "limits.image_gb": float | None,
     "limits.ratio": float | None,
     "checkpoint": str | Sequence[str] | Mapping[str, str] | None,
+    "attention": str | None,
     "sets": str | Sequence[str] | None,
     "selfcheck": bool | Literal["all"],
     "sigma": float | Sequence[float] | None,

@@ -21,6 +21,7 @@ from src.runtime.evaluation.progress import Bars
 from src.runtime.evaluation.summary import Outcome, refuse_failures, summary_table, write_summary
 from src.runtime.quiet import quiet_lightning
 from src.runtime.user_errors import as_user_error
+from src.runtime.weights.attention_swap import with_attention
 from src.runtime.weights.checkpoint import Checkpoint, open_checkpoint
 from src.runtime.weights.direct import with_published_weights
 
@@ -58,7 +59,7 @@ def score_all(job: Job) -> float:
 
 def _one(cfg: DictConfig, combination: Combination) -> float:
     alone = combination.applied(cfg)
-    checkpoint = _open(combination)
+    checkpoint = _open(combination, cfg.attention)
     bars = Bars(Console(stderr=True), 1)
     with bars.shown():
         scored = score(
@@ -84,7 +85,7 @@ def _many(job: Job, cfg: DictConfig, planned: Sequence[Combination]) -> float:
             outcome: Scored | ExemplarError
             try:
                 if held[0] != combination.checkpoint:
-                    held = (combination.checkpoint, _open(combination))
+                    held = (combination.checkpoint, _open(combination, cfg.attention))
                 outcome = score(
                     combination.applied(cfg),
                     held[1],
@@ -104,9 +105,9 @@ def _many(job: Job, cfg: DictConfig, planned: Sequence[Combination]) -> float:
     return outcomes[0].score()
 
 
-def _open(combination: Combination) -> Checkpoint | None:
+def _open(combination: Combination, attention: str | None) -> Checkpoint | None:
     source = combination.checkpoint
-    return None if source is None else open_checkpoint(source)
+    return None if source is None else with_attention(open_checkpoint(source), attention)
 
 
 def _common_folder(cfg: DictConfig, planned: Sequence[Combination]) -> Path:

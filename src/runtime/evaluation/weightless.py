@@ -34,6 +34,10 @@ def check_request(cfg: DictConfig) -> None:
         raise ConfigError(
             f"checkpoint=… brings its own {' and '.join(chosen)}; leave {'=… '.join(chosen)}=… out."
         )
+    if cfg.checkpoint is None and cfg.attention is not None:
+        raise ConfigError(
+            f"attention={cfg.attention} needs checkpoint=…, whose block it replaces; leave it out."
+        )
     if cfg.checkpoint is None and "task" not in chosen:
         raise ConfigError(
             f"Not given, and needed: checkpoint=…   a run folder or a .ckpt file\n{_EXAMPLE}\n"

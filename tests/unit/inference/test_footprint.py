@@ -1,6 +1,7 @@
 """The memory that a network will need, told beforehand, against what its process then takes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -14,37 +15,55 @@ from src.ops.operator_flops import FLOPS
 from src.ops.operator_workspace import WORKSPACE
 
 CPU = torch.device("cpu")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for the peak")
 SCRIPT = """
 import json, sys, torch
 from src.runtime.process import prepare_process
 from src.runtime.inference import give_back_large_blocks
 prepare_process(); give_back_large_blocks()  # as predict and evaluate
-from src.inference.footprint import footprint
+from src.inference.restorer import InferencePolicy, Restorer
 from src.runtime.build import build_net
 from src.runtime.benchmark.measure import peak_bytes
 from tests.support.compose import compose_config
-torch.set_num_threads(1)
-words, height, width = json.loads(sys.argv[1])
+words, height, width, threads = json.loads(sys.argv[1])
+torch.set_num_threads(threads)
 net = build_net(compose_config(*words)).eval()
 image = torch.rand(1, net.in_channels, height, width)
-with torch.no_grad():
-    net(image[..., :48, :48])  # libraries and thread pools are in memory now
-    told = footprint(net, image.shape, image.dtype, image.device)
-    print(json.dumps([told.bytes, peak_bytes(lambda: net(image), image.device)]))
+restorer = Restorer(net, InferencePolicy(tile=None))
+restorer(image[..., :48, :48])  # libraries and thread pools are in memory now
+told = restorer.choice(image).need.bytes
+print(json.dumps([told, peak_bytes(lambda: restorer(image), image.device)]))
 """
+PANET = ("model=panet", "model.blocks=4")
+CSNLN = ("task=super_resolution", "model=csnln", "model.depth=2")
 
 
-def told_and_taken(*words: str, size: tuple[int, int]) -> tuple[float, float]:
-    case = json.dumps([words, *size])
+def told_and_taken(
+    *words: str, size: tuple[int, int], threads: int = 1, plain: bool = False
+) -> tuple[float, float]:
+    case = json.dumps([words, *size, threads])
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, case], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", SCRIPT, case],
+        cwd=ROOT,
+        env=os.environ | ({"EXEMPLAR_NATIVE": "0"} if plain else {}),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     told, taken = json.loads(done.stdout.splitlines()[-1])
     return told, taken
 
 
+def check(told: float, taken: float) -> None:
+    assert abs(told / taken - 1) < 0.2, f"told {told / 2**20:.0f} MiB, took {taken / 2**20:.0f}"
+
+
+def _name(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 @pytest.mark.slow  # processes that run networks on images large enough to measure
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for the peak")
+@linux
 @pytest.mark.parametrize(
     ("words", "size"),
     [
@@ -52,17 +71,43 @@ def told_and_taken(*words: str, size: tuple[int, int]) -> tuple[float, float]:
         (("model=nafnet",), (384, 320)),
         (("model=edsr_tiny", "model/attention=none"), (640, 480)),
         (("model=panet_tiny",), (384, 320)),
-        (("model=panet_small", "model.blocks=2"), (112, 128)),
+        (("model=panet_tiny", "model/attention=pyramid_local"), (200, 160)),
         (("model=restormer",), (160, 128)),
         (("model=edsr_tiny", "model/attention=channel", "task=super_resolution"), (320, 300)),
     ],
-    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else str(value),
+    ids=_name,
 )
 def test_what_is_told_is_right_within_a_fifth(
     words: tuple[str, ...], size: tuple[int, int]
 ) -> None:
-    told, taken = told_and_taken(*words, size=size)
-    assert abs(told / taken - 1) < 0.2, f"told {told / 2**20:.0f} MiB, took {taken / 2**20:.0f}"
+    check(*told_and_taken(*words, size=size))
+
+
+@pytest.mark.slow  # as above
+@linux
+@pytest.mark.parametrize("plain", [False, True], ids=["native", "plain"])
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (PANET, (96, 136)),
+        (PANET, (160, 120)),
+        ((*CSNLN, "task.scale=2"), (132, 56)),
+        ((*CSNLN, "task.scale=2"), (132, 80)),
+        ((*CSNLN, "task.scale=3"), (132, 42)),
+        ((*CSNLN, "task.scale=4"), (132, 24)),
+    ],
+    ids=_name,
+)
+def test_it_is_so_with_the_papers_networks(
+    words: tuple[str, ...], size: tuple[int, int], *, plain: bool
+) -> None:
+    check(*told_and_taken(*words, size=size, plain=plain))
+
+
+@pytest.mark.slow  # as above
+@linux
+def test_it_is_so_with_two_threads() -> None:
+    check(*told_and_taken(*PANET, size=(96, 136), threads=2))
 
 
 def test_results_count_as_long_as_something_refers_to_them() -> None:

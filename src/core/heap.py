@@ -1,0 +1,93 @@
+"""Freed memory on the CPU: kept by the C library for reuse, or given back to the system.
+
+Only glibc on Linux is told anything; elsewhere these functions do nothing and say so. No torch is
+imported here, because processes are told before it is.
+"""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# malloc.h of glibc
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+_EACH = 2**16
+"""Blocks from this size on are what tensors of images are made of."""
+
+_REUSED = 2**25
+"""Blocks of loops are below this."""
+
+_large_block = [2**17]  # glibc's own choice, and then what it was told last
+
+
+def keep_blocks(*, up_to: int) -> bool:
+    """Keep freed blocks below ``up_to`` bytes for reuse; return whether that is possible."""
+    settings = {_M_MMAP_THRESHOLD: up_to, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
+    understood = [_tell(option, value) for option, value in settings.items()]
+    return all(understood)
+
+
+def set_large_block(size: int) -> bool:
+    """Give back freed blocks from ``size`` bytes on at once; return whether that is possible."""
+    return _tell(_M_MMAP_THRESHOLD, size)
+
+
+@contextmanager
+def given_back_at_once() -> Iterator[None]:
+    """Let freed tensors leave the process while this lasts, so that its size is what is in use.
+
+    Else a freed block lies among used ones, where what comes next may not fit, and both count.
+    Blocks that were kept before are still reused.
+    """
+    with _large_from(_EACH):
+        yield
+
+
+@contextmanager
+def kept_for_reuse() -> Iterator[None]:
+    """Keep freed tensors while this lasts: for loops that make the same small ones at each turn.
+
+    Where each turn gives back what it has made, the system zeroes new pages for the next, which
+    takes longer than the work itself.
+    """
+    with _large_from(max(_REUSED, _large_block[0])):
+        yield
+
+
+@contextmanager
+def _large_from(size: int) -> Iterator[None]:
+    before = _large_block[0]
+    set_large_block(size)
+    try:
+        yield
+    finally:
+        set_large_block(before)
+
+
+def give_back_freed() -> bool:
+    """Give back all memory that is free by now; return whether that is possible."""
+    library = _library()
+    if library is not None:
+        library.malloc_trim(0)
+    return library is not None
+
+
+def _tell(option: int, value: int) -> bool:
+    library = _library()
+    if library is None or library.mallopt(option, value) != 1:
+        return False
+    if option == _M_MMAP_THRESHOLD:
+        _large_block[0] = value
+    return True
+
+
+def _library() -> ctypes.CDLL | None:
+    """Return glibc, or None on another system or with another C library, e.g. musl."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        library = ctypes.CDLL("libc.so.6")
+        return library if hasattr(library, "mallopt") else None
+    except OSError:
+        return None

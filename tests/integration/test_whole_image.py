@@ -1,0 +1,59 @@
+"""Whole images: what predict says it needs, and the bands by which the plain form is computed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.core.paths import ROOT
+from src.models.attention.pyramid import PyramidAttention
+from src.runtime.build import build_net, plain
+from src.runtime.weights.network_file import write_network
+from tests.support.compose import compose_config
+from tests.support.images import pixels, write
+from tests.support.whole_image import plain_band
+
+
+def test_bands_of_the_plain_form_are_its_rows() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.random.manual_seed(0)
+        block = PyramidAttention(16, implementation="plain")
+    features = torch.randn(1, 16, 23, 17, generator=torch.Generator().manual_seed(1))
+    found = [plain_band(block, features, *band) for band in ((0, 7), (7, 15), (15, 23))]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.cat(found, dim=2), block(features), rtol=0, atol=1e-6)
+
+
+def predict(network: Path, folder: Path, size: tuple[int, int]) -> tuple[str, float]:
+    """Return what predict says, and the largest size of its process in MiB."""
+    source = write(folder / f"{size[0]}.png", pixels(*size))
+    words = (f"checkpoint={network}", f"input={source}", f"output={folder / 'out'}")
+    with (folder / "said").open("w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "src.predict", *words, "device=cpu", "inference.tile=null"],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stderr=said,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # wait4 has taken it
+    words_said = (folder / "said").read_text()
+    assert status == 0, words_said
+    return words_said, usage.ru_maxrss / 1024
+
+
+@pytest.mark.slow  # two processes, one of which restores a large image
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sizes in KiB, as on Linux")
+def test_predict_says_what_its_process_will_take(tmp_path: Path) -> None:
+    cfg = compose_config("task=denoise", "model=dncnn")
+    network = tmp_path / "net.safetensors"
+    write_network(network, build_net(cfg).state_dict(), plain(cfg.model), {"version": "test"})
+    _, without = predict(network, tmp_path, (24, 20))
+    said, size = predict(network, tmp_path, (640, 500))
+    told = re.search(r"whole image, about ([0-9.]+) GiB of", said)
+    assert told is not None, said
+    assert float(told[1]) * 1024 == pytest.approx(size - without, rel=0.2)
