@@ -35,7 +35,7 @@ def _is_refused(row: Row) -> bool:
     return row[1].startswith("csnln") and not row[0].startswith("super_resolution")
 
 
-Y = ("super_resolution_y",)
+ON_LUMA = ("dejpeg", "super_resolution_y", "super_resolution_luma")
 POSSIBLE = [row for row in ROWS if not _is_refused(row)]
 
 
@@ -81,7 +81,7 @@ def test_every_combination_composes_to_the_block_that_was_asked_for() -> None:
         model = model_node(row)
         target = model["attention"]["_target_"]
         assert target.split(".")[-2] == row[2], row
-        assert model["in_channels"] == (1 if row[0].startswith(("dejpeg", *Y)) else 3) or (
+        assert model["in_channels"] == (1 if row[0].startswith(ON_LUMA) else 3) or (
             row[0] == "dejpeg_colour"
         ), row
 
