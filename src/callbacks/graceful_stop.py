@@ -1,5 +1,6 @@
 """Ctrl-C and a scheduler's signals stop after the running step, with everything saved."""
 
+import logging
 import math
 import signal
 from types import FrameType
@@ -7,9 +8,17 @@ from typing import Any
 
 import lightning as L  # noqa: N812
 import torch
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
 
 from src.core.preemption import heeded
+
+logger = logging.getLogger(__name__)
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    """Tell the user; Lightning's own way of doing so is silenced with its advice."""
+    logger.info(text)
 
 
 class GracefulStop(L.Callback):
@@ -74,7 +83,7 @@ class GracefulStop(L.Callback):
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT:
             signal.signal(signum, self._previous[signum])
-            rank_zero_info("\nStopping after this step (Ctrl-C again: at once, losing it).")
+            _say("Stopping after this step (Ctrl-C again: at once, losing it).")
         elif not self._asked:
-            rank_zero_info(f"\n{signal.Signals(signum).name}: saving after this step, then ending.")
+            _say(f"{signal.Signals(signum).name}: saving after this step, then ending.")
         self._asked = self._asked or signum

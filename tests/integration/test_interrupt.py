@@ -58,6 +58,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_nothing_is_lost(
     ended = _stop_at(3, folder, signal.SIGINT, *words)
     assert ended.returncode == 130
     assert "Traceback" not in ended.stderr
+    assert "Stopping after this step" in ended.stdout + ended.stderr
     assert f"python -m src.train resume={folder}" in ended.stderr
     saved = int(read(folder / LAST)["global_step"])
     assert f"Stopped after step {saved}; everything is saved" in ended.stderr

@@ -43,7 +43,7 @@ HALO = 2
 WAYS = {
     "whole": ("inference.tile=auto",),
     "tiles of 96": ("inference.tile=96",),
-    "the papers' tiles": ("inference.tiling=paper", "inference.paper_pixels=6800"),
+    "tiles of the papers": ("inference.tiling=paper", "inference.paper_pixels=6800"),
 }
 
 
