@@ -20,13 +20,14 @@ template <class T> struct Left {
     Left from(long m) const { return {data + m * row, row, column}; }
 };
 
-// C[m,n] (+)= sum_k A(m,k) B[k,n] for M rows and NV vectors.
+// C[m,n] (+)= sum_k A(m,k) B[k,n] for M rows and NV vectors. The sum is made from zero and then added: with half a
+// million keys a number that grew key by key would round away much of each.
 template <class T, int M, int NV, bool Add>
 inline void product_block(int depth, Left<T> a, const T* b, long ldb, T* c, long ldc) {
     constexpr int L = Lanes<T>::N;
     Vec<T> sums[M][NV];
     for (int m = 0; m < M; ++m)
-        for (int n = 0; n < NV; ++n) sums[m][n] = Add ? load<T>(c + m * ldc + n * L) : Vec<T>{};
+        for (int n = 0; n < NV; ++n) sums[m][n] = Vec<T>{};
     for (int k = 0; k < depth; ++k) {
         Vec<T> row[NV];
         for (int n = 0; n < NV; ++n) row[n] = load<T>(b + k * ldb + n * L);
@@ -36,7 +37,10 @@ inline void product_block(int depth, Left<T> a, const T* b, long ldb, T* c, long
         }
     }
     for (int m = 0; m < M; ++m)
-        for (int n = 0; n < NV; ++n) store<T>(c + m * ldc + n * L, sums[m][n]);
+        for (int n = 0; n < NV; ++n) {
+            T* to = c + m * ldc + n * L;
+            store<T>(to, Add ? load<T>(to) + sums[m][n] : sums[m][n]);
+        }
 }
 
 template <class T, int M, bool Add>

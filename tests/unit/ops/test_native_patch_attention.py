@@ -190,3 +190,18 @@ def test_the_result_does_not_depend_on_the_number_of_threads(batch: int) -> None
 def test_the_operator_keeps_torchs_rules_for_compile_and_export() -> None:
     query, keys, values = inputs((4, 5), batch=1, match=2, channels=3)
     torch.library.opcheck(native_patch_attention, (query, keys, values, 10.0, MIN_NORM.double()))
+
+
+def test_half_a_million_keys_of_equal_weight_round_nothing_away() -> None:
+    """On a whole photograph each key gives so little that a growing sum would lose part of it."""
+    draw = torch.Generator().manual_seed(0)
+    query = torch.zeros(1, 2, 3, 4)
+    keys = [torch.rand(1, 2, 700, 701, generator=draw)]
+    values = [1 + torch.rand(1, 2, 700, 701, generator=draw)]
+    exact = dense_patch_attention(
+        query.double(), [keys[0].double()], [values[0].double()], min_norm=1e-4
+    )
+    found = patch_attention(
+        query, keys, values, min_norm=torch.tensor(1e-4), implementation="native"
+    )
+    torch.testing.assert_close(found.double(), exact, rtol=2e-6, atol=0.0)
