@@ -33,7 +33,8 @@ class PortableNet(nn.Module):
         contract = cast("RestorationNet", net)
         self.scale, self.multiple = contract.scale, multiple
         self.in_channels, self.out_channels = contract.in_channels, contract.out_channels
-        self.least = max(LEAST, contract.min_size)
+        # A trace takes it for granted that no side is one pixel at the coarsest level.
+        self.least = max(LEAST, contract.min_size, multiple + 1)
 
     def forward(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
         """Map (B, in_channels, H, W) in [0, 1] to (B, out_channels, s·H, s·W), not clamped."""

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import is_concrete_int
 
 from src.core.errors import ConfigError
 from src.inference.portable import PortableNet, dense_attention
@@ -40,7 +41,7 @@ def trace(net: PortableNet, size: Size) -> ExportedProgram:
     except Exception as error:  # torch raises many kinds, and none of them is documented
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"{_name(net)} cannot be traced: {reason} {_advice(size)}") from error
-    fixed = [axis for axis in free if isinstance(_shape(program)[axis], int)]
+    fixed = [axis for axis in free if is_concrete_int(_shape(program)[axis])]
     if fixed:
         raise ConfigError(f"{_name(net)} does other work for every size. {_advice(size)}")
     return program
@@ -82,9 +83,9 @@ def run(program: ExportedProgram, degraded: Tensor) -> Tensor:
     return restored
 
 
-def _shape(program: ExportedProgram) -> Sequence[object]:
+def _shape(program: ExportedProgram) -> Sequence[int | torch.SymInt]:
     given = [node for node in program.graph.nodes if node.op == "placeholder"][-1]
-    shape: Sequence[object] = given.meta["val"].shape
+    shape: Sequence[int | torch.SymInt] = given.meta["val"].shape
     return shape
 
 
