@@ -113,7 +113,7 @@ def _jobs(pattern: str, output: Path, *, overwrite: bool) -> dict[Path, Path]:
 def _sources(pattern: str) -> tuple[list[Path], Path]:
     """Return the images of a file, a folder or a glob, and the folder that names start from."""
     path = Path(pattern).expanduser()
-    path = path if path.exists() else from_root(path)
+    path = path.absolute() if path.exists() else from_root(path)
     if path.is_file():
         return [path], path.parent
     if path.is_dir():

@@ -33,6 +33,16 @@ def test_a_folder_keeps_its_sub_folders(trained: Path, tmp_path: Path) -> None:
     assert _restored(trained, tmp_path / "in", tmp_path / "out") == {"a.png", "sub/a.png"}
 
 
+def test_relative_names_start_where_the_user_is(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "in/sub/a.png", pixels())
+    monkeypatch.chdir(tmp_path)
+    assert _restored(trained, "in", tmp_path / "folder") == {"sub/a.png"}
+    assert _restored(trained, "in/sub/a.png", tmp_path / "file") == {"a.png"}
+    assert _restored(trained, "in/**/*.png", tmp_path / "glob") == {"sub/a.png"}
+
+
 def test_a_glob_takes_what_it_matches(trained: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "in", 3)
     write(tmp_path / "in/d.bmp", pixels())

@@ -36,12 +36,13 @@ class NonLocalAttention(nn.Module):
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Attend over all pixels of ``features``, of any H, W >= 1."""
+        count, _, height, width = features.shape  # len() would fix the number of images in a trace
         query, key, value = (
             embed(features).flatten(2).transpose(1, 2)[:, None]  # (b, 1, hw, inner)
             for embed in (self.query, self.key, self.value)
         )
         # The fused kernels never hold the n² scores; the paper does not scale them.
         attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        image = attended[:, 0].transpose(1, 2).unflatten(2, features.shape[-2:])
+        image = attended[:, 0].transpose(1, 2).reshape(count, -1, height, width)
         projected: Tensor = self.project(image)
         return features + projected

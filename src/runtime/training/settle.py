@@ -5,9 +5,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from src.data.stages import Stages
 from src.runtime import run_folder
-from src.runtime.build import plain
+from src.runtime.build import build_data, plain
 from src.runtime.distributed.job import Job, settled_by_hydra
 from src.runtime.distributed.place import here
 from src.runtime.distributed.size import settle_size
@@ -45,7 +44,7 @@ def settle_training(cfg: DictConfig, target: str) -> Job:
         cfg = run_folder.continued(folder, cfg, given)
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
-    _check_batch(cfg, processes * cfg.trainer.num_nodes)
+    check_batch(cfg, processes * cfg.trainer.num_nodes)
     if resumes:
         point.clear_the_way(folder)
     return Job(
@@ -65,8 +64,11 @@ def _goes_on(resume: str | None, folder: Path) -> bool:
     return True
 
 
-def _check_batch(cfg: DictConfig, world: int) -> None:
-    """Refuse a batch that cannot be shared, before ``world`` processes find that out together."""
-    data = cfg.data
-    stages = Stages(data.patch_size, data.batch_size, plain(data).get("progressive"))
+def check_batch(cfg: DictConfig, world: int) -> None:
+    """Refuse a batch that cannot be shared, before ``world`` processes find that out together.
+
+    Raises:
+        ConfigError: If ``world`` and accumulation do not divide it, or the data cannot be so.
+    """
+    stages = build_data(cfg).stages  # built, because a patch's size may follow from the scale
     stages.check_shares(world=world, accumulated=cfg.trainer.accumulate_grad_batches)
