@@ -31,7 +31,8 @@ class Pair(TypedDict):
 AttentionFactory = Callable[[int], nn.Module]
 """Takes ``channels``; builds a block that maps (B, C, H, W) to (B, C, scale·H, scale·W) for any
 H, W >= 1, where the block's attribute ``scale`` is 1 for all but cross-scale attention. A block
-that extends sides to a multiple inside says which by ``pads_to``; export makes use of it."""
+that extends sides to a multiple inside says which by ``pads_to``, and one whose work is cut into
+pieces by the size says so by ``follows_size = True``; export makes use of both."""
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 SchedulerFactory = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]

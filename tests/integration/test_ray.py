@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from src.core.paths import ROOT
+from src.runtime.weights.atomic_io import read
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.requeue import outcome_of
 from tests.support.runs import TINY, train_tiny
@@ -51,7 +52,7 @@ def test_a_job_whose_worker_is_killed_is_started_again_and_goes_on(tmp_path: Pat
     sweep = _sweep(tmp_path / "sweep", *length, "seed=0")
     job = tmp_path / "sweep/0"
     end = time.monotonic() + PATIENCE_S
-    while not (job / LAST).is_file():
+    while not (job / LAST).is_file() or read(job / LAST)["global_step"] < 3:
         assert sweep.poll() is None, sweep.communicate()[0]
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(bool(REASON), reason=REASON or "two hosts can be made"),
 ]
 BOUND_S = 60 + PATIENCE_S
-"""Seconds after a loss in which both sides have ended; torchrun's agents need most of them."""
+"""Seconds after a loss in which both sides have ended."""
 
 
 @pytest.mark.parametrize("starter", ["srun", "torchrun"])

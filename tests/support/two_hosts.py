@@ -135,10 +135,8 @@ class TwoHosts:
     def _torchrun(self, host: int) -> tuple[str, ...]:
         return (
             *("-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"),
-            *("--rdzv-backend=c10d", f"--rdzv-endpoint={self.addresses[0]}:29500"),
-            # told, because the name of this machine leads to neither address
-            f"--rdzv-conf=is_host={1 - host}",
-            f"--local-addr={self.addresses[host]}",
+            *(f"--node-rank={host}", f"--master-addr={self.addresses[0]}"),
+            "--master-port=29500",
         )
 
     def _srun(self, host: int) -> dict[str, object]:
@@ -229,7 +227,8 @@ def lose(starter: str, folder: Path, happen: Callable[[TwoHosts], None]) -> tupl
     saved = int(read(run / LAST)["global_step"])
     last = saved + 3
     length = (f"trainer.max_steps={last}", f"trainer.val_check_interval={last}")
-    went_on = command("train", f"resume={run}", "trainer=ddp_cpu", *length)
+    here = ("trainer=ddp_cpu", "trainer.num_nodes=1", "trainer.devices=2")
+    went_on = command("train", f"resume={run}", *here, *length)
     assert went_on.code == 0, went_on.err
     train_tiny(folder / "never_stopped", "trainer=ddp_cpu", steps=last)
     assert_same(run, folder / "never_stopped")

@@ -101,6 +101,6 @@ def _as_started(asked: int, nodes: int, place: Place) -> tuple[int, int]:
 def _how_to_start_many(nodes: int, devices: int) -> str:
     return (
         f"trainer.num_nodes={nodes} needs a start on every machine: "
-        f"torchrun --nnodes={nodes} --nproc-per-node={devices} --rdzv-backend=c10d "
-        "--rdzv-endpoint=<first machine>:29500 -m src.train …, or srun (trainer=ddp_slurm)."
+        f"torchrun --nnodes={nodes} --nproc-per-node={devices} --node-rank=<0, 1, …> "
+        "--master-addr=<first machine> -m src.train …, or srun (trainer=ddp_slurm)."
     )

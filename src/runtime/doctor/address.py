@@ -27,7 +27,7 @@ def check_address(place: Place, *, hosts_store: bool) -> Finding:
         advice = "MASTER_ADDR=<an address of the first machine>, or a line in /etc/hosts"
         return wrong(CHECK, f"{name} has no address ({error.strerror})", advice)
     if place.machines > 1 and str(address).startswith("127."):
-        advice = "MASTER_ADDR=<its address in the network>; torchrun: --local-addr, --rdzv-endpoint"
+        advice = "MASTER_ADDR=<its address in the network>; torchrun: --master-addr, --local-addr"
         return wrong(CHECK, f"{name} is {address}: no other machine reaches that", advice)
     found = f"{name} ({address}), port {port}"
     if hosts_store and not _is_free(int(port)):

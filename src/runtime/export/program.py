@@ -29,6 +29,9 @@ def trace(net: PortableNet, size: Size) -> ExportedProgram:
     Raises:
         ConfigError: If it cannot be traced, or not for any size although that is asked for.
     """
+    if size == "any" and any(getattr(part, "follows_size", False) for part in net.modules()):
+        # torch would find that out too, after minutes of algebra
+        raise ConfigError(f"{_name(net)} does other work for every size. {_advice(size)}")
     height, width = EXAMPLE if size == "any" else (int(side) for side in size)
     example = torch.zeros(2, net.in_channels, height, width)
     free = {0: torch.export.Dim.AUTO}
