@@ -14,10 +14,6 @@ TWO = (*SHARDED, "trainer.devices=2")
 TOLERANCE = 1e-6
 
 
-UNPROVEN = "trainer=fsdp trains, but its weights differ from one process's (4e-5 after a few steps)"
-
-
-@pytest.mark.xfail(reason=UNPROVEN)
 def test_two_processes_that_share_the_weights_out_end_with_those_of_one(
     tmp_path: Path,
 ) -> None:
@@ -32,7 +28,6 @@ def test_two_processes_that_share_the_weights_out_end_with_those_of_one(
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
-@pytest.mark.xfail(reason="trainer=fsdp: a resumed run's optimizer settings differ in type")
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
     every = ("trainer.val_check_interval=2", *TWO)
     train_tiny(tmp_path / "two", *every, steps=2)

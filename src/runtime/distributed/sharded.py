@@ -1,14 +1,19 @@
 """Weights, gradients and optimizer state shared out among processes, by torch's ``fully_shard``."""
 
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import lightning as L  # noqa: N812
+import torch
 from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.optim import Optimizer
 
 from src.core.errors import ConfigError
 from src.models.blocks.recompute import blocks_of
@@ -52,6 +57,37 @@ class ShardedStrategy(ModelParallelStrategy):
         if trainer.state.fn == TrainerFn.FITTING:
             self.setup_optimizers(trainer)
         self.setup_precision_plugin()
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """Return the whole state on process 0; an optimizer that has done no step has done none.
+
+        To learn what a state consists of, torch lets a new optimizer do a step without gradients,
+        and counts it; Adam's corrections for its first steps would be those of later ones.
+        """
+        plain = optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
+        is_new = not plain.state
+        state: dict[str, Any] = super().optimizer_state(plain)
+        if is_new:
+            for held in state.get("state", {}).values():
+                if "step" in held:
+                    held["step"] = torch.zeros_like(held["step"])
+            plain.state.clear()
+        return state
+
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Load each process's part; return the rest.
+
+        Torch hands ``betas`` back as a list. It is made a pair again, so that the next checkpoint
+        is that of a run which never stopped.
+        """
+        state: dict[str, Any] = super().load_checkpoint(checkpoint_path, weights_only)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                if "betas" in group:
+                    group["betas"] = tuple(group["betas"])
+        return state
 
     def on_validation_start(self) -> None:
         """Put the weights together: processes score other images, and then would wait in vain."""
