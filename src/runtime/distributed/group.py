@@ -31,6 +31,9 @@ from src.runtime.distributed.place import VARIABLES
 GRACE_S = 10.0
 """Seconds that the others have to end by themselves when one process has failed."""
 
+LEFT_S = 60.0
+"""Seconds that the others have when process 0 is done: a machine may have frozen one of them."""
+
 _POLL_S = 0.05
 _RANK = "src.runtime.distributed.rank"
 
@@ -108,14 +111,19 @@ def _start(job: Job, file: Path, rank: int, port: str) -> subprocess.Popen[bytes
 
 
 def _watch(started: list[subprocess.Popen[bytes]]) -> int | None:
-    """Wait for all; return the first rank that failed, after the others have had ``GRACE_S``."""
+    """Wait for all, but not for ever; return the first rank that failed.
+
+    When one has failed, the others have ``GRACE_S``; when the first is done, ``LEFT_S``.
+    """
     failed: int | None = None
     end = math.inf
     while True:
         codes = [process.poll() for process in started]
         if failed is None and any(codes):
             failed = next(rank for rank, code in enumerate(codes) if code)
-            end = time.monotonic() + GRACE_S
+            end = min(end, time.monotonic() + GRACE_S)
+        elif codes[0] == 0 and end == math.inf:
+            end = time.monotonic() + LEFT_S
         if None not in codes or time.monotonic() > end:
             return failed
         time.sleep(_POLL_S)
