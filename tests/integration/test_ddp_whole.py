@@ -38,7 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_way_of_starting_gives_what_one_process_gives(
     start: str, processes: int, tmp_path: Path
 ) -> None:
-    needed = {"multirun joblib": "hydra_joblib_launcher", "submitit-local": "submitit"}
+    needed = {"multirun joblib": "hydra_plugins.hydra_joblib_launcher", "submitit-local": "submitit"}
     needed["Optuna"] = "optuna"
     if start in needed:
         pytest.importorskip(needed[start], reason="the extra 'sweep' is not installed")
