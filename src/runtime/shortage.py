@@ -1,8 +1,10 @@
 """A machine that has run out of something, or lost it: what to tell the user instead of a trace."""
 
 import errno
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from src.core.errors import ExemplarError
 
@@ -30,7 +32,7 @@ def shortage(error: BaseException) -> str | None:
             f"Out of memory ({_short(text)}). Lower data.batch_size or data.patch_size, share the "
             f"batch out with trainer.accumulate_grad_batches, or set recompute=true. {_GO_ON}"
         )
-    if "DataLoader worker" in text:
+    if "DataLoader worker" in text or _is_cut_off(error):
         return (
             f"A loader process is gone ({_short(text)}). It may have run out of memory: lower "
             f"data.workers or data.batch_size. {_GO_ON}"
@@ -66,6 +68,14 @@ def _is_memory(error: BaseException, text: str) -> bool:
     # by name, because importing torch takes seconds and need not have happened
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or "can't allocate memory" in text or "Cannot allocate memory" in text
+
+
+def _is_cut_off(error: BaseException) -> bool:
+    """Say whether a loader process ended while it was handing over a batch."""
+    if not isinstance(error, OSError | EOFError):
+        return False
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return any(Path(name).match("multiprocessing/connection.py") for name in files)
 
 
 def _short(text: str) -> str:

@@ -33,15 +33,20 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+EXTRAS = {
+    "multirun joblib": "hydra_plugins.hydra_joblib_launcher",
+    "submitit-local": "submitit",
+    "Optuna": "optuna",
+}
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("start", STARTS)
 def test_every_way_of_starting_gives_what_one_process_gives(
     start: str, processes: int, tmp_path: Path
 ) -> None:
-    needed = {"multirun joblib": "hydra_plugins.hydra_joblib_launcher", "submitit-local": "submitit"}
-    needed["Optuna"] = "optuna"
-    if start in needed:
-        pytest.importorskip(needed[start], reason="the extra 'sweep' is not installed")
+    if start in EXTRAS:
+        pytest.importorskip(EXTRAS[start], reason="the extra 'sweep' is not installed")
     cell = run_cell(start, processes, tmp_path)
     assert cell.holds, cell
 

@@ -34,7 +34,7 @@ def test_a_fault_ends_with_a_message_and_leaves_what_it_should(
         pytest.skip("mounting a disk needs the rights of root")
     scene = Scene(tmp_path)
     done = fault.act(scene)
-    assert fault_of(fault, done.code, done.err) == ""
+    assert fault_of(fault, done) == ""
     assert fault.left(scene)
 
 

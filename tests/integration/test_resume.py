@@ -73,6 +73,14 @@ def test_a_learning_rate_given_at_a_resume_is_used(tmp_path: Path) -> None:
     assert group["lr"] == pytest.approx(2e-4)  # halved once
 
 
+def test_the_first_of_a_key_typed_twice_can_be_given_at_a_resume(tmp_path: Path) -> None:
+    train_tiny(tmp_path / "run", "optimizer.lr=1e-3", "optimizer.lr=2e-3")
+    done = command("train", f"resume={tmp_path / 'run'}", "optimizer.lr=1e-3", "trainer.max_steps=3")
+    assert done.code == 0, done.err
+    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert config["optimizer"]["lr"] == 1e-3
+
+
 def test_milestones_given_at_a_resume_are_used(tmp_path: Path) -> None:
     schedule = ("scheduler=multistep", "scheduler.milestones=[3]", "optimizer.lr=1e-3")
     folder = _train(tmp_path / "run", *schedule, steps=5)

@@ -44,9 +44,13 @@ def with_saved(overrides: Sequence[str]) -> list[str]:
 
 
 def given_now(folder: Path, overrides: Sequence[str]) -> list[str]:
-    """Return those of a resumed run's ``overrides`` that were not among its saved ones."""
-    saved = saved_overrides(folder)
-    return [text for text in overrides if text not in saved and not is_resume(text)]
+    """Return those of a resumed run's ``overrides`` that say other than its saved ones.
+
+    Of a key that is given twice, the last word counts, as in Hydra.
+    """
+    saved = {_key(text): text for text in saved_overrides(folder)}
+    now = {_key(text): text for text in overrides if not is_resume(text)}
+    return [text for key, text in now.items() if saved.get(key) != text]
 
 
 def refuse_changes(folder: Path, given: Sequence[str]) -> None:
@@ -69,7 +73,7 @@ def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
         cfg: Composed from the saved overrides and those given now, unresolved.
         given: The overrides that are new.
     """
-    changed = {f"${{{text.lstrip('+~').partition('=')[0]}}}" for text in given}
+    changed = {f"${{{_key(text)}}}" for text in given}
     raw = OmegaConf.to_container(cfg, resolve=False)
     paths = [path for path, value in _leaves(raw) if isinstance(value, str) and value in changed]
     return [f"{path}={OmegaConf.select(cfg, path)}" for path in paths if not path.startswith(FIXED)]
@@ -99,7 +103,11 @@ def folder_of(resume: str | None) -> str | None:
 
 def is_resume(override: str) -> bool:
     """Say whether ``override`` is ``resume=…``, which is not part of a run."""
-    return override.lstrip("+").partition("=")[0] == "resume"
+    return _key(override) == "resume"
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
 
 
 def saved_overrides(folder: Path) -> list[str]:

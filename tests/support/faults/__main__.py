@@ -19,6 +19,7 @@ from pathlib import Path
 from src.runtime.origin import commit, hardware
 from tests.support.faults.every import ALL
 from tests.support.faults.scene import Fault, Scene
+from tests.support.runs import Finished
 
 UNFINISHED = 75
 
@@ -45,7 +46,7 @@ def meet(fault: Fault) -> Outcome:
         try:
             done = fault.act(scene)
             code, message = done.code, shown(done.err, name)
-            wrong = fault_of(fault, done.code, done.err)
+            wrong = fault_of(fault, done)
             left = fault.left(scene)
         except (AssertionError, OSError) as error:
             wrong = wrong or " ".join(str(error).split())[-600:]
@@ -53,13 +54,13 @@ def meet(fault: Fault) -> Outcome:
     return Outcome(fault.name, fault.done, code, message, left, seconds, wrong)
 
 
-def fault_of(fault: Fault, code: int, err: str) -> str:
+def fault_of(fault: Fault, done: Finished) -> str:
     """Return in what an ending differs from what it should be; "" for nothing."""
-    said = " ".join(err.split())
+    said = " ".join(f"{done.out} {done.err}".split())
     if "Traceback" in said:
         return f"a traceback: {said[-600:]}"
-    if code != fault.code:
-        return f"status {code}, not {fault.code}: {said[-600:]}"
+    if done.code != fault.code:
+        return f"status {done.code}, not {fault.code}: {said[-600:]}"
     missing = [fragment for fragment in fault.says if fragment not in said]
     return f"not said: {missing}; but: {said[-600:]}" if missing else ""
 

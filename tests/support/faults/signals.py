@@ -33,7 +33,7 @@ def _sent(signum: signal.Signals, *words: str) -> Callable[[Scene], Finished]:
 
 
 def _twice(scene: Scene) -> Finished:
-    process = scene.start("callbacks.checkpoint_last.every_n_steps=1000", "data.batch_size=512")
+    process = scene.start("callbacks.checkpoint_last.every_n_steps=1000", "data.batch_size=4096")
     scene.until_step(process, 0)
     time.sleep(1)
     process.send_signal(signal.SIGINT)

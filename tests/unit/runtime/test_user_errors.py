@@ -1,6 +1,7 @@
 """What a user is told of errors that come from torch or the system."""
 
 import errno
+import multiprocessing
 import subprocess
 import sys
 
@@ -23,6 +24,15 @@ def test_torchs_own_error_of_a_full_memory_becomes_advice() -> None:
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
 def test_other_errors_of_memory_do_too(error: Exception) -> None:
     assert "Out of memory" in str(as_user_error(error))
+
+
+def test_a_loader_that_ends_while_it_hands_a_batch_over_becomes_advice() -> None:
+    ours, its = multiprocessing.Pipe()
+    its.close()
+    with pytest.raises(EOFError) as raised:
+        ours.recv()
+    assert "A loader process is gone" in str(as_user_error(raised.value))
+    assert as_user_error(EOFError("another")) is None
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
