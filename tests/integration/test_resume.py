@@ -74,10 +74,11 @@ def test_a_learning_rate_given_at_a_resume_is_used(tmp_path: Path) -> None:
 
 
 def test_the_first_of_a_key_typed_twice_can_be_given_at_a_resume(tmp_path: Path) -> None:
-    train_tiny(tmp_path / "run", "optimizer.lr=1e-3", "optimizer.lr=2e-3")
-    done = command("train", f"resume={tmp_path / 'run'}", "optimizer.lr=1e-3", "trainer.max_steps=3")
+    run = tmp_path / "run"
+    train_tiny(run, "optimizer.lr=1e-3", "optimizer.lr=2e-3")
+    done = command("train", f"resume={run}", "optimizer.lr=1e-3", "trainer.max_steps=3")
     assert done.code == 0, done.err
-    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["optimizer"]["lr"] == 1e-3
 
 
