@@ -1,11 +1,20 @@
 """Structural similarity of each image (Wang et al., 2004, doi:10.1109/TIP.2003.819861)."""
 
+from itertools import product
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from src.core.heap import kept_for_reuse
+
 WINDOW = 11
+
+TILE = 64
+"""Side of a piece of the map. PyTorch's convolution in double precision unfolds its input into 121
+copies: 0.8 GB for an image of 481×321 as a whole, 27 MB for a piece, and two to three times as
+fast."""
 
 
 def ssim(
@@ -23,9 +32,18 @@ def ssim(
         raise ValueError(
             f"SSIM needs at least {WINDOW}×{WINDOW} pixels, not {tuple(target.shape[-2:])}."
         )
-    result = structural_similarity_index_measure(
+    rows, columns = (side - WINDOW + 1 for side in target.shape[-2:])  # of the map
+    total = torch.zeros(len(target), dtype=target.dtype, device=target.device)
+    with kept_for_reuse():
+        for top, left in product(range(0, rows, TILE), range(0, columns, TILE)):
+            here = slice(top, top + TILE + WINDOW - 1), slice(left, left + TILE + WINDOW - 1)
+            total += _inner_map(restored[..., *here], target[..., *here]).sum(dim=(1, 2, 3))
+    return total / (target.shape[1] * rows * columns)
+
+
+def _inner_map(restored: Tensor, target: Tensor) -> Tensor:
+    _, padded = structural_similarity_index_measure(
         restored, target, data_range=1.0, reduction="none", return_full_image=True
     )
-    full: Tensor = result[1]
-    inner = full[..., WINDOW // 2 : -(WINDOW // 2), WINDOW // 2 : -(WINDOW // 2)]
-    return torch.mean(inner, dim=(1, 2, 3))
+    inner: Tensor = padded[..., WINDOW // 2 : -(WINDOW // 2), WINDOW // 2 : -(WINDOW // 2)]
+    return inner

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L  # noqa: N812
+import torch
 from lightning.pytorch.callbacks import WeightAveraging
 
 from src.core.errors import ConfigError
@@ -39,12 +40,20 @@ def check_patch(side: int, net: RestorationNet, *, scale: int) -> None:
         )
 
 
-def check_compiler() -> None:
-    """Refuse ``compile=true`` where torch.compile would find no C++ compiler.
+def check_compiler(memory_format: torch.memory_format) -> None:
+    """Refuse ``compile=true`` where torch.compile would fail, or compute something else.
+
+    Args:
+        memory_format: Of the network.
 
     Raises:
-        ConfigError: Saying what to install.
+        ConfigError: Saying what to install or leave out.
     """
+    if memory_format == torch.channels_last:
+        raise ConfigError(
+            "compile=true and channels_last=true: torch 2.13 compiles wrong gradients for bicubic "
+            "resizing in that format, without an error. Leave one of the two out."
+        )
     default = "clang++" if sys.platform == "darwin" else "g++"
     compiler = os.environ.get("CXX", default)
     if shutil.which(compiler) is None:

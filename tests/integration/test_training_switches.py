@@ -107,6 +107,25 @@ def test_a_later_patch_that_does_not_fit_is_refused_before_the_first_step(tmp_pa
 
 
 @pytest.mark.slow
+def test_a_format_in_which_compiled_gradients_are_wrong_is_refused(tmp_path: Path) -> None:
+    words = ("compile=true", "channels_last=true", f"hydra.run.dir={tmp_path}/run")
+    running = process("train", *TINY, *words)
+    said = running.communicate()[1]
+    assert running.returncode == 2, said
+    assert "Leave one of the two out" in said
+
+
+MOMENTUM = (
+    "optimizer._target_=torch.optim.SGD",
+    "optimizer.lr=0.01",
+    "+optimizer.momentum=0.9",
+    "~optimizer.betas",
+    "~optimizer.eps",
+)
+"""Unlike Adam, this makes no whole steps of gradients that are next to zero but for rounding."""
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_compiled_run_resumes_exactly_and_its_weights_load_without_compiling(
     tmp_path: Path,
@@ -117,15 +136,16 @@ def test_a_compiled_run_resumes_exactly_and_its_weights_load_without_compiling(
         assert running.returncode == 0, said
 
     def length(steps: int) -> tuple[str, ...]:
-        return f"trainer.max_steps={steps}", "trainer.val_check_interval=2", "compile=true"
+        times = f"trainer.max_steps={steps}", "trainer.val_check_interval=2"
+        return (*times, *MOMENTUM, "compile=true")
 
     two, four, plain = (tmp_path / name for name in ("two", "four", "plain"))
     train(*TINY, *length(2), f"hydra.run.dir={two}")
     train(f"resume={two}", "trainer.max_steps=4")
     train(*TINY, *length(4), f"hydra.run.dir={four}")
     assert_same(two, four)
-    _train(plain, steps=4)
+    _train(plain, *MOMENTUM, steps=4)
     compiled, eager = (read(path / "checkpoints" / LAST)["state_dict"] for path in (four, plain))
     assert list(compiled) == list(eager)
-    assert all(torch.allclose(compiled[name], eager[name], atol=1e-4) for name in eager)
+    assert all(torch.allclose(compiled[name], eager[name], atol=1e-5) for name in eager)
     _train(tmp_path / "new", f"weights={four}", steps=1)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from src.metrics.evaluator import Evaluator
 from src.metrics.protocol import Protocol
@@ -27,6 +28,17 @@ def test_equal_images_have_infinite_psnr_and_ssim_one() -> None:
     _, target = _pair(0.1)
     assert math.isinf(float(psnr(target, target)))
     assert float(ssim(target, target)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("size", [(74, 75), (139, 60), (20, 150)])
+def test_ssim_in_pieces_is_that_of_the_whole_map(size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    restored, target = torch.rand(2, 2, 3, *size, generator=generator, dtype=torch.float64)
+    _, padded = structural_similarity_index_measure(
+        restored, target, data_range=1.0, reduction="none", return_full_image=True
+    )
+    whole = padded[..., 5:-5, 5:-5].mean(dim=(1, 2, 3))
+    torch.testing.assert_close(ssim(restored, target), whole, rtol=0, atol=1e-12)
 
 
 def test_too_small_an_image_for_ssim_is_refused() -> None:
