@@ -37,7 +37,10 @@ def _twice(scene: Scene) -> Finished:
     scene.until_step(process, 0)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.05)
+    assert process.stdout is not None
+    for line in process.stdout:  # two that come during one call of torch's are one to Python
+        if "Stopping after this step" in line:
+            break
     process.send_signal(signal.SIGINT)
     return ended(process)
 
