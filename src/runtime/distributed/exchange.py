@@ -5,6 +5,7 @@ from datetime import timedelta
 from queue import Empty, Queue
 from threading import Thread
 
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, not declared
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
@@ -86,6 +87,17 @@ def _store(place: Place, patience: timedelta = PATIENCE) -> Store:
         translate_slurm(place)
     store: Store
     try:
+        if place.starter == SLURM and place.leads:
+            # As rendezvous does, but without waiting here for the others, who may never come:
+            # whoever joins the group next waits as long as the user has said.
+            address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+            return TCPStore(
+                *(address, port, place.world),
+                is_master=True,
+                timeout=patience,
+                wait_for_workers=False,
+                multi_tenant=True,
+            )
         store, _, _ = next(rendezvous("env://", place.rank, place.world, timeout=patience))
     except RuntimeError as error:
         if "EADDRINUSE" not in str(error):
