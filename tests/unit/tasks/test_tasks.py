@@ -102,10 +102,12 @@ def test_a_patch_that_the_network_cannot_take_is_refused() -> None:
 
 
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_compiler()
+    check_compiler(torch.contiguous_format)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ConfigError, match="no-such-compiler is not there"):
-        check_compiler()
+        check_compiler(torch.contiguous_format)
+    with pytest.raises(ConfigError, match="Leave one of the two out"):
+        check_compiler(torch.channels_last)
 
 
 def test_a_model_without_parameters_is_not_trained() -> None:
