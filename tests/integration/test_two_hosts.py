@@ -67,5 +67,5 @@ def test_the_check_sees_whether_two_machines_reach_each_other(name: str, tmp_pat
         assert "2 processes, 1 on each of 2 machines" in first.said
         return
     assert (first.code, second.code) == (1, 1)
-    assert "may they reach each other on any port" in " ".join(first.said.split())
+    assert "may they reach each other" in " ".join(first.said.split())
     assert "had no word from the first one at 10.231.7.1" in second.said

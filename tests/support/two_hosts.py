@@ -110,7 +110,6 @@ class TwoHosts:
             "GLOO_SOCKET_IFNAME": self.cables[host],
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
-            "COLUMNS": "400",  # no sentence of a table is wrapped
             **{name: str(value) for name, value in variables.items()},
         }
         with output.open("wb") as file:
