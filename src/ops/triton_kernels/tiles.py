@@ -196,7 +196,8 @@ def line_weights(
         key_at, key_seen, query_at, query_seen = other_at, other_seen, own_at, own_seen
     slope = tl.load(known.factor + key_at, mask=key_seen, other=0.0)
     score = product * slope - tl.load(known.normaliser + query_at, mask=query_seen, other=0.0)
-    weights = tl.where(own_seen & other_seen, tl.exp2(score), 0.0)
+    # the score of what is not seen has no bound: masked before the exponential, not after
+    weights = tl.exp2(tl.where(own_seen & other_seen, score, float("-inf")))
     if GRADIENT:
         mean = tl.load(known.mean + query_at, mask=query_seen, other=0.0)
         weights = weights * (change - mean) * slope * LN2
