@@ -16,8 +16,9 @@ from src.tasks.refusals import check_average, check_compiler, check_patch
 from src.tasks.scored import ScoredModule
 
 INDUCTOR: dict[str, str | int | bool | Callable[..., Any]] = {"layout_optimization": False}
-"""With it, torch 2.13 on the CPU gives gradients that are wrong by a hundredth before four or more
-bicubic resizings, as in pyramid attention; so it does with ``channels_last``."""
+"""With it, torch 2.13 on the CPU gives gradients that are wrong by a hundredth in what comes before
+pyramid attention of four or more levels; so it does with ``channels_last``. Its backend
+``aot_eager`` is right, and where the fault lies in ``inductor`` is not known."""
 
 
 class RestorationTask(ScoredModule):

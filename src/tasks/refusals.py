@@ -51,8 +51,8 @@ def check_compiler(memory_format: torch.memory_format) -> None:
     """
     if memory_format == torch.channels_last:
         raise ConfigError(
-            "compile=true and channels_last=true: torch 2.13 compiles wrong gradients for bicubic "
-            "resizing in that format, without an error. Leave one of the two out."
+            "compile=true and channels_last=true: torch 2.13 compiles wrong gradients for networks "
+            "with pyramid attention in that format, without an error. Leave one of the two out."
         )
     default = "clang++" if sys.platform == "darwin" else "g++"
     compiler = os.environ.get("CXX", default)
