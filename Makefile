@@ -93,7 +93,7 @@ audit: AUDIT := .cache/audit
 audit: $(INSTALLED)  ## Look the pinned packages up among known vulnerabilities, where that can be reached
 	@test -x $(AUDIT)/bin/pip-audit || { "$(PYTHON)" -m venv $(AUDIT) && $(AUDIT)/bin/python $(PIP_INSTALL) pip-audit; } || \
 	  echo "pip-audit could not be installed." >&2
-	@test ! -x $(AUDIT)/bin/pip-audit || $(PY) -m tests.support.audit $(AUDIT)/bin/pip-audit
+	@test ! -x $(AUDIT)/bin/pip-audit || $(PY) -m tools.audit $(AUDIT)/bin/pip-audit
 
 lock: TMP := .cache/lock
 lock:  ## Rewrite constraints.txt with the newest versions that pyproject.toml allows

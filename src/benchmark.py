@@ -1,11 +1,11 @@
 """Measure speed and memory: `python -m src.benchmark what=attention sizes=[48,64,96]`."""
 
-from src.runtime.cli import launch
+from src.commands.cli.launch import launch
 
 
 def main() -> None:
     """Run the command line."""
-    launch("benchmark", "src.runtime.benchmark.command.benchmark")
+    launch("benchmark", "src.commands.benchmark.command.benchmark")
 
 
 if __name__ == "__main__":

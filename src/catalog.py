@@ -10,9 +10,9 @@ from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
+from src.app.config.options import all_groups, first_comment, options_of
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
-from src.runtime.config.options import all_groups, first_comment, options_of
 
 if TYPE_CHECKING:
     from torch import nn

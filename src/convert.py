@@ -1,11 +1,11 @@
 """Bring published weights into our format: `python -m src.convert source=… architecture=…`."""
 
-from src.runtime.cli import launch
+from src.commands.cli.launch import launch
 
 
 def main() -> None:
     """Run the command line."""
-    launch("convert", "src.runtime.weights.command.convert")
+    launch("convert", "src.commands.convert.command.convert")
 
 
 if __name__ == "__main__":

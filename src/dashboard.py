@@ -1,11 +1,11 @@
 """Build the W&B workspace and report of a project: `python -m src.dashboard project=…`."""
 
-from src.runtime.cli import launch
+from src.commands.cli.launch import launch
 
 
 def main() -> None:
     """Run the command line."""
-    launch("dashboard", "src.runtime.dashboard.command.dashboard")
+    launch("dashboard", "src.commands.dashboard.command.dashboard")
 
 
 if __name__ == "__main__":

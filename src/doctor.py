@@ -1,11 +1,11 @@
 """Check a machine or a cluster before training on it: `python -m src.doctor trainer=ddp`."""
 
-from src.runtime.cli import launch
+from src.commands.cli.launch import launch
 
 
 def main() -> None:
     """Run the command line."""
-    launch("doctor", "src.runtime.doctor.command.doctor")
+    launch("doctor", "src.commands.doctor.command.doctor")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Score a checkpoint on benchmark images: `python -m src.evaluate checkpoint=…`."""
 
-from src.runtime.cli import launch
+from src.commands.cli.launch import launch
 
 
 def main() -> None:
     """Run the command line."""
-    launch("evaluate", "src.runtime.evaluation.command.evaluate")
+    launch("evaluate", "src.commands.evaluate.command.evaluate")
 
 
 if __name__ == "__main__":

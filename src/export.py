@@ -1,11 +1,11 @@
 """Take a network out of this project: `python -m src.export checkpoint=… output=net.pt2`."""
 
-from src.runtime.cli import launch
+from src.commands.cli.launch import launch
 
 
 def main() -> None:
     """Run the command line."""
-    launch("export", "src.runtime.export.command.export")
+    launch("export", "src.commands.export.command.export")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Restore images: `python -m src.predict checkpoint=… input=… output=…`."""
 
-from src.runtime.cli import launch
+from src.commands.cli.launch import launch
 
 
 def main() -> None:
     """Run the command line."""
-    launch("predict", "src.runtime.prediction.predict")
+    launch("predict", "src.commands.predict.command.predict")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Download or take over image sets, checked: `python -m src.prepare dataset=set5`."""
 
-from src.runtime.cli import launch
+from src.commands.cli.launch import launch
 
 
 def main() -> None:
     """Run the command line."""
-    launch("prepare", "src.runtime.preparation.prepare")
+    launch("prepare", "src.commands.prepare.command.prepare")
 
 
 if __name__ == "__main__":

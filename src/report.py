@@ -1,11 +1,11 @@
 """Tables, a page, or a comparison from records: `python -m src.report`."""
 
-from src.runtime.cli import launch
+from src.commands.cli.launch import launch
 
 
 def main() -> None:
     """Run the command line."""
-    launch("report", "src.runtime.reporting.command.report")
+    launch("report", "src.commands.report.command.report")
 
 
 if __name__ == "__main__":

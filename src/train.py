@@ -1,11 +1,11 @@
 """Train a network: `python -m src.train task=denoise model=panet`."""
 
-from src.runtime.cli import launch
+from src.commands.cli.launch import launch
 
 
 def main() -> None:
     """Run the command line."""
-    launch("train", "src.runtime.training.command.train")
+    launch("train", "src.commands.train.command.train")
 
 
 if __name__ == "__main__":

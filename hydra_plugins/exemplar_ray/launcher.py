@@ -42,7 +42,7 @@ class RayLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run one job for each element of ``job_overrides``; return what came of each."""
-        from src.runtime.training.ray_pool import Pool, Work  # noqa: PLC0415
+        from src.app.sweeps.ray_pool import Pool, Work  # noqa: PLC0415
 
         if self.config is None or self.hydra_context is None or self.task_function is None:
             raise RuntimeError("Hydra calls setup before launch")

@@ -45,7 +45,7 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the trials."""
-        from src.runtime.search.trials import Search  # noqa: PLC0415
+        from src.app.sweeps.trials import Search  # noqa: PLC0415
 
         given = [f"{key}={value}" for key, value in self.params.items()]
         if self.config is None or self.hydra_context is None or self.launcher is None:

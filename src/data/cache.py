@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from src.core.errors import DataError, ImageFileError
-from src.data.atomic import replacing
+from src.core.files import replacing
 from src.data.cache_index import CacheIndex
 from src.data.cache_limit import evict, filling, keep
 from src.data.image_io import Pixels, decode_image, is_grey_file, read_bytes

@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from src.data.atomic import replacing
+from src.core.files import replacing
 
 logger = logging.getLogger(__name__)
 

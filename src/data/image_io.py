@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from src.core.errors import DataError, ImageFileError
-from src.data.atomic import replacing
+from src.core.files import replacing
 from src.data.pixel_limit import VARIABLE, apply_pixel_limit
 from src.ops.color import luma8
 

@@ -14,7 +14,7 @@ from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.attention.non_local import NonLocalAttention
 from src.models.attention.pyramid import PyramidAttention
-from src.ops.attention_map import patch_attention_map, pixel_attention_map
+from src.ops.attention.maps import patch_attention_map, pixel_attention_map
 
 
 @dataclass(frozen=True)

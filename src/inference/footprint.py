@@ -20,8 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from src.ops.operator_flops import FLOPS
-from src.ops.operator_workspace import workspace_bytes
+from src.ops.attention.operator_flops import FLOPS
+from src.ops.attention.operator_workspace import workspace_bytes
 
 
 @dataclass(frozen=True)

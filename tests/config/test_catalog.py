@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
+from src.app.config.options import options_of
 from src.catalog import kind_called, known_kinds, sizes_of
 from src.core.errors import ConfigError
 from src.core.paths import ROOT
-from src.runtime.config.options import options_of
 
 
 def test_models_are_listed_with_their_parameters_and_papers() -> None:

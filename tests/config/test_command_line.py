@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from src.app.config.options import all_groups
+from src.app.config.resolvers import new_folder, register_resolvers
 from src.core.paths import ROOT
-from src.runtime.config.options import all_groups
-from src.runtime.config.resolvers import new_folder, register_resolvers
 from tests.support.compose import compose_config
 
 TINY = ("model=panet_tiny", "data=synthetic", "debug=smoke", "trainer=cpu")
@@ -31,7 +31,9 @@ def _python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def _launch(job: str, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run one of tests/support/jobs.py as ``predict`` runs its own."""
-    code = f"from src.runtime.cli import launch; launch('predict', 'tests.support.jobs.{job}')"
+    code = (
+        f"from src.commands.cli.launch import launch; launch('predict', 'tests.support.jobs.{job}')"
+    )
     places = (f"paths.output_root={folder / 'runs'}", f"output={folder / 'out'}")
     return _python("-c", code, *GIVEN, *places, *words, cwd=folder)
 

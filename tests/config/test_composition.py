@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from src.app.config.check import Request, check
+from src.app.config.options import INTERNAL, all_groups, options_of, read_primary
+from src.app.config.resolvers import register_resolvers
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
-from src.runtime.config.check import Request, check
-from src.runtime.config.options import INTERNAL, all_groups, options_of, read_primary
-from src.runtime.config.resolvers import register_resolvers
 from tests.support.combinations import WITHOUT_ATTENTION
 from tests.support.compose import compose_config
 
@@ -72,7 +72,7 @@ def conf(tmp_path: Path) -> Path:
         "# @package _global_\n"
         "defaults:\n  - override /model: panet\n  - override /optimizer: adamw\n"
         "io: {in_channels: 3, out_channels: 3, scale: 1}\n"
-        "task: {_target_: src.tasks.denoise.Denoise}\n"
+        "task: {_target_: src.training.tasks.denoise.Denoise}\n"
         "data: {batch_size: 2, workers: 2, patch_size: 2}\nseed: 2\n"
     )
     return folder

@@ -3,14 +3,14 @@
 import pytest
 from omegaconf import OmegaConf
 
+from src.app.config.check import Request, check
+from src.app.config.options import options_of
+from src.app.config.resolvers import register_resolvers
+from src.commands.prepare.image_sets import all_sets, chosen_sets
+from src.commands.prepare.pixels import size_of
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
-from src.data.prepare.pixels import size_of
 from src.data.prepared import known_sets
-from src.runtime.config.check import Request, check
-from src.runtime.config.options import options_of
-from src.runtime.config.resolvers import register_resolvers
-from src.runtime.image_sets import all_sets, chosen_sets
 from tests.support.compose import compose_config
 
 SETS = {one.name: one for one in all_sets()}

@@ -8,9 +8,9 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from src.runtime.config.check import Request, check
-from src.runtime.config.options import options_of
-from src.runtime.config.resolvers import register_resolvers
+from src.app.config.check import Request, check
+from src.app.config.options import options_of
+from src.app.config.resolvers import register_resolvers
 from tests.support.compose import compose_config
 
 COMMON = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from src.core.paths import ROOT
-from tests.support.refusals import ALL, NAMES, Refusal
+from tools.refusals import ALL, NAMES, Refusal
 
 
 @pytest.mark.parametrize("refusal", ALL, ids=lambda refusal: refusal.typed)

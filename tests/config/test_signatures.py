@@ -8,9 +8,9 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from src.app.config.signatures import locate, parameters_of
+from src.app.config.validate import SPECIAL
 from src.core.paths import CONF_DIR
-from src.runtime.config.signatures import locate, parameters_of
-from src.runtime.config.validate import SPECIAL
 from tests.support.compose import compose_config
 
 VARIANTS = {

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import pytest
 from torch import Tensor, nn
 
+from src.app.config.signatures import agrees, describe, locate, parameters_of
 from src.core.errors import ConfigError
-from src.runtime.config.signatures import agrees, describe, locate, parameters_of
 
 FITS: list[tuple[Any, Any]] = [
     (1, int),

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
+from src.app.config.check import Request, check
+from src.app.config.group_names import with_slash
+from src.app.config.resolvers import register_resolvers
 from src.core.paths import ROOT
-from src.runtime.config.check import Request, check
-from src.runtime.config.group_names import with_slash
-from src.runtime.config.resolvers import register_resolvers
 
 SWEEPS = sorted((ROOT / "experiments/sweeps").glob("*.yaml"))
 MACRO = "${args_no_hyphens}"

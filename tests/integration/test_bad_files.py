@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bad_files import ALL, BadFile
+from tools.bad_files import ALL, BadFile
 
 
 @pytest.mark.parametrize("bad", ALL, ids=lambda bad: bad.name)

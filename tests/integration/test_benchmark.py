@@ -10,14 +10,14 @@ from xml.etree import ElementTree as ET
 import pytest
 import torch
 
+from src.commands.benchmark.command import benchmark
+from src.commands.benchmark.forms import USUAL, block_of, bytes_of_scores
+from src.commands.benchmark.measure import count_flops
 from src.core.errors import ConfigError
 from src.core.paths import ROOT
-from src.ops.native.build import load
-from src.ops.patch_attention import dense_patch_attention
-from src.ops.reference_patch_attention import per_sample_patch_attention
-from src.runtime.benchmark.command import benchmark
-from src.runtime.benchmark.forms import USUAL, block_of, bytes_of_scores
-from src.runtime.benchmark.measure import count_flops
+from src.ops.attention.cpp.build import load
+from src.ops.attention.dense import per_sample_patch_attention
+from src.ops.attention.patch_attention import dense_patch_attention
 from tests.support.compose import compose_config
 
 SMALL = ("runs=2", "warmup=0", "channels=8", "device=cpu", "threads=1")
@@ -124,7 +124,7 @@ def test_a_form_that_would_not_fit_is_left_out_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = bytes_of_scores("dense", "forward", 1, 16)
-    monkeypatch.setattr("src.runtime.benchmark.command.free_bytes", lambda _: needed)
+    monkeypatch.setattr("src.commands.benchmark.command.free_bytes", lambda _: needed)
     words = ("sizes=[16]", "forms=[dense,local]", "passes=[forward]")
     assert [row["form"] for row in run(tmp_path, *words)] == ["local"]
     assert "dense left out at 16²" in capsys.readouterr().out
@@ -135,10 +135,10 @@ def test_peak_memory_is_what_a_call_holds_at_once_also_if_it_gives_it_back() -> 
     # In a process of its own, with the settings of our commands, which keep what is freed.
     code = (
         "from src.core.heap import given_back_at_once\n"
-        "from src.runtime.process import prepare_process\n"
+        "from src.app.processes.process import prepare_process\n"
         "prepare_process()\n"
         "import torch\n"
-        "from src.runtime.benchmark.measure import peak_bytes\n"
+        "from src.commands.benchmark.measure import peak_bytes\n"
         "size = 2**26\n"
         "def block(size):\n"
         "    return torch.ones(size, dtype=torch.uint8)\n"

@@ -8,11 +8,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from src.app.config.check import Request, check
+from src.app.config.resolvers import register_resolvers
 from src.core.errors import ConfigError
 from src.models.attention import ATTENTION
 from src.models.backbones import BACKBONES
-from src.runtime.config.check import Request, check
-from src.runtime.config.resolvers import register_resolvers
 from tests.support.combinations import (
     ATTENTIONS,
     MODELS,

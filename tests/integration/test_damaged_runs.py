@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.runtime.weights.atomic_io import read
+from src.weights.atomic_io import read
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.runs import TINY, Finished, command, train_tiny
 
@@ -131,7 +131,7 @@ def test_the_checkpoint_that_a_run_begins_with_is_enough(
 ) -> None:
     run, whole = tmp_path / "run", tmp_path / "whole"
     place = (*EVERY_TWO, "trainer.max_steps=6", f"hydra.run.dir={run}")
-    breaker = "{_target_: tests.support.breaking.OverflowAt, step: 0, layer: head}"
+    breaker = "{_target_: tools.breaking.OverflowAt, step: 0, layer: head}"
     done = command("train", *TINY, *words, *place, f"+callbacks.breaker={breaker}")
     assert done.code == 1
     assert read(run / LAST)["global_step"] == 0
@@ -146,7 +146,7 @@ def test_a_validation_in_which_a_run_ended_is_done_when_it_goes_on(
     tmp_path: Path, ten: Path
 ) -> None:
     run = tmp_path / "run"
-    breaker = "{_target_: tests.support.breaking.FailInValidation, step: 4}"
+    breaker = "{_target_: tools.breaking.FailInValidation, step: 4}"
     words = (*EVERY_TWO, "trainer.max_steps=10", f"hydra.run.dir={run}")
     done = command("train", *TINY, *words, f"+callbacks.breaker={breaker}")
     assert done.code == 1

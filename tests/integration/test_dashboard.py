@@ -76,7 +76,7 @@ def _strings(node: object) -> Iterator[str]:
 
 
 def test_a_dashboard_shows_only_what_a_run_logs() -> None:
-    from src.runtime.dashboard.panels import STEP, build_report, build_workspace
+    from src.commands.dashboard.panels import STEP, build_report, build_workspace
 
     names = ("me", "mine", "title", "sample_photos")
     shown = set()

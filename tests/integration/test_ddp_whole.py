@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from src.app.processes.group import free_port
+from src.app.processes.job import parse
 from src.core.paths import ROOT
-from src.runtime.distributed.group import free_port
-from src.runtime.distributed.job import parse
-from src.runtime.weights.atomic_io import read
+from src.weights.atomic_io import read
 from tests.support.compare import LAST, PREVIOUS, assert_same, rows
 from tests.support.runs import TINY, command, process, train_tiny
-from tests.support.sweep_matrix import STARTS, run_cell
+from tools.sweep_matrix import STARTS, run_cell
 
 pytestmark = [pytest.mark.ddp, pytest.mark.slow]
 PATIENCE_S = 240
@@ -64,7 +64,7 @@ def _rank(rank: int, port: int, job: Path) -> subprocess.Popen[bytes]:
         "OMP_NUM_THREADS": 1,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "src.runtime.distributed.rank", str(job)],
+        [sys.executable, "-m", "src.app.processes.rank", str(job)],
         env={**os.environ, **{name: str(value) for name, value in placed.items()}},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

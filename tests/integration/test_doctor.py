@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from src.core.paths import ROOT
-from tests.support.requeue import SLURM
 from tests.support.runs import command
+from tools.requeue import SLURM
 
 QUICK = ("free_gib=0.01", "megabytes=1", "patience_s=20")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from src.commands.evaluate.command import evaluate
 from src.core.errors import ConfigError
-from src.runtime.evaluation.command import evaluate
 from tests.support.compose import compose_config
 from tests.support.images import write_folder
 from tests.support.runs import Finished, command

@@ -10,8 +10,8 @@ import torch
 
 from src.core.paths import ROOT
 from src.models.backbones.panet import PANet
-from src.runtime.weights.checkpoint import open_network
-from src.runtime.weights.network_file import write_network
+from src.weights.checkpoint import open_network
+from src.weights.network_file import write_network
 
 PANET = {"_target_": "src.models.backbones.panet.PANet", "channels": 8, "blocks": 2, "unshuffle": 2}
 LOCAL = {"_target_": "src.models.attention.pyramid_local.LocalPyramidAttention", "_partial_": True}
@@ -122,7 +122,7 @@ def test_mistakes_are_refused(tmp_path: Path, words: tuple[str, ...], said: str)
 @pytest.mark.timeout(900)
 def test_every_network_and_block_exports_or_says_why_not() -> None:
     """Two blocks work in pieces whose number depends on the size; all others take any size."""
-    command = [sys.executable, "-m", "tests.support.exports"]
+    command = [sys.executable, "-m", "tools.exports"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]

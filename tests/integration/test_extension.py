@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from src.core.paths import CONF_DIR, ROOT
-from src.runtime.weights.atomic_io import read
+from src.weights.atomic_io import read
 
 PYTHON = {
     "their_gate": '''
@@ -72,8 +72,8 @@ class TheirDimming(nn.Module):
 import torch
 from torch import Tensor
 from src.core.types import Pair
-from src.tasks import TASKS
-from src.tasks.base import RestorationTask
+from src.training.tasks import TASKS
+from src.training.tasks.base import RestorationTask
 
 @TASKS.register(paper="ours alone")
 class TheirTask(RestorationTask):

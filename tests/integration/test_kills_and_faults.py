@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults.__main__ import fault_of
-from tests.support.faults.every import ALL
-from tests.support.faults.scene import Fault, Scene
-from tests.support.kill_experiment import differences, experiment, table
-from tests.support.killed_run import KilledRun
+from tools.faults.__main__ import fault_of
+from tools.faults.every import ALL
+from tools.faults.scene import Fault, Scene
+from tools.kill_experiment import differences, experiment, table
+from tools.killed_run import KilledRun
 
 pytestmark = pytest.mark.slow
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.runtime.weights.atomic_io import read
+from src.weights.atomic_io import read
 from tests.support.runs import TINY, command, train_tiny
 
 LAYER = "head"
 
 
 def _overflowing(folder: Path, *words: str) -> str:
-    breaker = f"{{_target_: tests.support.breaking.OverflowAt, step: 2, layer: {LAYER}}}"
+    breaker = f"{{_target_: tools.breaking.OverflowAt, step: 2, layer: {LAYER}}}"
     length = ("trainer.max_steps=5", "trainer.val_check_interval=5")
     given = (f"hydra.run.dir={folder}", f"+callbacks.breaker={breaker}", *words)
     done = command("train", *TINY, *length, *given)
@@ -44,7 +44,7 @@ def test_the_last_checkpoint_is_the_last_good_state_and_can_be_resumed(tmp_path:
 def test_without_the_guard_the_bad_state_is_saved(tmp_path: Path) -> None:
     """What the guard is for; if this stops being so, the tests above prove nothing."""
     run = tmp_path / "run"
-    breaker = f"{{_target_: tests.support.breaking.OverflowAt, step: 2, layer: {LAYER}}}"
+    breaker = f"{{_target_: tools.breaking.OverflowAt, step: 2, layer: {LAYER}}}"
     words = ("~callbacks.non_finite_guard", "trainer.limit_val_batches=0")
     train_tiny(run, f"+callbacks.breaker={breaker}", *words, steps=4)
     weights = read(run / "checkpoints/last.ckpt")["state_dict"]

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from src.core.errors import ConfigError
-from src.runtime.extras import need
+from src.core.extras import need
 from tests.support.runs import command, train_tiny
 
 

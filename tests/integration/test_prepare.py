@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from src.commands.prepare.command import prepare
+from src.commands.prepare.pixels import fingerprint
 from src.core.errors import DataError
-from src.data.prepare.pixels import fingerprint
 from src.data.prepared import prepared_folder
-from src.runtime.preparation import prepare
 from tests.support.compose import compose_config
-from tests.support.download_faults import GOOD, QUICK
-from tests.support.flaky_server import Answer, FlakyServer
 from tests.support.images import pixels, write, write_folder
 from tests.support.prepared import names, prepare_set5
 from tests.support.runs import command
+from tools.download_faults import GOOD, QUICK
+from tools.flaky_server import Answer, FlakyServer
 
 
 @pytest.fixture

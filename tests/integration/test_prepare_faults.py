@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.download_faults import ALL, Fault
-from tests.support.flaky_server import FlakyServer
+from tools.download_faults import ALL, Fault
+from tools.flaky_server import FlakyServer
 
 
 @pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.name)

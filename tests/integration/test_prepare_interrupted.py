@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from src.commands.cli.launch import EXIT_INTERRUPT
+from src.commands.prepare.lock import locked
 from src.core.errors import DataError
-from src.data.prepare.lock import locked
-from src.runtime.cli import EXIT_INTERRUPT
-from tests.support.download_faults import CUT, GOOD, HALF, QUICK, RESUMABLE
-from tests.support.flaky_server import Answer, FlakyServer
 from tests.support.images import pixels, write, write_folder
 from tests.support.prepared import names, prepare_set5
 from tests.support.runs import command, process
+from tools.download_faults import CUT, GOOD, HALF, QUICK, RESUMABLE
+from tools.flaky_server import Answer, FlakyServer
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from src.core.paths import ROOT
-from src.runtime.weights.atomic_io import read
+from src.weights.atomic_io import read
 from tests.support.compare import LAST, assert_same, rows
-from tests.support.requeue import outcome_of
 from tests.support.runs import TINY, train_tiny
+from tools.requeue import outcome_of
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.ddp]

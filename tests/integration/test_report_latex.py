@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from src.commands.report.command import render_tables
+from src.commands.report.published import read_papers
 from src.core.paths import ROOT
-from src.runtime.reporting.command import render_tables
-from src.runtime.reporting.published import read_papers
 
 LATEX = shutil.which("pdflatex")
 pytestmark = [

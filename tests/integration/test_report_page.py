@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from src.runtime.reporting.page import write_page
-from src.runtime.reporting.records import open_records
+from src.commands.report.page import write_page
+from src.commands.report.records import open_records
 from tests.support.evaluations import write_evaluation
 
 browser = pytest.importorskip("tests.support.browser", reason="aiohttp is absent")

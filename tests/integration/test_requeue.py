@@ -10,7 +10,8 @@ import pytest
 
 from src.core.paths import ROOT
 from tests.support.compare import LAST
-from tests.support.requeue import (
+from tests.support.runs import TINY, command
+from tools.requeue import (
     STEPS,
     TEMPLATE,
     assert_as_if_never_stopped,
@@ -18,7 +19,6 @@ from tests.support.requeue import (
     under_sbatch,
     under_submitit,
 )
-from tests.support.runs import TINY, command
 
 JOB = "99999999"
 WORDS = tuple(word for word in TINY if word != "trainer=cpu")  # the script says which

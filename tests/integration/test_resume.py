@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src.callbacks.checkpoint import LAST
-from src.runtime.weights.atomic_io import read
+from src.weights.atomic_io import read
+from src.weights.names import LAST
 from tests.support.compare import assert_same, rows
 from tests.support.runs import TINY, Finished, command, train_tiny
 

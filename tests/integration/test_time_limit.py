@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from src.runtime.weights.atomic_io import read
+from src.weights.atomic_io import read
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.runs import TINY, command, train_tiny
 

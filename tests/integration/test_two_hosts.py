@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.two_hosts import (
+from tools.two_hosts import (
     CASES,
     PATIENCE_S,
     Ended,

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.callbacks.checkpoint import BEST
-from src.callbacks.provenance import KEY
-from src.runtime.weights.atomic_io import read
+from src.weights.atomic_io import read
+from src.weights.names import BEST, KEY
 from tests.support.runs import command
 
 

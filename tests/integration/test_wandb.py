@@ -8,10 +8,10 @@ from unittest import mock
 
 import pytest
 
-from src.callbacks.run_identity import RUN_IDS
-from src.runtime.weights.atomic_io import read
+from src.training.callbacks.run_identity import RUN_IDS
+from src.weights.atomic_io import read
 from tests.support.runs import TINY, command, train_tiny
-from tests.support.wandb_readback import RunFile, find_run_files, read_closed
+from tools.wandb_readback import RunFile, find_run_files, read_closed
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 SECRETS = {
@@ -123,7 +123,7 @@ def test_checkpoints_know_their_run_and_a_resumed_one_goes_on_in_it(run: Path) -
 
 
 def test_a_failed_run_is_closed_as_failed(tmp_path: Path) -> None:
-    breaking = "{_target_: tests.support.breaking.OverflowAt, step: 1, layer: trunk.0.body.0}"
+    breaking = "{_target_: tools.breaking.OverflowAt, step: 1, layer: trunk.0.body.0}"
     words = (*TINY, *LOGGED, "trainer.max_steps=4", f"hydra.run.dir={tmp_path / 'run'}")
     done = command("train", *words, f"+callbacks.breaking={breaking}")
     assert done.code == 1

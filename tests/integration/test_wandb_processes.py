@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from tests.support.runs import TINY, process
-from tests.support.wandb_readback import find_run_files, read_closed
+from tools.wandb_readback import find_run_files, read_closed
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 LOGGED = ("logger=wandb", "logger.wandb.mode=offline")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from src.app.build import build_net, plain
 from src.core.paths import ROOT
 from src.models.attention.pyramid import PyramidAttention
-from src.runtime.build import build_net, plain
-from src.runtime.weights.network_file import write_network
+from src.weights.network_file import write_network
 from tests.support.compose import compose_config
 from tests.support.images import pixels, write
-from tests.support.whole_image import plain_band
+from tools.whole_image import plain_band
 
 PREDICT = """
 import atexit, pathlib, runpy

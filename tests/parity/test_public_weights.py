@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from src.app.build import build_task
 from src.core.paths import ROOT
 from src.core.types import Clean
 from src.metrics.psnr import psnr
 from src.ops.bayer import mosaic
 from src.ops.color import luma
 from src.ops.resize import downscale, upscale
-from src.runtime.build import build_task
-from src.runtime.weights.checkpoint import load_reference_weights
+from src.weights.checkpoint import load_reference_weights
 from tests.support.compose import compose_config
 
 DATA = ROOT.parent / "shared" / "data"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from src.commands.evaluate.command import evaluate
+from src.commands.evaluate.selfcheck_rows import read_rows
 from src.core.paths import ROOT
-from src.runtime.evaluation.command import evaluate
-from src.runtime.evaluation.selfcheck_rows import read_rows
 from tests.support.compose import compose_config
 
 BENCHMARKS = ROOT.parent / "shared/data/benchmarks"

@@ -14,12 +14,12 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from src.app.build import build_task
+from src.app.config.options import options_of
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
 from src.core.types import Clean
-from src.runtime.build import build_task
-from src.runtime.config.options import options_of
-from src.tasks.base import RestorationTask
+from src.training.tasks.base import RestorationTask
 from tests.support.compose import compose_config
 from tests.support.pairwise import Row
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from src.app.config.resolvers import register_resolvers
 from src.core.paths import CONF_DIR
-from src.runtime.config.resolvers import register_resolvers
 
 
 def compose_config(

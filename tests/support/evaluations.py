@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from src.callbacks.image_panels import panel
+from src.app.results import write_results
 from src.data.image_io import to_tensor, write_png
 from src.metrics.scoreboard import Scoreboard
-from src.runtime.results import write_results
+from src.training.callbacks.image_panels import panel
 from tests.support.images import pixels
 
 PROTOCOL = {"name": "denoise_rgb_clip8", "version": 1, "border": 0}

@@ -5,9 +5,9 @@ import signal
 import time
 from pathlib import Path
 
+from src.app.processes.job import Job
 from src.core.errors import ConfigError, DataError
 from src.core.preemption import Preemption
-from src.runtime.distributed.job import Job
 
 RANK = "RANK"
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from src.runtime.preparation import prepare
+from src.commands.prepare.command import prepare
 from tests.support.compose import compose_config
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+from src.commands.cli.launch import launch
 from src.core.paths import ROOT
-from src.runtime.cli import launch
 
 TINY = (
     "model=panet_tiny",
@@ -31,13 +31,13 @@ TINY = (
 """A run that takes a second or two, and writes all that a long one writes."""
 
 TARGETS = {
-    "train": "src.runtime.training.command.train",
-    "evaluate": "src.runtime.evaluation.command.evaluate",
-    "predict": "src.runtime.prediction.predict",
-    "dashboard": "src.runtime.dashboard.command.dashboard",
-    "prepare": "src.runtime.preparation.prepare",
-    "doctor": "src.runtime.doctor.command.doctor",
-    "report": "src.runtime.reporting.command.report",
+    "train": "src.commands.train.command.train",
+    "evaluate": "src.commands.evaluate.command.evaluate",
+    "predict": "src.commands.predict.command.predict",
+    "dashboard": "src.commands.dashboard.command.dashboard",
+    "prepare": "src.commands.prepare.command.prepare",
+    "doctor": "src.commands.doctor.command.doctor",
+    "report": "src.commands.report.command.report",
 }
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from src.core.paths import ROOT
-from tests.support.audit import judge, look_up
+from tools.audit import judge, look_up
 
 SAFE = {"name": "a", "version": "1.0", "vulns": []}
 BAD = {"name": "b", "version": "2.0", "vulns": [{"id": "PYSEC-1"}, {"id": "CVE-2"}]}

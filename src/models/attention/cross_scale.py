@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.memory import MemoryBudget, check_budget
 from src.models.attention import ATTENTION
 from src.models.blocks.embedding import embedding
-from src.ops.fast_patch_attention import Implementation, patch_attention
+from src.ops.attention.fastest import Implementation, patch_attention
 from src.ops.padding import pad_to_multiple
 
 OVERLAP = 6.0  # the authors' constant; interior pixels receive nine overlapping patches

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from src.models.attention import ATTENTION
 from src.models.blocks.embedding import embedding
-from src.ops.pixel_attention import fused_pixel_attention
+from src.ops.attention.pixels import fused_pixel_attention
 
 
 @ATTENTION.register(paper="Mei et al., 2020, arXiv:2006.01424", cost="O(n²)")

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.memory import MemoryBudget, check_budget
 from src.models.attention import ATTENTION
 from src.models.blocks.embedding import embedding
-from src.ops.fast_patch_attention import Implementation, patch_attention
+from src.ops.attention.fastest import Implementation, patch_attention
 
 Resampling = Literal["size_ratio", "scale_factor"]
 MATCH_CHANNELS = 32

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from src.models.attention import ATTENTION
 from src.models.attention.pyramid import PyramidAttention, Resampling
-from src.ops.local_patch_attention import local_patch_attention
+from src.ops.attention.local import local_patch_attention
 
 
 @ATTENTION.register(paper="after Mei et al., 2020, arXiv:2004.13824", cost="O(n·M²), M = window")

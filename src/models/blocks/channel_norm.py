@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from src.ops.precision import at_least_float32
+from src.ops.attention.precision import at_least_float32
 
 
 class ChannelNorm(nn.Module):

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from src.commands.prepare.pixels import header
 from src.core.errors import ConfigError, ImageFileError
 from src.data.image_io import read_image
 from src.data.pixel_limit import DEFAULT, VARIABLE, apply_pixel_limit
-from src.data.prepare.pixels import header
 from tests.support.images import pixels, write
 
 

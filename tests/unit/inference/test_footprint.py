@@ -11,20 +11,20 @@ from torch import nn
 
 from src.core.paths import ROOT
 from src.inference.footprint import footprint
-from src.ops.operator_flops import FLOPS
-from src.ops.operator_workspace import WORKSPACE
+from src.ops.attention.operator_flops import FLOPS
+from src.ops.attention.operator_workspace import WORKSPACE
 
 CPU = torch.device("cpu")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for the peak")
 SCRIPT = """
 import json, sys, torch
-from src.runtime.process import prepare_process
-from src.runtime.inference import give_back_large_blocks
+from src.app.processes.process import prepare_process
+from src.app.inference import give_back_large_blocks
 prepare_process(); give_back_large_blocks()  # as predict and evaluate
 from src.core.heap import given_back_at_once
 from src.inference.restorer import InferencePolicy, Restorer
-from src.runtime.build import build_net
-from src.runtime.benchmark.measure import peak_bytes
+from src.app.build import build_net
+from src.commands.benchmark.measure import peak_bytes
 from tests.support.compose import compose_config
 words, height, width, threads = json.loads(sys.argv[1])
 torch.set_num_threads(threads)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from src.app.build import make
 from src.ops.color import luma
-from src.runtime.build import make
 from tests.support.compose import compose_config
 
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from src.app.build import make
 from src.models.attention.none import NoAttention
 from src.models.backbones.dncnn import DnCNN
 from src.models.backbones.panet import PANet
 from src.models.blocks.recompute import recompute_blocks
-from src.runtime.build import make
 from tests.support.combinations import MODELS, composed, shrunk
 
 

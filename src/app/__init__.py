@@ -1,0 +1,1 @@
+"""What commands share: configuration in, objects, run folders and records out."""

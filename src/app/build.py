@@ -1,0 +1,100 @@
+"""The composition root: config in, objects out; the only place that instantiates."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import lightning as L  # noqa: N812
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from src.app.processes.environment import cluster_environment
+from src.core.types import PlainConfig
+from src.data.datamodule import RestorationData
+from src.inference.restorer import InferencePolicy, Restorer
+from src.metrics.evaluator import Evaluator
+from src.models.blocks.recompute import recompute_blocks
+from src.training.callbacks.checkpoint import LastCheckpoint
+from src.training.callbacks.pending_row import PendingRow
+from src.training.callbacks.provenance import Provenance
+from src.training.callbacks.random_state import RandomState
+from src.training.callbacks.run_identity import RunIdentity
+from src.training.callbacks.time_limit import TimeLimit
+from src.training.tasks.base import RestorationTask
+from src.weights.atomic_io import AtomicCheckpointIO
+
+
+def make(node: DictConfig) -> Any:  # noqa: ANN401
+    """Instantiate ``node`` with plain lists and dicts inside; an empty node gives {}."""
+    return instantiate(node, _convert_="all")
+
+
+def plain(cfg: DictConfig) -> PlainConfig:
+    """Return ``cfg`` resolved, without any OmegaConf object."""
+    return cast("PlainConfig", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+
+
+def build_net(cfg: DictConfig) -> nn.Module:
+    """Build the network of ``cfg.model``, in the memory format that ``cfg`` asks for."""
+    net: nn.Module = make(cfg.model)
+    return to_channels_last(net) if cfg.channels_last else net
+
+
+def to_channels_last(net: nn.Module) -> nn.Module:
+    """Put the weights of ``net`` into NHWC memory order."""
+    moved: nn.Module = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
+def build_task(cfg: DictConfig) -> RestorationTask:
+    """Build the parts named in ``cfg`` and hand them to its task."""
+    net = build_net(cfg)
+    if cfg.get("recompute", False):  # not in checkpoints of earlier versions
+        recompute_blocks(net)
+    task: RestorationTask = instantiate(cfg.task, _partial_=True, _convert_="all")(
+        net=net,
+        degradation=make(cfg.degradation),
+        loss=make(cfg.loss),
+        evaluator=Evaluator(make(cfg.protocol), make(cfg.metrics)),
+        restorer=Restorer(net, InferencePolicy(**plain(cfg.inference))),
+        optimizer=make(cfg.optimizer),
+        scheduler=make(cfg.scheduler),
+        seed=cfg.seed,
+        channels_last=cfg.channels_last,
+        compiled=cfg.get("compile", False),
+    )
+    return task
+
+
+def build_data(cfg: DictConfig) -> RestorationData:
+    """Build the data of ``cfg``; nothing is read yet."""
+    data: RestorationData = make(cfg.data)
+    return data
+
+
+def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) -> L.Trainer:
+    """Build the trainer with its callbacks and loggers.
+
+    Args:
+        cfg: The resolved config.
+        config: The same, plain, for the checkpoints.
+        origin: Version and commit, for the checkpoints.
+    """
+    callbacks: Mapping[str, L.Callback] = make(cfg.callbacks)
+    # The last state comes last, so that it holds what the others, such as the best, have noted.
+    ordered = sorted(callbacks.values(), key=lambda callback: isinstance(callback, LastCheckpoint))
+    max_time = plain(cfg.trainer).get("max_time")
+    limits = [] if max_time is None else [TimeLimit(max_time)]
+    loggers: Mapping[str, Logger] = make(cfg.logger) if cfg.get("logger") else {}
+    carried = (Provenance(config, origin), RunIdentity(), PendingRow())
+    trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
+        # The random state first: the checkpoint that a run begins with holds it as set then.
+        callbacks=[RandomState(), *limits, *ordered, *carried],
+        logger=list(loggers.values()),
+        plugins=[AtomicCheckpointIO(), cluster_environment()],
+        default_root_dir=cfg.paths.output_dir,
+        enable_checkpointing=bool(callbacks),
+    )
+    return trainer

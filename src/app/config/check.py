@@ -1,0 +1,168 @@
+"""Compose a command line before Hydra does, and explain what cannot be composed."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from src.app.config.explain import COMPOSITION_ERRORS, choice_help, explain, grammar_help
+from src.app.config.options import read_primary
+from src.app.config.resume import AUTO
+from src.app.config.validate import check_names, check_targets
+from src.core.errors import ConfigError
+from src.core.paths import CONF_DIR, from_root
+
+SWEEP_LIMIT = 32
+"""Jobs of a sweep that are checked before the first starts; Hydra composes the rest itself."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed.
+
+    Attributes:
+        config_name: Primary config, e.g. ``train``.
+        overrides: The words ``key=value``.
+        multirun: Whether ``-m`` was given.
+        config_dir: The folder of the primary configs, absolute.
+    """
+
+    config_name: str
+    overrides: tuple[str, ...]
+    multirun: bool = False
+    config_dir: str = str(CONF_DIR)
+
+
+def check(request: Request, *, complete: bool = True) -> None:
+    """Refuse a command line that cannot work; nothing is written and no device is touched.
+
+    Args:
+        request: What was typed.
+        complete: Whether the values and targets are checked too; else only the names.
+
+    Raises:
+        ConfigError: Saying what came, what is allowed and what to do.
+    """
+    with initialize_config_dir(request.config_dir, version_base="1.3", job_name="check"):
+        primary = read_primary(request.config_name, Path(request.config_dir))
+        accepted = []
+        for overrides in _jobs(request):
+            cfg = _compose(request.config_name, overrides)
+            _check_sweep_and_resume(cfg, request)
+            with _as_if_running(cfg) as job:
+                accepted.append(check_names(job, primary) if complete else {})
+    # Only now, with every name of every job accepted, is torch imported.
+    for config in accepted if complete else ():
+        check_targets(config, primary)
+
+
+def sweep_folder(request: Request) -> Path:
+    """Return the folder in which the jobs of an accepted sweep get theirs."""
+    with initialize_config_dir(request.config_dir, version_base="1.3", job_name="check"):
+        cfg = _compose(request.config_name, next(_jobs(request)))
+        with _as_if_running(cfg):
+            return Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))).absolute()
+
+
+def _jobs(request: Request) -> Iterator[list[str]]:
+    """Yield the overrides of each job that is to be checked: one choice changed at a time."""
+    parsed = _parse(request.overrides)
+    sweeps = [override for override in parsed if override.is_sweep_override()]
+    if sweeps and not request.multirun:
+        line = sweeps[0].input_line
+        raise ConfigError(
+            f"{line} has several values: add -m to run one job a value, "
+            f"or quote a list: '{sweeps[0].get_key_element()}=[{sweeps[0].get_value_string()}]'."
+        )
+    choices = [_choices(override) for override in parsed]
+    first = [options[0] for options in choices]
+    if request.multirun:
+        cfg = _compose(request.config_name, first)
+        params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
+        swept = _parse([f"{key}={value}" for key, value in params.items()])
+        taken = {override.get_key_element() for override in parsed}
+        choices += [_choices(item) for item in swept if item.get_key_element() not in taken]
+        first = [options[0] for options in choices]
+    yield first
+    left = SWEEP_LIMIT - 1
+    for index, options in enumerate(choices):
+        for option in options[1 : 1 + left]:
+            left -= 1
+            yield [*first[:index], option, *first[index + 1 :]]
+
+
+def _choices(override: Override) -> list[str]:
+    value = override.value()
+    key = override.get_key_element()
+    if isinstance(value, IntervalSweep):
+        return [f"{key}={value.start}"]
+    if override.is_discrete_sweep():
+        return [f"{key}={choice}" for choice in override.sweep_string_iterator()]
+    return [str(override.input_line)]
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed = []
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except HydraException as error:
+            raise ConfigError(grammar_help(text)) from error
+        wrong = choice_help(override)
+        if wrong is not None:
+            raise ConfigError(wrong)
+        parsed.append(override)
+    return parsed
+
+
+def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    try:
+        return compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    except COMPOSITION_ERRORS as error:
+        raise ConfigError(explain(error, config_name, _parse(overrides))) from error
+
+
+@contextmanager
+def _as_if_running(cfg: DictConfig) -> Iterator[DictConfig]:
+    """Let ``${hydra:…}`` be resolved as inside a job, with a folder that is not made."""
+    singleton = HydraConfig.instance()
+    held = singleton.cfg
+    with open_dict(cfg):
+        cfg.hydra.runtime.output_dir = str(from_root("outputs/not_started"))
+    singleton.set_config(cfg)
+    job = cfg.copy()
+    with open_dict(job):
+        del job["hydra"]
+    try:
+        yield job
+    finally:
+        singleton.cfg = held
+
+
+def _check_sweep_and_resume(cfg: DictConfig, request: Request) -> None:
+    params = OmegaConf.select(cfg, "hydra.sweeper.params")
+    if params and not request.multirun:
+        name = OmegaConf.select(cfg, "hydra.runtime.choices.hparams_search")
+        raise ConfigError(f"hparams_search={name} is a sweep: add -m to run it.")
+    resume = OmegaConf.select(cfg, "resume")
+    if resume == AUTO:
+        return
+    if resume is not None and request.multirun:
+        raise ConfigError(f"resume={resume} goes on with one run; leave out -m.")
+    if resume is not None and not from_root(str(resume)).is_dir():
+        root = from_root(str(OmegaConf.select(cfg, "paths.output_root")))
+        newest = sorted(root.glob("*/*/????-??-??_??-??-??*"), key=lambda folder: folder.name)[-3:]
+        listed = "".join(f"\n  resume={folder}" for folder in reversed(newest))
+        raise ConfigError(
+            f"resume={resume}: there is no such run folder. "
+            + (f"The newest are:{listed}" if listed else f"{root} holds no run yet.")
+        )

@@ -1,0 +1,152 @@
+"""Why a command line cannot be composed: the override at fault, and what it may have meant."""
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra import compose
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.app.config.options import all_groups, options_of
+from src.app.config.schema import join
+from src.core.errors import did_you_mean
+
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+_OF_HYDRA = "hydra/"  # groups of Hydra's own: hydra/launcher, hydra/sweeper
+
+
+def grammar_help(text: str) -> str:
+    """Say what is wrong with an override that Hydra's grammar does not accept."""
+    if "=" not in text:
+        return f"{text!r} is not of the form key=value (no spaces around the =)."
+    key, _, value = text.partition("=")
+    if not key.strip() or key != key.strip():
+        return f"{text!r} has no key before the =; write key=value without spaces."
+    return (
+        f"{text!r} cannot be read. Quote a value that holds one of , ; : = {{}} [] () or a space "
+        f"twice, once for the shell: '{key}=\"{value}\"'."
+    )
+
+
+def choice_help(override: Override) -> str | None:
+    """Say what is wrong with a choice that names no file, e.g. ``loss=null``; else None."""
+    group, value = override.key_or_group, override.value()
+    if group not in all_groups() or override.is_delete() or override.is_sweep_override():
+        return None
+    if isinstance(value, str | list):
+        return None
+    options = " | ".join(options_of(group))
+    return f"{override.input_line}: choose {group}=<{options}>, or leave it out."
+
+
+def explain(error: Exception, config_name: str, parsed: Sequence[Override]) -> str:
+    """Say which override is at fault and what it may have meant.
+
+    Args:
+        error: What Hydra raised.
+        config_name: Primary config; Hydra must be initialised.
+        parsed: The overrides that together could not be composed.
+    """
+    if isinstance(error, MissingConfigException):
+        return _unknown_option(error)
+    groups = set(all_groups())
+    choosing = [item for item in parsed if _chooses(item, groups) and not item.is_delete()]
+    lines = [str(item.input_line) for item in choosing]
+    try:
+        base = compose(config_name, overrides=lines, return_hydra_config=True)
+    except MissingConfigException as missing:
+        return _unknown_option(missing)
+    except COMPOSITION_ERRORS as cause:
+        return _no_attention(cause, lines) or _first_lines(cause)
+    tree = OmegaConf.to_container(base, resolve=False)
+    others = [item for item in parsed if item not in choosing]
+    for item in others:
+        if not (item.is_add() or item.is_force_add()) and _lost(item.key_or_group, tree):
+            return f"{item.input_line}: {_nearest_key(item.key_or_group, tree)}"
+    return _first_failure(config_name, lines, others) or _first_lines(error)
+
+
+def _chooses(override: Override, groups: Collection[str]) -> bool:
+    """Say whether ``override`` is of the kind group=option, e.g. also hydra/launcher=joblib."""
+    return override.key_or_group in groups or override.key_or_group.startswith(_OF_HYDRA)
+
+
+def _first_failure(config_name: str, lines: list[str], others: Sequence[Override]) -> str | None:
+    for item in others:
+        try:
+            compose(config_name, overrides=[*lines, str(item.input_line)])
+        except COMPOSITION_ERRORS as cause:
+            return f"{item.input_line}: {_first_lines(cause)}"
+    return None
+
+
+def _no_attention(error: Exception, lines: Sequence[str]) -> str | None:
+    """Say that the chosen model has no place for the chosen attention block, if that is it."""
+    if "Could not override 'model/attention'" not in str(error):
+        return None
+    model = next((line for line in lines if line.startswith("model=")), "this model")
+    chosen = next((line for line in lines if line.startswith("model/attention=")), "")
+    return f"{model} has no attention to choose; leave out {chosen}, or take another model."
+
+
+def _unknown_option(error: MissingConfigException) -> str:
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    if not group:
+        return f"There is no primary config {option!r} in conf/."
+    whole = group in all_groups() or group.startswith(_OF_HYDRA)
+    top = group if whole else group.partition("/")[0]
+    option = str(error.missing_cfg_file).removeprefix(f"{top}/")
+    known = {*options_of(top), *(error.options or ())}
+    hint = did_you_mean(option, (name for name in known if not name.startswith("_")))
+    return f"{top}={option}: the group {top!r} has no option {option!r}. {hint}"
+
+
+def _first_lines(error: BaseException) -> str:
+    noise = ("full_key:", "object_type=", "reference_type=", "To append", "See ")
+    texts = [str(error), *([str(error.__cause__)] if error.__cause__ else [])]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    return "\n".join(line for line in lines if line and not line.startswith(noise))
+
+
+def _lost(key: str, tree: Any) -> bool:  # noqa: ANN401
+    for part in key.replace("[", ".").replace("]", "").split("."):
+        if isinstance(tree, Mapping) and part in tree:
+            tree = tree[part]
+        elif isinstance(tree, list) and part.isdigit() and int(part) < len(tree):
+            tree = tree[int(part)]
+        else:
+            # an interpolation may hold anything; Hydra itself judges what is below it
+            return not (isinstance(tree, str) and tree.startswith("${"))
+    return False
+
+
+def _nearest_key(key: str, tree: Any) -> str:  # noqa: ANN401
+    """Return "there is no key …" with the nearest keys beside it and the same name elsewhere."""
+    path = ""
+    node = tree
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            break
+        path, node = join(path, part), node[part]
+    wrong = key.removeprefix(f"{path}.").partition(".")[0]
+    keys = [str(name) for name in node] if isinstance(node, Mapping) else []
+    if path:
+        where = f"{path} has no key {wrong!r}."
+        return f"{where} {did_you_mean(wrong, (name for name in keys if name[0] != '_'))}"
+    spelled = {name: name for name in [*keys, *all_groups()] if name != "hydra"}
+    for dotted in _dotted_keys({name: node[name] for name in keys if name != "hydra"}):
+        spelled.setdefault(dotted.rpartition(".")[2], dotted)
+    near = difflib.get_close_matches(wrong, spelled, n=3)
+    hint = ", ".join(spelled[name] for name in near) or "one of " + ", ".join(sorted(keys))
+    return f"there is no key {wrong!r}. Did you mean {hint}?"
+
+
+def _dotted_keys(node: object, path: str = "") -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if not str(key).startswith("_"):
+                yield join(path, str(key))
+                yield from _dotted_keys(value, join(path, str(key)))

@@ -1,0 +1,72 @@
+"""What evaluate and predict share: the device and the inference policy of a checkpoint."""
+
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from src.core.errors import ConfigError
+from src.core.heap import set_large_block
+from src.inference.restorer import InferencePolicy
+from src.weights.checkpoint import Checkpoint
+
+AS_TRAINED = "as_trained"
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` is a GPU where there is one, else the CPU.
+
+    Raises:
+        ConfigError: If it is unknown or not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "cuda"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"device={name}: unknown. Allowed: auto, cpu, cuda, cuda:<n>, mps."
+        ) from error
+    there = {
+        "cpu": True,
+        "cuda": (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.type, False):
+        raise ConfigError(
+            f"device={name}: not on this machine, or torch is a build without it "
+            f"(torch {torch.__version__}). Use device=auto."
+        )
+    return device
+
+
+def trainer_device(name: str) -> dict[str, Any]:
+    """Return Lightning's accelerator and devices for the device called ``name``."""
+    device = pick_device(name)
+    if device.type == "cuda":
+        return {"accelerator": "gpu", "devices": [device.index or 0]}
+    return {"accelerator": device.type, "devices": 1}
+
+
+def merge_inference(checkpoint: Checkpoint, given: DictConfig) -> dict[str, Any]:
+    """Return the checkpoint's inference settings with those that the user gave.
+
+    What an earlier version did not write into its checkpoints is as it was then: the default.
+    """
+    trained = {**InferencePolicy().as_dict(), **checkpoint.config.inference}
+    return {
+        str(key): trained[str(key)] if value == AS_TRAINED else value
+        for key, value in given.items()
+    }
+
+
+def give_back_large_blocks() -> None:
+    """Let large tensors return to the system when dropped, so that peaks are what is in use.
+
+    For commands that only restore: a training step makes the same tensors again and again and keeps
+    them (docs/decisions/0004-keep-freed-memory.md), but whole images of any size leave holes.
+    """
+    set_large_block(2**22)

@@ -1,0 +1,125 @@
+"""Processes that torchrun or srun has started: the first settles the job, the others get it."""
+
+import os
+from datetime import timedelta
+from queue import Empty, Queue
+from threading import Thread
+
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, not declared
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
+
+from src.app.processes.job import Job, parse
+from src.app.processes.place import PATIENCE, SLURM, Place
+from src.core.errors import ExemplarError
+
+_KEY = "exemplar/job"
+_NOTHING = ""
+_held: list[Store] = []  # the first process's store must live as long as the process
+
+
+def publish(place: Place, job: Job | None) -> None:
+    """Hand the job to the other processes; with None they may go. Only the first call counts.
+
+    Raises:
+        ExemplarError: If this process cannot listen at the address that the others know.
+    """
+    if _held:
+        return
+    try:
+        store = _store(place)
+    except RuntimeError as error:
+        raise ExemplarError(
+            f"Process 0 of {place.world} cannot open {os.environ.get('MASTER_ADDR')}:"
+            f"{os.environ.get('MASTER_PORT')} for the others ({str(error).splitlines()[0]}). "
+            "MASTER_ADDR must be an address of this machine; python -m src.doctor says more."
+        ) from error
+    _held.append(store)
+    store.set(_KEY, _NOTHING if job is None else job.text())
+
+
+def receive(place: Place, patience: timedelta = PATIENCE) -> Job | None:
+    """Wait for the job from the first process; None where there is none.
+
+    Args:
+        place: Of this process.
+        patience: How long to wait.
+
+    Raises:
+        ExemplarError: If it does not come, with what to look at.
+    """
+    if place.starter == SLURM:
+        translate_slurm(place)
+    answers: Queue[str | Exception] = Queue()
+    # Beside this thread, because torch waits without end where another program holds the port,
+    # which accepts the connection and never answers.
+    Thread(target=_ask, args=(place, patience, answers), daemon=True).start()
+    try:
+        answer = answers.get(timeout=patience.total_seconds())
+    except Empty as error:
+        raise _no_word(place, patience) from error
+    if isinstance(answer, ExemplarError):
+        raise answer
+    if isinstance(answer, Exception):
+        raise _no_word(place, patience) from answer
+    return parse(answer) if answer != _NOTHING else None
+
+
+def _ask(place: Place, patience: timedelta, answers: Queue[str | Exception]) -> None:
+    try:
+        answers.put(_store(place, patience).get(_KEY).decode())
+    except (RuntimeError, ExemplarError) as error:
+        answers.put(error)
+
+
+def _no_word(place: Place, patience: timedelta) -> ExemplarError:
+    return ExemplarError(
+        f"Process {place.rank} of {place.world} had no word from the first one at "
+        f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} for {patience}. "
+        "See what that one says; can the machines reach each other on that port, and does no other "
+        "program hold it?"
+    )
+
+
+def _store(place: Place, patience: timedelta = PATIENCE) -> Store:
+    """Return the key-value store of the group, the one that the process group will use too."""
+    if place.starter == SLURM:
+        translate_slurm(place)
+    store: Store
+    try:
+        if place.starter == SLURM and place.leads:
+            # As rendezvous does, but without waiting here for the others, who may never come:
+            # whoever joins the group next waits as long as the user has said.
+            address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+            return TCPStore(
+                *(address, port, place.world),
+                is_master=True,
+                timeout=patience,
+                wait_for_workers=False,
+                multi_tenant=True,
+            )
+        store, _, _ = next(rendezvous("env://", place.rank, place.world, timeout=patience))
+    except RuntimeError as error:
+        if "EADDRINUSE" not in str(error):
+            raise
+        raise ExemplarError(
+            f"The port MASTER_PORT={os.environ.get('MASTER_PORT')} is in use on this machine, so "
+            "that the processes of this run cannot meet there. Choose another, e.g. torchrun "
+            "--master-port=29511, or end what holds it."
+        ) from error
+    return store
+
+
+def translate_slurm(place: Place) -> None:
+    """Say in torchrun's variables what srun says in its own: one way to be placed is enough."""
+    # imported where SLURM is used: Lightning takes seconds
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: PLC0415
+
+    nodes = os.environ.get("SLURM_STEP_NODELIST", os.environ.get("SLURM_NODELIST", "127.0.0.1"))
+    port = 15000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 10000  # known to all, rarely taken
+    os.environ.setdefault("MASTER_ADDR", SLURMEnvironment.resolve_root_node_address(nodes))
+    os.environ.setdefault("MASTER_PORT", str(port))
+    os.environ["RANK"], os.environ["WORLD_SIZE"] = str(place.rank), str(place.world)
+    os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
+    os.environ["LOCAL_WORLD_SIZE"] = str(place.local_world)
+    os.environ["GROUP_RANK"] = os.environ["SLURM_NODEID"]

@@ -1,0 +1,138 @@
+"""What each process of a job leaves when it ends: a small file beside the frozen job."""
+
+import json
+import math
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from src.app.processes.job import Job
+from src.app.processes.lost import lost_partner
+from src.app.processes.user_errors import as_user_error
+from src.core.errors import ConfigError, DataError, ExemplarError
+from src.core.preemption import EXIT_AGAIN, Preemption
+
+DONE, REFUSED, FAILED, FAULT, INTERRUPTED = "done", "refused", "failed", "fault", "interrupted"
+PREEMPTED, ALONE = "preempted", "alone"
+
+EXIT = {DONE: 0, REFUSED: 2, FAILED: 1, FAULT: 1, INTERRUPTED: 130, PREEMPTED: EXIT_AGAIN, ALONE: 1}
+"""Exit status of a process by how it ended, as ``src.commands.cli.launch`` has them."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one process ended.
+
+    Attributes:
+        rank: The process.
+        digest: Of the job that it read.
+        status: ``done``, ``refused`` (the configuration cannot work), ``failed`` (another error
+            that a user may meet), ``fault`` (of the program), ``interrupted``, ``preempted`` (the
+            machine is wanted back) or ``alone`` (the other processes do not answer any more).
+        score: What the job returned; None where it returned nothing or NaN.
+        message: The error; of a fault the traceback.
+        signum: The signal that preempted it.
+    """
+
+    rank: int
+    digest: str
+    status: str
+    score: float | None = None
+    message: str = ""
+    signum: int = 0
+
+    def write(self, place: Path) -> None:
+        """Write the outcome into the folder ``place``.
+
+        Raises:
+            DataError: If this process cannot write there, as the first one could.
+        """
+        path = _file(place, self.rank)
+        try:
+            path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise DataError(
+                f"Process {self.rank} ended as {self.status!r} and cannot write {path}: "
+                f"{error.strerror}. The folder must be on a disk that all machines share "
+                f"(paths.output_root). {self.message}"
+            ) from error
+
+
+def read_outcome(place: Path, rank: int) -> Outcome | None:
+    """Return what process ``rank`` left, or None where it left nothing."""
+    path = _file(place, rank)
+    if not path.is_file():
+        return None
+    return Outcome(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def forget_outcomes(place: Path) -> None:
+    """Remove what the processes of an earlier start left."""
+    for path in place.glob("rank_*"):
+        path.unlink()
+
+
+def perform(job: Job, rank: int) -> Outcome:
+    """Do the part of process ``rank``; whatever happens is written down and returned."""
+    digest = job.digest()
+    try:
+        score = job.call()
+    except KeyboardInterrupt:
+        outcome = Outcome(rank, digest, INTERRUPTED)
+    except Preemption as stop:
+        outcome = Outcome(rank, digest, PREEMPTED, message=str(stop), signum=stop.signum)
+    except Exception as error:
+        # Not handled but handed on: whoever waits for this process raises it again.
+        outcome = _of_error(error, job, rank)
+    else:
+        outcome = Outcome(rank, digest, DONE, score=score if math.isfinite(score) else None)
+    outcome.write(job.place)
+    return outcome
+
+
+def _of_error(error: Exception, job: Job, rank: int) -> Outcome:
+    known = as_user_error(error)
+    if known is not None:
+        status = REFUSED if isinstance(known, ConfigError) else FAILED
+        return Outcome(rank, job.digest(), status, message=str(known))
+    lost = lost_partner(error)
+    if lost is not None:
+        message = (
+            f"Process {rank} has no answer from the others any more ({lost}): a machine or its "
+            f"network is gone, or a process has ended. What {job.folder} holds is whole; when all "
+            "can be reached again, start the command again, or go on with a training by "
+            f"resume={job.folder}."
+        )
+        return Outcome(rank, job.digest(), ALONE, message=message)
+    return Outcome(rank, job.digest(), FAULT, message=traceback.format_exc())
+
+
+class ProcessFaultError(Exception):
+    """A fault of the program in one of several processes; holds that process's traceback."""
+
+
+def result_of(outcome: Outcome) -> float:
+    """Return the score of the process that reports, or raise what it met.
+
+    Raises:
+        ConfigError: If the configuration cannot work.
+        ExemplarError: If something else stopped it that a user may meet.
+        ProcessFaultError: If the program is at fault.
+        KeyboardInterrupt: If it was interrupted.
+        Preemption: If a scheduler wants the machine back.
+    """
+    if outcome.status == DONE:
+        return math.nan if outcome.score is None else outcome.score
+    if outcome.status == INTERRUPTED:
+        raise KeyboardInterrupt
+    if outcome.status == REFUSED:
+        raise ConfigError(outcome.message)
+    if outcome.status == PREEMPTED:
+        raise Preemption(outcome.message, outcome.signum)
+    if outcome.status in {FAILED, ALONE}:
+        raise ExemplarError(outcome.message)
+    raise ProcessFaultError(f"in process {outcome.rank}:\n{outcome.message}")
+
+
+def _file(place: Path, rank: int) -> Path:
+    return place / f"rank_{rank}.json"

@@ -1,0 +1,34 @@
+"""One process of a job: `python -m src.app.processes.rank <frozen job>`; see group.py."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from src.app.processes.process import prepare_process
+
+
+def main() -> None:
+    """Read the job that the first argument names and do this process's part of it."""
+    prepare_process()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # only now, because it may import torch
+    from src.app.processes.job import parse, restore_hydra  # noqa: PLC0415
+    from src.app.processes.member import take_part  # noqa: PLC0415
+    from src.app.processes.outcome import EXIT  # noqa: PLC0415
+
+    job = parse(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    restore_hydra(job.hydra)
+    outcome = take_part(job, int(os.environ["RANK"]))
+    sys.exit(EXIT[outcome.status])
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input, which comes when the starting process is gone."""
+    while os.read(sys.stdin.fileno(), 1):  # unbuffered: a lock held here would disturb the exit
+        continue
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

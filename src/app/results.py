@@ -1,0 +1,131 @@
+"""Scores for people and for programs: a table, results.json and scores.csv."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from src.core.errors import DataError
+from src.core.files import write_json
+from src.metrics.scoreboard import Scoreboard
+
+SCHEMA = 2
+RESULTS = "results.json"
+METRIC_NAMES = {"psnr": "PSNR", "ssim": "SSIM", "ssim_uniform": "SSIM 8×8", "psnr_b": "PSNR-B"}
+METRIC_DIGITS = {"psnr": 2, "ssim": 4, "psnr_b": 2}
+
+
+def score_table(boards: Mapping[str, Scoreboard], protocol: str) -> Table:
+    """Return a table of each image and the mean: input, restored, gain; PSNR in dB."""
+    table = Table(title=f"Protocol {protocol}", title_justify="left", box=box.SIMPLE_HEAD)
+    metrics = list(next(iter(next(iter(boards.values())).restored.values())))
+    table.add_column("image", overflow="fold")
+    for metric in metrics:
+        name = METRIC_NAMES.get(metric, metric)
+        for column in (f"{name} in", f"{name} out", "gain"):
+            table.add_column(column, justify="right", no_wrap=True)
+    for benchmark, board in boards.items():
+        for key in board.restored:
+            table.add_row(key, *_cells(metrics, board.baseline[key], board.restored[key]))
+        means = board.means()
+        before = {metric: means[f"{metric}_input"] for metric in metrics}
+        title = f"{benchmark}, mean of {len(board.restored)}"
+        table.add_row(title, *_cells(metrics, before, means), style="bold", end_section=True)
+    return table
+
+
+def write_results(folder: Path, boards: Mapping[str, Scoreboard], about: dict[str, Any]) -> None:
+    """Write ``results.json`` (means, standard errors, per-image scores, ``about``), ``scores.csv``.
+
+    The JSON is strict: what is infinite or undefined is null, and ``notes`` say why.
+
+    Args:
+        folder: Made when missing.
+        boards: Benchmark → scores.
+        about: Checkpoint, protocol, inference, versions, hardware.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    benchmarks = {
+        name: {
+            "images": len(board.restored),
+            "mean": board.means(),
+            "standard_error": board.standard_errors(),
+            "notes": _notes(board),
+            "restored": board.restored,
+            "input": board.baseline,
+        }
+        for name, board in boards.items()
+    }
+    write_json(folder / RESULTS, finite({"schema": SCHEMA, **about, "benchmarks": benchmarks}))
+    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["benchmark", "image", "metric", "input", "restored"])
+        for name, board in boards.items():
+            for key, scores in board.restored.items():
+                for metric, score in scores.items():
+                    writer.writerow([name, key, metric, board.baseline[key][metric], score])
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Return the record in a ``results.json``, or in the folder that holds one.
+
+    Raises:
+        DataError: If it is not there, no JSON, or no record of this project.
+    """
+    file = path / RESULTS if path.is_dir() else path
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        readable = record["schema"] <= SCHEMA and isinstance(record["benchmarks"], dict)
+    except OSError as error:
+        raise DataError(
+            f"{file}: {error.strerror}. Make it with python -m src.evaluate."
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{file}: not a record that python -m src.evaluate writes ({type(error).__name__}: "
+            f"{error}). Give its {RESULTS}."
+        ) from error
+    if not readable:
+        raise DataError(f"{file}: schema {record['schema']}; this version reads up to {SCHEMA}.")
+    return dict(record)
+
+
+def finite(node: Any) -> Any:  # noqa: ANN401
+    """Return ``node`` with null for every number that JSON has no word for."""
+    if isinstance(node, Mapping):
+        return {key: finite(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [finite(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
+def _notes(board: Scoreboard) -> list[str]:
+    """Say for each score that is no number which images it comes from."""
+    notes = []
+    for which, scores in (("restored", board.restored), ("input", board.baseline)):
+        for metric in next(iter(scores.values()), {}):
+            odd = [key for key, row in scores.items() if not math.isfinite(row[metric])]
+            if odd:
+                equal = all(scores[key][metric] == math.inf for key in odd)
+                reason = "equal to the target, so infinite" if equal else "not a finite number"
+                notes.append(f"{metric} of {which} is null for {', '.join(odd)}: {reason}")
+    return notes
+
+
+def _cells(
+    metrics: list[str], before: Mapping[str, float], after: Mapping[str, float]
+) -> list[str]:
+    cells = []
+    for metric in metrics:
+        digits = METRIC_DIGITS.get(metric, 4)
+        cells += [
+            f"{before[metric]:.{digits}f}",
+            f"{after[metric]:.{digits}f}",
+            f"{after[metric] - before[metric]:+.{digits}f}",
+        ]
+    return cells

@@ -1,0 +1,110 @@
+"""From which checkpoint a run goes on: the last, or the one before it where that is damaged."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from src.core.errors import CheckpointError
+from src.core.files import remove_leftovers
+from src.training.callbacks.csv_logger import METRICS
+from src.weights.atomic_io import check_whole
+from src.weights.checkpoint import open_checkpoint
+from src.weights.generations import set_aside
+from src.weights.names import BEST, LAST, PREVIOUS
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """Where a run goes on.
+
+    Attributes:
+        path: The checkpoint; None where the run begins at step 0.
+        step: Optimizer steps done.
+        config: What the checkpoint carries.
+        damaged: Checkpoint file → what is wrong with it.
+    """
+
+    path: Path | None = None
+    step: int = 0
+    config: DictConfig | None = None
+    damaged: Mapping[Path, str] = field(default_factory=dict)
+
+    def note(self) -> dict[str, str | None]:
+        """Return what the processes of the job must know."""
+        return {"checkpoint": None if self.path is None else str(self.path)}
+
+    def clear_the_way(self, folder: Path) -> None:
+        """Set damaged files of the run in ``folder`` aside, remove half-written ones, and say so.
+
+        Nothing that a resumed run writes then takes the place of a file that somebody may want to
+        look at or repair.
+        """
+        remove_leftovers(folder)
+        for path, reason in self.damaged.items():
+            logger.warning("%s It is kept as %s.", reason, set_aside(path).name)
+        if self.path is None:
+            logger.info("The run stopped before its first checkpoint; it begins at step 0.")
+        elif self.path.name == PREVIOUS:
+            logger.warning(
+                "Going on from %s, step %d; the steps that came after it are done again.",
+                *(self.path, self.step),
+            )
+        best = folder / "checkpoints" / BEST
+        if best.is_file():
+            _keep_if_whole(best)
+
+
+NEW = ResumePoint()
+"""A run that begins."""
+
+
+def find_point(folder: Path) -> ResumePoint:
+    """Return where the run in ``folder`` goes on; nothing is changed.
+
+    Raises:
+        CheckpointError: If none of its checkpoints can be used, or they are gone.
+    """
+    checkpoints = folder / "checkpoints"
+    damaged: dict[Path, str] = {}
+    for path in (checkpoints / LAST, checkpoints / PREVIOUS):
+        if not path.is_file():
+            continue
+        try:
+            found = open_checkpoint(path)
+        except CheckpointError as error:
+            damaged[path] = str(error)
+        else:
+            return ResumePoint(path, found.step, found.config, damaged)
+    if damaged:
+        raise CheckpointError(_none_left(folder, damaged))
+    if (folder / METRICS).is_file():  # its first row is written after the first checkpoint
+        raise CheckpointError(
+            f"resume={folder}: there is no {LAST} or {PREVIOUS} in {checkpoints}, though the run "
+            "has been trained. Put them back, or start a new run."
+        )
+    return NEW
+
+
+def _none_left(folder: Path, damaged: Mapping[Path, str]) -> str:
+    best = folder / "checkpoints" / BEST
+    advice = "Put back a copy, or start a new run"
+    if best.is_file():
+        advice += f"; weights={best} begins it from the best weights so far"
+    return "\n  ".join(
+        [f"resume={folder}: no checkpoint is left to go on from.", *damaged.values()]
+    ) + (f"\n  {advice}.")
+
+
+def _keep_if_whole(best: Path) -> None:
+    try:
+        check_whole(best)
+    except CheckpointError as error:
+        aside = set_aside(best)
+        logger.warning(
+            "%s It is kept as %s; the next validation makes a new one.", error, aside.name
+        )

@@ -1,0 +1,130 @@
+"""The folder of one run: its frozen config, where it came from, how to go on."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.app.config.resume import OVERRIDES
+from src.core.errors import ConfigError, DataError
+from src.core.files import write_json, write_text
+from src.core.origin import environment
+from src.core.types import PlainConfig
+from src.weights.generations import set_aside
+
+logger = logging.getLogger(__name__)
+
+CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
+
+
+def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
+    """Write the resolved config, the overrides and the environment of a new run.
+
+    The config comes last: a folder that has one can be resumed, one without can be begun again.
+
+    Raises:
+        DataError: If a run has started in ``folder`` before, or it cannot be written.
+    """
+    if (folder / CONFIG).exists():
+        raise DataError(
+            f"{folder} already holds a run. Continue it with resume={folder}, or start another "
+            "(a second later, or with another hydra.run.dir)."
+        )
+    try:
+        write_text(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))
+        write_json(folder / ENVIRONMENT, {**environment(), "seed": config.get("seed")})
+        _write_config(folder, config)
+    except OSError as error:
+        raise DataError(
+            f"The run folder {folder} cannot be written: {error.strerror}. "
+            "Set paths.output_root to a folder that can."
+        ) from error
+
+
+def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
+    """Return the config with which the run in ``folder`` goes on.
+
+    It is the run's own; only the keys of the overrides ``given`` are taken from ``cfg``. Paths into
+    the run folder follow it where it has been moved.
+
+    Raises:
+        ConfigError: If the folder holds no run.
+    """
+    saved = _read_config(folder)
+    old = OmegaConf.select(saved, "paths.output_dir")
+    if isinstance(old, str):
+        saved = DictConfig(_moved(OmegaConf.to_container(saved), old, str(folder)))
+    for override in given:
+        key = override.lstrip("+~").partition("=")[0]
+        if override.startswith("~"):
+            above, _, name = key.rpartition(".")
+            (OmegaConf.select(saved, above) if above else saved).pop(name, None)
+        else:
+            value = OmegaConf.select(cfg, key)
+            OmegaConf.update(saved, key, value, merge=False, force_add=True)
+    OmegaConf.update(saved, "paths", cfg.paths)
+    return saved
+
+
+def go_on(
+    folder: Path, config: PlainConfig, overrides: list[str], given: list[str], step: int
+) -> None:
+    """Note in ``resumed.jsonl`` that the run went on, with what was ``given`` and from which step.
+
+    The config and the overrides of the folder become those with which it goes on, so that the next
+    ``resume`` needs no word of this one repeated.
+    """
+    entry = {"step": step, "overrides": given, **environment()}
+    with (folder / "resumed.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+    if given:
+        _write_config(folder, config)
+        write_text(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))
+
+
+def mend_config(folder: Path, carried: DictConfig) -> None:
+    """Where ``config.yaml`` is damaged, set it aside and take the one that a checkpoint carries."""
+    path = folder / CONFIG
+    if not path.is_file():
+        return
+    try:
+        _read_config(folder)
+    except ConfigError:
+        aside = set_aside(path)
+        _write_config(folder, cast("PlainConfig", OmegaConf.to_container(carried)))
+        logger.warning(
+            "%s is damaged: it is kept as %s, and the one in the checkpoint has taken its place.",
+            *(path, aside.name),
+        )
+
+
+def _read_config(folder: Path) -> DictConfig:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ConfigError(f"resume={folder}: {CONFIG} is not there, so this is no run folder.")
+    try:
+        saved = OmegaConf.load(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"resume={folder}: {CONFIG} is damaged; restore it.") from error
+    if not isinstance(saved, DictConfig):
+        raise ConfigError(f"resume={folder}: {CONFIG} holds no mapping.")
+    return saved
+
+
+def _moved(node: Any, old: str, new: str) -> Any:  # noqa: ANN401
+    """Return ``node`` with every path below the folder ``old`` now below ``new``."""
+    if isinstance(node, dict):
+        return {key: _moved(value, old, new) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_moved(value, old, new) for value in node]
+    if isinstance(node, str) and (node == old or node.startswith(f"{old}/")):
+        return new + node.removeprefix(old)
+    return node
+
+
+def _write_config(folder: Path, config: PlainConfig) -> None:
+    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))

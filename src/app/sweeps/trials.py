@@ -1,0 +1,125 @@
+"""Ask Optuna for values, let the launcher run the jobs, tell Optuna what came out."""
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import TrialState
+
+from src.app.sweeps.space import split_overrides
+from src.app.sweeps.study import claim, count, open_study, storage_url
+from src.app.sweeps.sweep import PRUNED, mark
+from src.core.errors import ConfigError
+from src.training.callbacks.report_to_study import PRUNED_AT
+
+logger = logging.getLogger(__name__)
+
+_REPORT = "+callbacks.report_to_study"
+
+
+class Search:
+    """One command's work on a study.
+
+    Args:
+        config: Of the sweep, with Hydra's own node.
+        hydra_context: As Hydra hands it to a sweeper.
+        n_trials: Of the study in all.
+        batch: Trials that are chosen and launched together.
+        study: Name of the study; None for a new one.
+        storage: SQLAlchemy URL of the study; None for a file.
+        direction: ``maximize`` or ``minimize`` what the jobs return.
+        seed: Of the choices.
+        prune: Whether trials below the median are stopped.
+        prune_after: Optimizer steps before that.
+
+    Raises:
+        ConfigError: If a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        config: DictConfig,
+        hydra_context: HydraContext,
+        *,
+        n_trials: int = 20,
+        batch: int = 1,
+        study: str | None = None,
+        storage: str | None = None,
+        direction: str = "maximize",
+        seed: int = 0,
+        prune: bool = False,
+        prune_after: int = 0,
+    ) -> None:
+        if n_trials < 1 or batch < 1:
+            raise ConfigError("hydra.sweeper.n_trials and hydra.sweeper.batch are at least 1.")
+        if direction not in {"maximize", "minimize"}:
+            raise ConfigError(f"hydra.sweeper.direction={direction}: maximize or minimize.")
+        self.config, self.loader = config, hydra_context.config_loader
+        self.n_trials, self.batch = n_trials, batch
+        self.prune, self.prune_after = prune, prune_after
+        self.sweep = Path(str(config.hydra.sweep.dir))
+        self.sweep.mkdir(parents=True, exist_ok=True)
+        self.name = study or self.sweep.name
+        output_root = str(OmegaConf.select(config, "paths.output_root"))
+        self.url = storage_url(storage, study, sweep=self.sweep, output_root=output_root)
+        self.study = open_study(self.url, self.name, direction=direction, seed=seed)
+
+    def run(self, overrides: Sequence[str], launcher: Launcher) -> None:
+        """Run trials until the study has as many as it is to have.
+
+        Args:
+            overrides: Of all jobs; those with several values are chosen from.
+            launcher: Runs the jobs.
+        """
+        parser = OverridesParser.create(config_loader=self.loader)
+        fixed, space = split_overrides(parser.parse_overrides(list(overrides)))
+        OmegaConf.save(self.config, self.sweep / "multirun.yaml")
+        started = 0
+        while (left := self.n_trials - count(self.study)) > 0:
+            trials = [self.study.ask(space) for _ in range(min(left, self.batch))]
+            for trial in trials:
+                claim(trial)
+            jobs = [[*fixed, *self._chosen(trial)] for trial in trials]
+            returns = launcher.launch(jobs, initial_job_idx=started)
+            for number, (trial, job) in enumerate(zip(trials, returns, strict=True), started):
+                self._tell(trial, job.return_value, self.sweep / str(number))
+            started += len(trials)
+        self._say()
+
+    def _chosen(self, trial: optuna.Trial) -> list[str]:
+        chosen = [f"{key}={value}" for key, value in trial.params.items()]
+        if not self.prune:
+            return chosen
+        report = {
+            "_target_": "src.training.callbacks.report_to_study.ReportToStudy",
+            "storage": f"'{self.url}'",
+            "study": f"'{self.name}'",
+            "trial": trial._trial_id,  # noqa: SLF001  the only name that another process can use
+            "monitor": "${monitor}",
+            "warmup_steps": self.prune_after,
+        }
+        return [*chosen, *(f"{_REPORT}.{key}={value}" for key, value in report.items())]
+
+    def _tell(self, trial: optuna.Trial, score: object, folder: Path) -> None:
+        attributes = self.study.trials[trial.number].user_attrs
+        if PRUNED_AT in attributes:
+            mark(folder, PRUNED)
+            self.study.tell(trial, state=TrialState.PRUNED)
+        elif isinstance(score, float) and math.isfinite(score):
+            self.study.tell(trial, score)
+        else:
+            self.study.tell(trial, state=TrialState.FAIL)
+
+    def _say(self) -> None:
+        done = self.study.get_trials(states=[TrialState.COMPLETE], deepcopy=False)
+        if done:
+            best = self.study.best_trial
+            values = " ".join(f"{key}={value}" for key, value in best.params.items())
+            logger.info("best of %d: %s, score %.4f", count(self.study), values, best.value)
+        logger.info("study %s in %s", self.name, self.url)

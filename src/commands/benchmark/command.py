@@ -1,0 +1,175 @@
+"""Benchmark: the forms of attention, one block, network or training step at a time, in turn."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from torch import Tensor
+
+from src.app.build import plain
+from src.app.inference import pick_device
+from src.commands.benchmark.case import PRECISIONS, Case, rows_of, weigh_case
+from src.commands.benchmark.forms import bytes_of_scores, chosen_forms
+from src.commands.benchmark.plot import write_plot
+from src.commands.benchmark.record import Row, table_of, write_csv
+from src.core.errors import ConfigError, DataError, did_you_mean
+from src.core.files import write_json
+from src.core.memory import free_bytes
+from src.core.origin import hardware, origin
+from src.core.paths import from_root
+from src.ops.attention.native import available
+from src.ops.attention.triton_form import refusal
+
+PASSES = {"attention": ("forward", "training"), "model": ("forward",), "training": ("training",)}
+_FOLDERS = ("paths", "output")
+
+
+def benchmark(cfg: DictConfig) -> float:
+    """Measure what ``cfg`` asks for, print a table and write the record.
+
+    Returns:
+        The median of the last form at the last size, in seconds, for sweeps.
+
+    Raises:
+        ConfigError: If there is no such thing to measure.
+        DataError: If the record cannot be written, or nothing would fit.
+    """
+    _check(cfg)
+    device = pick_device(cfg.device)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=120)
+    with _threads(cfg.threads):
+        about = _about(cfg, device)
+        console.print(_header(about))
+        rows = _measure(cfg, device, console)
+    if not rows:
+        raise DataError(
+            "Nothing was measured: the lines above say why; take other forms, or smaller sizes=[…]."
+        )
+    console.print(table_of(rows, f"{cfg.what}, {cfg.precision}"))
+    _write(cfg, rows, about, console)
+    return rows[-1].median
+
+
+def _check(cfg: DictConfig) -> None:
+    if cfg.what not in PASSES:
+        raise ConfigError(f"what={cfg.what}: {did_you_mean(str(cfg.what), PASSES)}")
+    if cfg.precision not in PRECISIONS:
+        raise ConfigError(f"precision={cfg.precision}: {did_you_mean(cfg.precision, PRECISIONS)}")
+    chosen_forms(cfg)
+    for kind in cfg.passes:
+        if kind not in PASSES["attention"]:
+            raise ConfigError(f"passes: {kind}: {did_you_mean(kind, PASSES['attention'])}")
+    _check_numbers(cfg)
+
+
+def _check_numbers(cfg: DictConfig) -> None:
+    numbers = {"runs": cfg.runs, "batch": cfg.batch, "channels": cfg.channels}
+    numbers |= {f"sizes[{index}]": size for index, size in enumerate(cfg.sizes)}
+    for name, number in numbers.items():
+        if not isinstance(number, int) or number < 1:
+            raise ConfigError(f"{name}={number} must be a whole number from 1.")
+    if cfg.threads is not None and not (isinstance(cfg.threads, int) and cfg.threads >= 1):
+        raise ConfigError(f"threads={cfg.threads} must be a whole number from 1, or null.")
+    if not cfg.sizes:
+        raise ConfigError("sizes=[] leaves nothing to measure; for example sizes=[48,64,96].")
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measure(cfg: DictConfig, device: torch.device, console: Console) -> list[Row]:
+    """Weigh all cases, then time them: see ``weigh``."""
+    cases = list(_cases(cfg, device, console))
+    weights = [weigh_case(cfg, case, device) for case in cases]
+    rows: list[Row] = []
+    for case, weight in zip(cases, weights, strict=True):
+        rows.extend(rows_of(cfg, case, weight, device))
+    return rows
+
+
+def _cases(cfg: DictConfig, device: torch.device, console: Console) -> Iterator[Case]:
+    for kind in cfg.passes if cfg.what == "attention" else PASSES[cfg.what]:
+        for side in cfg.sizes:
+            forms = _that_fit(cfg, kind, side, device, console)
+            if forms:
+                yield Case(kind, side, tuple(forms))
+
+
+def _that_fit(
+    cfg: DictConfig, kind: str, side: int, device: torch.device, console: Console
+) -> list[str]:
+    """Return the forms whose scores fit into memory, and say which do not."""
+    fitting = []
+    free = free_bytes(device)
+    for form in chosen_forms(cfg):
+        needed = bytes_of_scores(form, kind, cfg.batch, side)
+        if missing := _missing(form, torch.empty(0, device=device)):
+            console.print(f"{form} left out: {missing}")
+        elif needed > 0.8 * free:
+            console.print(
+                f"{form} left out at {side}², {kind}: needs about {needed / 2**30:.1f} GiB, "
+                f"{free / 2**30:.1f} GiB are free"
+            )
+        else:
+            fitting.append(form)
+    return fitting
+
+
+def _missing(form: str, there: Tensor) -> str | None:
+    """Return why a form cannot be had on the device where ``there`` is, if it cannot."""
+    if form == "native" and not available(there):
+        return "there is no kernel for this device, or no C++ compiler"
+    return refusal(there) if form == "triton" else None
+
+
+def _about(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    machine = hardware()
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **origin(),
+        "device": gpu or str(machine["processor"]),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "precision": cfg.precision,
+        "hardware": machine,
+        # without the folders: a record names no machine's paths
+        "config": {key: value for key, value in plain(cfg).items() if key not in _FOLDERS},
+    }
+
+
+def _header(about: dict[str, Any]) -> str:
+    return "\n".join(
+        f"{name:<10} {about[name]}"
+        for name in ("date", "commit", "device", "torch", "threads", "precision")
+    )
+
+
+def _write(cfg: DictConfig, rows: Sequence[Row], about: dict[str, Any], console: Console) -> None:
+    words = "".join(c if c.isalnum() else " " for c in about["device"].lower()).split()
+    folder = from_root(cfg.output) / f"{'-'.join(words)}_{torch.__version__.partition('+')[0]}"
+    name = cfg.name or cfg.what
+    title = f"{name}: {about['device']}, torch {about['torch']}, {about['threads']} threads"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_csv(folder / f"{name}.csv", rows)
+        write_plot(folder / f"{name}.svg", rows, f"{title}, {cfg.precision}")
+        write_json(folder / f"{name}.json", about)
+    except OSError as error:
+        raise DataError(
+            f"The record cannot be written to {folder}: {error.strerror}. Set output=<folder>."
+        ) from error
+    console.print(f"Written  {folder}/{name}.csv, .svg, .json", soft_wrap=True)

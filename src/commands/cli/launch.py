@@ -1,0 +1,148 @@
+"""The command line of every entry point: check what was typed, then let Hydra run it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from src.app.config.check import Request, check, sweep_folder
+from src.app.config.group_names import with_slash
+from src.app.config.resolvers import register_resolvers
+from src.app.config.resume import with_saved
+from src.app.processes.follow import follow, leading
+from src.app.processes.place import PATIENCE, here
+from src.app.processes.process import prepare_process
+from src.app.processes.shortage import shortages_said
+from src.app.sweeps.sweep import concluded
+from src.commands.cli.job import UnexpectedError, task_of
+from src.core.errors import ConfigError, ExemplarError
+from src.core.paths import CONF_DIR
+from src.core.preemption import Preemption
+
+EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
+
+
+def launch(config_name: str, target: str) -> None:
+    """Run one entry point on ``sys.argv``.
+
+    Args:
+        config_name: Primary config of conf/, e.g. ``train``.
+        target: Dotted name of ``f(cfg)``, imported only when the command line has been accepted, so
+            that help, ``--cfg`` and a typo answer without torch. Its return value goes to Hydra's
+            sweeper.
+
+    Exits with 2 for a configuration that cannot work, 1 for any other failure, 130 when
+    interrupted, 75 or 143 when a scheduler wants the machine back. Only an unexpected error shows
+    a traceback.
+    """
+    prepare_process()
+    try:
+        _lead_or_follow(config_name, target)
+    except ConfigError as error:
+        _stop(str(error), EXIT_CONFIG, _advice(config_name))
+    except (ExemplarError, UnexpectedError) as error:
+        _stop(str(error), EXIT_ERROR)
+    except (HydraException, OmegaConfBaseException) as error:
+        _stop(str(error).splitlines()[0], EXIT_CONFIG, _advice(config_name))
+    except KeyboardInterrupt:
+        _stop("Interrupted.", EXIT_INTERRUPT)
+    except Preemption as stop:
+        print(stop, file=sys.stderr)  # noqa: T201
+        sys.exit(stop.exit_status)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits with 1 after Ctrl-C
+            _stop("Interrupted at once; resume=<run folder> goes on.", EXIT_INTERRUPT)
+        raise
+
+
+def _lead_or_follow(config_name: str, target: str) -> None:
+    """Do what was typed; of several processes that were started with it, only the first does."""
+    place = here()
+    if not place.leads:
+        sys.exit(follow(place, timedelta(minutes=1) if config_name == "doctor" else PATIENCE))
+    args = get_args_parser().parse_intermixed_args()
+    with leading(place, multirun=_is_sweep(args)):
+        _arrange(args, config_name)
+        _run(args, config_name, target)
+
+
+def _arrange(args: argparse.Namespace, config_name: str) -> None:
+    """Put flags before overrides, as Hydra wants them, and a resumed run's own before those."""
+    flags = [word for word in sys.argv[1:] if word not in args.overrides]
+    args.overrides = [with_slash(word) for word in args.overrides]
+    if config_name == "train":
+        args.overrides = with_saved(args.overrides)
+    sys.argv[1:] = flags + args.overrides
+
+
+def _run(args: argparse.Namespace, config_name: str, target: str) -> None:
+    looks = args.cfg is not None or args.info is not None
+    passive = looks or args.help or args.hydra_help or args.shell_completion
+    register_resolvers(claim=not passive)
+    if looks or not passive:
+        check(_request(args, config_name), complete=not passive)
+
+    sweep = _claim_sweep(args, config_name) if _is_sweep(args) and not passive else None
+    failed: list[Exception] = []
+    with concluded(sweep), shortages_said(), _errors_come_to_us():
+        hydra.main(str(CONF_DIR), config_name, version_base="1.3")(task_of(target, failed))()
+    if failed:
+        raise failed[0]
+
+
+def _is_sweep(args: argparse.Namespace) -> bool:
+    return args.multirun or "hydra.mode=MULTIRUN" in args.overrides
+
+
+def _claim_sweep(args: argparse.Namespace, config_name: str) -> Path:
+    """Decide where a sweep writes, so that this process knows it whichever launcher runs it."""
+    folder = sweep_folder(_request(args, config_name))
+    sys.argv.append(f'hydra.sweep.dir="{folder}"')
+    return folder
+
+
+def _request(args: argparse.Namespace, config_name: str) -> Request:
+    overrides = list(args.overrides)
+    if args.config_dir is not None and not any("hydra.searchpath" in text for text in overrides):
+        overrides.append(f'hydra.searchpath=["file://{Path(args.config_dir).resolve()}"]')
+    return Request(
+        args.config_name or config_name,
+        tuple(overrides),
+        multirun=_is_sweep(args),
+        config_dir=str(Path(args.config_path or CONF_DIR).resolve()),
+    )
+
+
+@contextmanager
+def _errors_come_to_us() -> Iterator[None]:
+    """Keep Hydra from printing errors and exiting, by the switch that it has for this."""
+    held = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if held is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = held
+
+
+def _advice(config_name: str) -> str:
+    return (
+        f"  To see every key and its value:  python -m src.{config_name} --cfg job\n"
+        f"  To see groups and options:       python -m src.{config_name} --help"
+    )
+
+
+def _stop(message: str, code: int, advice: str = "") -> NoReturn:
+    print("\n".join(filter(None, [f"error: {message}", advice])), file=sys.stderr)  # noqa: T201
+    sys.exit(code)

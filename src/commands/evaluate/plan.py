@@ -1,0 +1,156 @@
+"""Which combinations of checkpoint, image set and condition an evaluation is made of."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from src.commands.evaluate.settings import READING
+from src.core.errors import ConfigError
+from src.core.paths import from_root
+from src.data.prepared import known_sets, prepared_folder
+from src.weights.checkpoint import find
+
+CONDITIONS = ("sigma", "quality", "scale")
+"""Keys of conf/evaluate.yaml that take one value or several."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One thing to score.
+
+    Attributes:
+        name: What the checkpoint is called in tables; None where there is none.
+        checkpoint: Where it is; None for a model without weights.
+        images: Folder of images; None: what the configuration says.
+        condition: E.g. {"sigma": 25}; empty: what the configuration says.
+        varied: What tells it from the others, e.g. ("runA", "set5", "sigma_25").
+    """
+
+    name: str | None
+    checkpoint: str | None
+    images: Path | None
+    condition: Mapping[str, float]
+    varied: tuple[str, ...]
+
+    def applied(self, cfg: DictConfig) -> DictConfig:
+        """Return the configuration of ``src.evaluate`` for this combination alone."""
+        alone = cfg.copy()
+        alone.checkpoint = self.checkpoint
+        for key in CONDITIONS:
+            alone[key] = self.condition.get(key)
+        alone.sets = None if self.images is None else str(self.images)
+        return alone
+
+    def __str__(self) -> str:
+        return " · ".join(self.varied) or "one evaluation"
+
+
+def combinations(cfg: DictConfig) -> list[Combination]:
+    """Return all combinations of ``checkpoint``, ``sets``, ``sigma``, ``quality`` and ``scale``.
+
+    Raises:
+        ConfigError: If a list is empty or names one thing twice, or both sets and data are given.
+        CheckpointError: If a checkpoint is not there.
+        DataError: If a set is not there.
+    """
+    checkpoints = _checkpoints(cfg.checkpoint)
+    folders = _folders(cfg)
+    conditions = list(_conditions(cfg))
+    product = itertools.product(checkpoints.items(), folders, conditions)
+    found = []
+    for (name, checkpoint), folder, condition in product:
+        varied = [
+            *([name] if name is not None and len(checkpoints) > 1 else []),
+            *([folder.name] if folder is not None and len(folders) > 1 else []),
+            *([_words(condition)] if len(conditions) > 1 else []),
+        ]
+        found.append(Combination(name, checkpoint, folder, condition, tuple(varied)))
+    return found
+
+
+def _checkpoints(given: Any) -> dict[str | None, str | None]:  # noqa: ANN401
+    """Return name → checkpoint; the file must be there, what is in it is read later."""
+    given = OmegaConf.to_container(given) if OmegaConf.is_config(given) else given
+    if given is None:
+        return {None: None}
+    if isinstance(given, str):
+        return {_name(given): given}
+    if not given:
+        raise ConfigError("checkpoint=[] names none; leave it out, or give one or several.")
+    for source in given.values() if isinstance(given, dict) else given:
+        find(source)
+    if isinstance(given, dict):
+        return {str(name).replace("/", "_"): source for name, source in given.items()}
+    _refuse_twice("checkpoint", given)
+    names = [_name(source) for source in given]
+    if len(set(names)) < len(names):  # runs of the same second, or files of the same name
+        names = ["_".join(Path(source).with_suffix("").parts[-3:]) for source in given]
+    _refuse_twice("checkpoint", names, " Name them: checkpoint={first:…,second:…}.")
+    return dict(zip(names, given, strict=True))
+
+
+def _name(source: str) -> str:
+    """Return how a checkpoint is called: a file's stem, or model and date of a run."""
+    path = Path(source)
+    if path.suffix in {".ckpt", ".safetensors"}:
+        run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        return f"{run.name}_{path.stem}" if path.suffix == ".ckpt" else path.stem
+    return path.name
+
+
+def _folders(cfg: DictConfig) -> list[Path | None]:
+    if cfg.sets is None:
+        return [None]
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for text in typed:  # a task chooses data too; what counts is what the user says
+        key = text.lstrip("+~").partition("=")[0]
+        which = key.startswith("data.") and key.removeprefix("data.") not in READING
+        if key == "data" or which:
+            raise ConfigError(f"sets={cfg.sets} and {text} both say what is scored; leave one out.")
+    given = [cfg.sets] if isinstance(cfg.sets, str) else list(cfg.sets)
+    _refuse_nothing("sets", given)
+    found = [_folder(name, str(cfg.paths.data_dir)) for name in given]
+    _refuse_twice("sets", [folder.name for folder in found])
+    return list(found)
+
+
+def _folder(name: str, data_dir: str) -> Path:
+    """Return the folder of a prepared set, or ``name`` itself where it is a folder."""
+    folder = from_root(name)
+    if name not in known_sets() and folder.is_dir():
+        return folder
+    return prepared_folder(data_dir, name)
+
+
+def _conditions(cfg: DictConfig) -> Iterator[dict[str, float]]:
+    axes = {key: _values(key, cfg[key]) for key in CONDITIONS if cfg[key] is not None}
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _values(key: str, given: Any) -> list[float]:  # noqa: ANN401
+    values = list(given) if OmegaConf.is_config(given) else [given]
+    _refuse_nothing(key, values)
+    _refuse_twice(key, values)
+    return values
+
+
+def _words(condition: Mapping[str, float]) -> str:
+    return "_".join(f"{key}_{value}" for key, value in condition.items())
+
+
+def _refuse_nothing(key: str, values: Sequence[object]) -> None:
+    if not values:
+        raise ConfigError(f"{key}=[] names none; leave it out, or give one or several.")
+
+
+def _refuse_twice(key: str, values: Sequence[object], advice: str = "") -> None:
+    twice = [str(value) for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ConfigError(f"{key} names {', '.join(twice)} twice.{advice}")

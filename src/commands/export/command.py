@@ -1,0 +1,139 @@
+"""Export: a network of ours in, a file that runs without this project out."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from torch import nn
+
+from src.app.build import build_net, plain
+from src.commands.export.check import differences, opened, sizes_of
+from src.commands.export.onnx_file import need_onnx, write_onnx
+from src.commands.export.program import Size, save, trace
+from src.core.errors import CheckpointError, ConfigError
+from src.core.origin import origin
+from src.core.paths import from_root
+from src.inference.portable import PortableNet, multiples
+from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
+from src.weights.network_file import write_network
+
+SUFFIXES = (".pt2", ".onnx", ".safetensors")
+
+
+def export(cfg: DictConfig) -> float:
+    """Write the network of ``cfg.checkpoint`` to ``cfg.output``.
+
+    Returns:
+        The largest difference from the live network that was found, on the scale [0, 1].
+
+    Raises:
+        ConfigError: If the output has no known suffix, or the network cannot be traced as asked.
+        CheckpointError: If the checkpoint is unusable, or the output exists or cannot be written.
+        MismatchError: If the file does not compute what the network does; it is not kept.
+    """
+    output = from_root(str(cfg.output))
+    if output.suffix not in SUFFIXES:
+        raise ConfigError(f"output={cfg.output} must end in {', '.join(SUFFIXES)}.")
+    if output.exists() and not cfg.overwrite:
+        raise CheckpointError(f"{output} exists already; set overwrite=true or another output.")
+    checkpoint = open_checkpoint(cfg.checkpoint)
+    OmegaConf.resolve(checkpoint.config)
+    net: nn.Module = build_net(checkpoint.config)
+    load_weights(net, checkpoint)
+    net.eval().requires_grad_(False)
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{type(net).__name__} of {checkpoint.path}")
+    if output.suffix == ".safetensors":
+        write_network(output, net.state_dict(), plain(checkpoint.config.model), _about(checkpoint))
+        found = 0.0
+    else:
+        found = _write_program(net, checkpoint, output, cfg, console)
+    console.print(f"{output}, {output.stat().st_size / 2**20:.1f} MiB")
+    return found
+
+
+def _write_program(
+    net: nn.Module, checkpoint: Checkpoint, output: Path, cfg: DictConfig, console: Console
+) -> float:
+    """Trace, write and compare; where that fails for a block that pads, at a larger multiple."""
+    if output.suffix == ".onnx":
+        need_onnx()
+    tried = multiples(net) if cfg.size == "any" else [int(getattr(net, "multiple_of", 1))]
+    for multiple in tried[:-1]:
+        try:
+            return _write_checked(PortableNet(net, multiple), checkpoint, output, cfg, console)
+        except ConfigError as error:
+            console.print(f"{error} Tried next: larger multiples.")
+    return _write_checked(PortableNet(net, tried[-1]), checkpoint, output, cfg, console)
+
+
+def _write_checked(
+    net: PortableNet, checkpoint: Checkpoint, output: Path, cfg: DictConfig, console: Console
+) -> float:
+    size: Size = "any" if cfg.size == "any" else list(cfg.size)
+    sizes = sizes_of(size, [list(pair) for pair in cfg.check], net.least)
+    console.print(f"tracing {_in_words(size, net)}; large networks take minutes")
+    with _whole_or_not(output) as temporary:
+        _write(net, size, temporary, _about(checkpoint, net, size))
+        found = differences(opened(temporary, output.suffix), net, sizes, cfg.tolerance)
+    for (height, width), difference in found.items():
+        console.print(f"{height}×{width}: at most {difference:.1e} from the live network")
+    return max(found.values())
+
+
+def _write(net: PortableNet, size: Size, path: Path, about: dict[str, Any]) -> None:
+    program = trace(net, size)
+    if path.suffix == ".onnx":
+        write_onnx(program, path, {key: json.dumps(value) for key, value in about.items()})
+    else:
+        save(program, path, about)
+
+
+def _about(
+    checkpoint: Checkpoint, net: PortableNet | None = None, size: Size = "any"
+) -> dict[str, Any]:
+    """Return what the file says of itself, plain."""
+    about = {**origin(), "checkpoint": checkpoint.path.name, "step": checkpoint.step}
+    if net is None:
+        return about
+    return {
+        **about,
+        "model": plain(checkpoint.config.model),
+        "input": f"float32 (batch, {net.in_channels}, height, width) in [0, 1]",
+        "output": f"float32 (batch, {net.out_channels}, {net.scale}·height, {net.scale}·width)",
+        "size": size if size == "any" else list(size),
+        "least_side": net.least,
+        "padded_to": net.multiple,
+        "scale": net.scale,
+    }
+
+
+def _in_words(size: Size, net: PortableNet) -> str:
+    sides = f"any size from {net.least} pixels" if size == "any" else f"{size[0]}×{size[1]} pixels"
+    return sides + (f", mirrored to multiples of {net.multiple}" if net.multiple > 1 else "")
+
+
+@contextmanager
+def _whole_or_not(output: Path) -> Iterator[Path]:
+    """Give a file beside ``output`` that takes its place at the end, or vanishes.
+
+    Raises:
+        CheckpointError: If the folder cannot be written.
+    """
+    temporary = output.with_name(f".{os.getpid()}.{output.name}")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(output)
+    except OSError as error:
+        raise CheckpointError(
+            f"{output} cannot be written: {error}. Make room or choose another output."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

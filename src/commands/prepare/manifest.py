@@ -1,0 +1,143 @@
+"""The record of a prepared set: what is in the folder, and where it came from."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from src.commands.prepare.image_set import ImageSet
+from src.core.errors import DataError
+from src.data.prepared import MANIFEST
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a prepared set.
+
+    Attributes:
+        name: File name.
+        width: In pixels.
+        height: In pixels.
+        channels: 1 for grey, else 3.
+        bytes: Size of the file.
+        sha256: Hash of the file, in hex.
+        pixels: Fingerprint (see :mod:`src.commands.prepare.pixels`); None where it is not needed.
+    """
+
+    name: str
+    width: int
+    height: int
+    channels: int
+    bytes: int
+    sha256: str
+    pixels: str | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images came from.
+
+    Attributes:
+        place: An address, or a file or folder of the machine on which the set was prepared.
+        sha256: Of an archive; None for a folder.
+        checked: Whether a published checksum agreed; else what came was taken on trust.
+    """
+
+    place: str
+    sha256: str | None
+    checked: bool
+
+
+def write(
+    folder: Path,
+    image_set: ImageSet,
+    images: Sequence[Image],
+    sources: Sequence[Source],
+    left_out: dict[str, str],
+) -> None:
+    """Write the manifest of ``folder``; OSError if it cannot be written.
+
+    Args:
+        folder: Holds the images.
+        image_set: What they are.
+        images: One entry a file.
+        sources: Where they came from.
+        left_out: Name of an image that was there and was not taken → why.
+    """
+    known = sum(is_known(image, image_set) for image in images) if image_set.pixels else None
+    record = {
+        "version": VERSION,
+        "set": image_set.name,
+        "role": image_set.role,
+        "terms": image_set.terms,
+        "prepared": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "complete": len(images) == image_set.count,
+        "identical_to_reference": known,
+        "sources": [asdict(source) for source in sources],
+        "left_out": left_out,
+        "images": [asdict(image) for image in images],
+    }
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def is_known(image: Image, image_set: ImageSet) -> bool:
+    """Return whether an image equals, pixel for pixel, the known one of its name."""
+    known = image_set.pixels.get(Path(image.name).stem)
+    return known is not None and image.pixels == known
+
+
+def read(folder: Path) -> list[Image]:
+    """Return the images that the manifest of ``folder`` lists.
+
+    Raises:
+        DataError: If it is missing, damaged, or of another version.
+    """
+    file = folder / MANIFEST
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+        if held["version"] == VERSION:
+            return [Image(**image) for image in held["images"]]
+        reason = f"of version {held['version']}, not {VERSION}"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"missing or damaged ({error})"
+    raise DataError(f"{file} is {reason}. Prepare the set again: overwrite=true.")
+
+
+def faults(folder: Path, *, rehash: bool, console: Console) -> Iterator[str]:
+    """Yield what of ``folder`` is not as its manifest says.
+
+    Args:
+        folder: A prepared set.
+        rehash: Whether contents are read and hashed, or only names and sizes compared.
+        console: Shows progress.
+
+    Raises:
+        DataError: As :func:`read`.
+    """
+    images = read(folder)
+    quick = not rehash or len(images) < 20
+    for image in track(images, f"Verifying {folder.name}", console=console, disable=quick):
+        file = folder / image.name
+        if not file.is_file():
+            yield f"{image.name} is missing"
+        elif file.stat().st_size != image.bytes:
+            yield f"{image.name} has {file.stat().st_size:,} bytes, not {image.bytes:,}"
+        elif rehash and _sha256(file) != image.sha256:
+            yield f"{image.name} has another content"
+    listed = {MANIFEST, *(image.name for image in images)}
+    for file in folder.iterdir():
+        if file.name not in listed and not file.name.startswith("."):
+            yield f"{file.name} is not of the set"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,140 @@
+"""Report: tables of papers, a page of pictures, or a comparison of two results."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from src.app.build import plain
+from src.app.results import METRIC_DIGITS, METRIC_NAMES, finite
+from src.commands.report.comparison import CONFIDENCE, Comparison, compare
+from src.commands.report.page import write_page
+from src.commands.report.published import Paper, missing, read_papers
+from src.commands.report.records import Record, open_records
+from src.commands.report.rendering import render
+from src.commands.report.tables import SET_NAMES, datasets_of, lines_of
+from src.core.errors import ConfigError, DataError, did_you_mean
+from src.core.files import write_json
+from src.core.paths import from_root
+
+FORMATS = ("md", "tex", "html")
+PAGE = "outputs/report.html"
+
+
+def report(cfg: DictConfig) -> None:
+    """Write what ``cfg`` asks for: a comparison, a page, or the tables of the papers.
+
+    Raises:
+        ConfigError: If the wishes contradict each other.
+        DataError: If a record is missing, damaged, or not comparable.
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    given = plain(cfg)
+    if cfg.compare is not None and cfg.results is not None:
+        raise ConfigError("compare=… and results=… are two reports; ask for one at a time.")
+    if cfg.compare is not None:
+        _compare(given["compare"], cfg.output, console)
+    elif cfg.results is not None:
+        records = open_records(given["results"])
+        page = from_root(cfg.output or PAGE)
+        _writing(page, lambda: write_page(page, records, cfg.title, cfg.images, cfg.crop))
+        console.print(f"Written     {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    else:
+        _tables(given["papers"], given["formats"], from_root(cfg.experiments), console)
+
+
+def render_tables(paper: Paper, kind: str) -> str:
+    """Return the tables of ``paper`` as Markdown (``md``), LaTeX (``tex``) or ``html``."""
+    return render(
+        f"table.{kind}",
+        paper=paper,
+        names=SET_NAMES,
+        missing=list(missing(paper)),
+        tables=[(table, datasets_of(table), lines_of(table)) for table in paper.tables],
+    )
+
+
+def _tables(
+    papers: str | list[str] | None, formats: Sequence[str], experiments: Path, console: Console
+) -> None:
+    for kind in formats:
+        if kind not in FORMATS:
+            raise ConfigError(f"formats names {kind!r}. {did_you_mean(kind, FORMATS)}")
+    for paper in read_papers(experiments, [papers] if isinstance(papers, str) else papers):
+        for kind in formats:
+            file = paper.folder / f"table.{kind}"
+            text = render_tables(paper, kind)
+            _writing(file, functools.partial(file.write_text, text, encoding="utf-8"))
+            console.print(f"Written     {file}")
+        ours = [row for table in paper.tables for row in table.rows if row.record]
+        run = sum(1 for row in ours if row.ours)
+        console.print(f"            {run} of {len(ours)} rows that can be made here have a record")
+
+
+def _compare(given: Sequence[str], output: str | None, console: Console) -> None:
+    if len(given) != 2:
+        raise ConfigError(f"compare takes two results, [a,b]; {len(given)} came.")
+    first, second = (_only(source) for source in given)
+    comparisons = compare(first, second)
+    console.print(_table(comparisons, (first.name, second.name)))
+    for item in comparisons:
+        console.print(f"{item.benchmark} {item.metric}: {_verdict(item, first.name, second.name)}")
+    if output is not None:
+        file = from_root(output)
+        content = {
+            "first": str(given[0]),
+            "second": str(given[1]),
+            "confidence": CONFIDENCE,
+            "comparisons": [{**asdict(item), "verdict": item.verdict} for item in comparisons],
+        }
+        _writing(file, lambda: write_json(file, finite(content)))
+        console.print(f"Written     {file}")
+
+
+def _only(source: str) -> Record:
+    records = open_records(source)
+    if len(records) > 1:
+        folders = "".join(f"\n  {record.folder}" for record in records)
+        raise DataError(f"{source} holds {len(records)} records; name one of them:{folders}")
+    return records[0]
+
+
+def _table(comparisons: Sequence[Comparison], names: tuple[str, str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    heads = ("images", "score", *names, "difference", "95 % interval", "t-test p", "Wilcoxon p")
+    for head in heads:
+        right = head not in {"images", "score"}
+        table.add_column(head, justify="right" if right else "left", no_wrap=right)
+    for item in comparisons:
+        digits = METRIC_DIGITS.get(item.metric, 4) + 1
+        table.add_row(
+            f"{item.benchmark} ({len(item.differences)})",
+            METRIC_NAMES.get(item.metric, item.metric),
+            *(f"{mean:.{digits}f}" for mean in item.means),
+            f"{item.mean:+.{digits}f}",
+            f"{item.low:+.{digits}f} … {item.high:+.{digits}f}",
+            f"{item.t_test:.2g}",
+            f"{item.wilcoxon:.2g}",
+        )
+    return table
+
+
+def _verdict(item: Comparison, first: str, second: str) -> str:
+    if item.verdict == "undecided":
+        return "no difference that the images can show (the interval holds 0)"
+    return f"{second if item.verdict == 'second' else first} is better"
+
+
+def _writing(file: Path, write: Callable[[], object]) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write()
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be written: {error.strerror}. Set output=<file>."
+        ) from error

@@ -1,0 +1,143 @@
+"""Two records, image by image: is the difference larger than chance?"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from src.commands.report.records import Record
+from src.core.errors import DataError
+
+CONFIDENCE = 0.95
+SAME_INPUT = 1e-3
+"""Scores of untouched inputs may differ by this much (dB) between machines, not by more."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric on one image set; differences are second − first.
+
+    Attributes:
+        benchmark: Image set.
+        metric: E.g. ``psnr``.
+        means: Of the first and of the second.
+        differences: Image key → second − first.
+        mean: Of the differences.
+        low: Lower end of the confidence interval of ``mean`` (Student's t).
+        high: Upper end; both NaN for a single image.
+        t_test: Two-sided p of the paired t-test; NaN where undefined.
+        wilcoxon: Two-sided p of Wilcoxon's signed-rank test; NaN where undefined.
+    """
+
+    benchmark: str
+    metric: str
+    means: tuple[float, float]
+    differences: dict[str, float]
+    mean: float
+    low: float
+    high: float
+    t_test: float
+    wilcoxon: float
+
+    @property
+    def verdict(self) -> str:
+        """Which is better: ``first``, ``second``, or ``undecided`` where the interval holds 0."""
+        if math.isnan(self.low) or self.low <= 0 <= self.high:
+            return "undecided"
+        return "second" if self.mean > 0 else "first"
+
+
+def compare(first: Record, second: Record) -> list[Comparison]:
+    """Return the paired comparison of two records, for each image set and metric.
+
+    An image whose score is infinite in either record has no difference and is left out.
+
+    Raises:
+        DataError: If protocol, degradation, image sets or inputs differ; it says in what.
+    """
+    refuse_unlike(first, second)
+    found = []
+    for name, board in first.benchmarks.items():
+        other = second.benchmarks[name]
+        for metric in next(iter(board["restored"].values())):
+            pairs = {
+                key: (row[metric], other["restored"][key][metric])
+                for key, row in board["restored"].items()
+            }
+            numbers = {key: pair for key, pair in pairs.items() if None not in pair}
+            if numbers:
+                found.append(_paired(name, metric, numbers))
+    return found
+
+
+def refuse_unlike(first: Record, second: Record) -> None:
+    """Refuse to hold records against each other that did not score the same thing.
+
+    Raises:
+        DataError: Naming each difference.
+    """
+    unlike = [
+        f"{part}.{key}: {one} | {other}"
+        for part in ("protocol", "degradation")
+        for key, one, other in _differing(first.content[part], second.content[part])
+    ]
+    unlike += [
+        f"{name}: only in {owner.name}"
+        for owner, absent in ((first, second), (second, first))
+        for name in owner.benchmarks.keys() - absent.benchmarks.keys()
+    ]
+    for name in sorted(first.benchmarks.keys() & second.benchmarks.keys()):
+        unlike += _unlike_images(name, first.benchmarks[name], second.benchmarks[name])
+    if unlike:
+        raise DataError(
+            f"{first.name} ({first.folder}) and {second.name} ({second.folder}) cannot be "
+            "compared; score both on the same images under the same protocol:\n  "
+            + "\n  ".join(unlike)
+        )
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    keys = dict.fromkeys([*one, *other])
+    return [(key, one.get(key), other.get(key)) for key in keys if one.get(key) != other.get(key)]
+
+
+def _unlike_images(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    alone = sorted(one["restored"].keys() ^ other["restored"].keys())
+    if alone:
+        return [f"{name}: only one of them has the images {', '.join(alone[:5])}"]
+    for key, scores in one["input"].items():
+        for metric, score in scores.items():
+            seen = other["input"][key].get(metric)
+            if None not in {score, seen} and abs(score - seen) > SAME_INPUT:
+                return [f"{name}: the inputs differ, e.g. {key}: {metric} {score:.4f} | {seen:.4f}"]
+    return []
+
+
+def _paired(benchmark: str, metric: str, pairs: Mapping[str, Sequence[float]]) -> Comparison:
+    first, second = np.array(list(pairs.values()), dtype=np.float64).T
+    differences = second - first
+    mean = float(differences.mean())
+    low = high = t_test = wilcoxon = math.nan
+    if not differences.any():
+        low = high = 0.0
+        t_test = wilcoxon = 1.0
+    elif len(differences) > 1:
+        error = stats.sem(differences)
+        # equal differences have no spread: the interval is the mean itself
+        low, high = stats.t.interval(CONFIDENCE, len(differences) - 1, mean, error or 1e-300)
+        t_test = float(stats.ttest_1samp(differences, 0).pvalue) if error else 0.0
+        wilcoxon = float(stats.wilcoxon(differences).pvalue)
+    return Comparison(
+        benchmark,
+        metric,
+        (float(first.mean()), float(second.mean())),
+        dict(zip(pairs, differences.tolist(), strict=True)),
+        mean,
+        float(low),
+        float(high),
+        t_test,
+        wilcoxon,
+    )

@@ -1,0 +1,165 @@
+"""The rows that a paper publishes, from experiments/<paper>/table.yaml, and ours beside them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from src.app.results import RESULTS
+from src.commands.report.records import LEVELS, Record, open_records
+from src.core.errors import DataError, did_you_mean
+
+TABLE = "table.yaml"
+RECORDS = "results"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one image set under one condition, as printed.
+
+    Attributes:
+        method: As the paper calls it.
+        dataset: Name of the prepared image set.
+        condition: E.g. {"sigma": 50}; empty for demosaicing.
+        published: Metric → printed value.
+        record: Folder of ours below results/; None where nothing here can make it.
+        recipe: What trains the model of ours; None where nothing is to be trained.
+        command: Words of ``src.evaluate`` that make ours without a training.
+        ours: Metric → our mean, under the paper's word for it; empty where it was not run.
+    """
+
+    method: str
+    dataset: str
+    condition: Mapping[str, float]
+    published: Mapping[str, float]
+    record: str | None
+    recipe: str | None
+    command: str | None
+    ours: Mapping[str, float]
+
+    @property
+    def condition_in_words(self) -> str:
+        """E.g. "σ 50", "quality 10" or "×2"."""
+        words = [f"{LEVELS[key]} {value:g}" for key, value in self.condition.items()]
+        return ", ".join(words).replace("× ", "×")
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """One table of a paper.
+
+    Attributes:
+        name: Unique in its paper.
+        title: For headings.
+        source: Paper and number of the table.
+        protocol: Name of the protocol that ours must be scored under.
+        metrics: In the order in which they are printed.
+        notes: What a reader must know.
+        rows: As printed, in the paper's order.
+    """
+
+    name: str
+    title: str
+    source: str
+    protocol: str
+    metrics: tuple[str, ...]
+    notes: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """All tables of one paper, and the folder that they lie in."""
+
+    folder: Path
+    title: str
+    arxiv: str
+    tables: tuple[PublishedTable, ...]
+
+
+def read_papers(experiments: Path, names: list[str] | None) -> list[Paper]:
+    """Return the papers below ``experiments``, or those called ``names``.
+
+    Raises:
+        DataError: If one is not there, or a record does not belong to its row.
+    """
+    known = {file.parent.name: file for file in sorted(experiments.glob(f"*/{TABLE}"))}
+    for name in names or []:
+        if name not in known:
+            raise DataError(
+                f"{experiments}/{name}/{TABLE} is not there. {did_you_mean(name, known)}"
+            )
+    if not known:
+        raise DataError(f"No folder of {experiments} holds a {TABLE}.")
+    return [_read_paper(file) for name, file in known.items() if names is None or name in names]
+
+
+def _read_paper(file: Path) -> Paper:
+    try:
+        held = yaml.safe_load(file.read_text(encoding="utf-8"))
+        tables = tuple(_read_table(file.parent, table) for table in held["tables"])
+        return Paper(file.parent, held["paper"], held["arxiv"], tables)
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{file}: no table of a paper ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _read_table(folder: Path, held: Mapping[str, Any]) -> PublishedTable:
+    metrics = tuple(held["metrics"])
+    rows = tuple(_read_row(folder, row, metrics, held["protocol"]) for row in held["rows"])
+    texts = (held["name"], held["title"], held["source"], held["protocol"])
+    return PublishedTable(*texts, metrics, tuple(held["notes"]), rows)
+
+
+def _read_row(folder: Path, row: Mapping[str, Any], metrics: tuple[str, ...], protocol: str) -> Row:
+    recipe = row.get("recipe")
+    record = recipe.rpartition("/")[2] if recipe else row.get("record")
+    condition = row.get("condition", {})
+    place = folder / RECORDS / record if record else None
+    means = {} if place is None else _ours(place, row["dataset"], condition, protocol)
+    names = {metric: row.get("measured_as", {}).get(metric, metric) for metric in metrics}
+    ours = {metric: means[name] for metric, name in names.items() if name in means}
+    published = {metric: float(row[metric]) for metric in metrics if metric in row}
+    texts = (record, recipe, row.get("command"))
+    return Row(row["method"], row["dataset"], condition, published, *texts, ours)
+
+
+def _ours(
+    place: Path, dataset: str, condition: Mapping[str, float], protocol: str
+) -> dict[str, float]:
+    """Return our means on ``dataset`` from the records below ``place``; {} where it was not run."""
+    if not any(place.rglob(RESULTS)):
+        return {}
+    for record in open_records(str(place)):
+        if dataset in record.benchmarks:
+            _refuse_foreign(record, condition, protocol)
+            means = record.benchmarks[dataset]["mean"]
+            return {metric: mean for metric, mean in means.items() if mean is not None}
+    return {}
+
+
+def _refuse_foreign(record: Record, condition: Mapping[str, float], protocol: str) -> None:
+    """Refuse a record whose numbers the row's cannot be held against."""
+    scored = record.content["protocol"]["name"]
+    if scored != protocol:
+        raise DataError(f"{record.folder}: scored under {scored}; its row needs {protocol}.")
+    for key, level in condition.items():
+        held = record.content["degradation"][key]
+        if held not in (level, [level, level]):
+            raise DataError(f"{record.folder}: scored at {key}={held}; its row needs {level}.")
+
+
+def missing(paper: Paper) -> Iterator[tuple[str, str]]:
+    """Yield, for each record that could be made here and has not been, its name and commands."""
+    rows = [row for table in paper.tables for row in table.rows if row.record and not row.ours]
+    for name in dict.fromkeys(row.record for row in rows):
+        sets = ",".join(row.dataset for row in rows if row.record == name)
+        first = next(row for row in rows if row.record == name)
+        what = "checkpoint=<its run>" if first.recipe else first.command
+        output = f"experiments/{paper.folder.name}/{RECORDS}/{name}"
+        evaluate = f"python -m src.evaluate {what} sets=[{sets}] images=false output={output}"
+        train = f"python -m src.train experiment={first.recipe}; " if first.recipe else ""
+        yield str(name), train + evaluate

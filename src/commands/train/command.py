@@ -1,0 +1,144 @@
+"""Train: build what the config names, fit, save, and say what came out."""
+
+import math
+import signal
+from pathlib import Path
+
+import lightning as L  # noqa: N812
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from src.app import run_folder
+from src.app.build import build_data, build_task, build_trainer, plain
+from src.app.processes.carry_out import carry_out
+from src.app.processes.job import Job
+from src.app.processes.quiet import quiet_lightning
+from src.app.results import score_table
+from src.app.run_lock import alone_in
+from src.commands.train.settle import settle_training
+from src.core.origin import origin
+from src.core.preemption import PREEMPTING, Preemption
+from src.core.types import PlainConfig
+from src.training.callbacks.csv_logger import ResumableCSVLogger
+from src.training.callbacks.graceful_stop import GracefulStop
+from src.training.callbacks.new_settings import NewSettings
+from src.training.callbacks.run_identity import RUN_IDS
+from src.training.callbacks.same_job import SameJob
+from src.training.loggers.lifecycle import facts, recorded
+from src.training.loggers.run_ids import keep_run_id, read_run_id
+from src.training.tasks.base import RestorationTask
+from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
+
+
+def train(cfg: DictConfig) -> float:
+    """Train as ``cfg`` says, in its run folder, in as many processes as its trainer asks for.
+
+    Returns:
+        The last value of the monitored score, for sweeps; NaN where none was logged.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C, when everything has been saved.
+        Preemption: After a scheduler's signal, likewise.
+    """
+    with alone_in(Path(cfg.paths.output_dir)):
+        return carry_out(settle_training(cfg, "src.commands.train.command.fit"))
+
+
+def fit(job: Job) -> float:
+    """Do one process's part of a training; see ``train``."""
+    quiet_lightning()
+    config, folder = job.config, Path(job.folder)
+    overrides, given = job.notes["overrides"], job.notes["given"]
+    cfg = OmegaConf.create(config)
+    point = job.notes["checkpoint"]
+    resume = None if point is None else open_checkpoint(point)
+    if resume is not None:
+        _restore_run_ids(folder, resume)
+
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    task, data = build_task(cfg), build_data(cfg)
+    trainer = build_trainer(cfg, config, origin())
+    if not job.notes["resumes"]:
+        _begin(folder, config, overrides)
+    else:
+        step = 0 if resume is None else resume.step
+        _go_on(folder, config, overrides, given, step)
+        _continue_metrics(trainer, step)
+    if resume is None:
+        if cfg.weights is not None:
+            load_weights(task.net, open_checkpoint(cfg.weights))
+    else:
+        trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
+    trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
+    _announce(task, cfg, folder)
+    with recorded(trainer.loggers, config, facts(config, task.net)):
+        path = None if resume is None else resume.path
+        trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
+
+    _conclude(trainer, task, folder)
+    return float(trainer.callback_metrics.get(cfg.monitor, math.nan))
+
+
+@rank_zero_only
+def _begin(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
+    run_folder.start(folder, config, overrides)
+
+
+@rank_zero_only
+def _go_on(
+    folder: Path, config: PlainConfig, overrides: list[str], given: list[str], step: int
+) -> None:
+    run_folder.go_on(folder, config, overrides, given, step)
+
+
+@rank_zero_only
+def _restore_run_ids(folder: Path, resume: Checkpoint) -> None:
+    for name, run_id in resume.origin.get(RUN_IDS, {}).items():
+        if read_run_id(folder, name) is None:
+            keep_run_id(folder, name, run_id)
+
+
+def _new_settings(cfg: DictConfig, given: list[str]) -> NewSettings:
+    keys = [text.lstrip("+~").partition("=")[0].split(".") for text in given]
+    optimizer = {key[1]: plain(cfg.optimizer)[key[1]] for key in keys if key[0] == "optimizer"}
+    return NewSettings(optimizer, scheduler=any(key[0] == "scheduler" for key in keys))
+
+
+def _continue_metrics(trainer: L.Trainer, step: int) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, ResumableCSVLogger):
+            logger.resume_at(step)
+
+
+@rank_zero_only
+def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
+    count = sum(parameter.numel() for parameter in task.net.parameters())
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"Run folder  {folder}")
+    console.print(f"Network     {type(task.net).__name__}, {count:,} parameters")
+    console.print(f"Protocol    {task.evaluator.protocol}")
+    world = cfg.trainer.devices * cfg.trainer.num_nodes
+    shared = f", shared by {world} processes" if world > 1 else ""
+    console.print(f"Steps       {cfg.trainer.max_steps:,}, batch {cfg.data.batch_size}{shared}")
+
+
+@rank_zero_only
+def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    if task.scoreboards:
+        console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
+    signums = [c.signum for c in trainer.callbacks if isinstance(c, GracefulStop)]  # type: ignore[attr-defined]
+    asked = max(signums, default=0)
+    if trainer.global_step >= trainer.max_steps and asked != signal.SIGINT:
+        console.print(f"Done. Score it:  python -m src.evaluate checkpoint={folder}")
+        return
+    message = (
+        f"Stopped after step {trainer.global_step}; everything is saved. Continue with:\n"
+        f"  python -m src.train resume={folder}"
+    )
+    if asked in PREEMPTING:
+        raise Preemption(message, asked)
+    console.print(message)
+    if asked:
+        raise KeyboardInterrupt

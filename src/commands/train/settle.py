@@ -1,0 +1,74 @@
+"""Decide all that a training depends on, once, before any of its processes starts."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from src.app import run_folder
+from src.app.build import build_data, plain
+from src.app.config.resume import AUTO, followers, given_now, is_resume, refuse_changes
+from src.app.processes.job import Job, settled_by_hydra
+from src.app.processes.place import here
+from src.app.processes.size import settle_size
+from src.app.resume_point import NEW, find_point
+from src.app.sweeps.requeue import is_start_again
+
+
+def settle_training(cfg: DictConfig, target: str) -> Job:
+    """Return the job of a training: config resolved, run folder and number of processes decided.
+
+    Args:
+        cfg: As Hydra has composed it.
+        target: Dotted name of what each process calls with the job.
+
+    Returns:
+        The job; its notes hold ``overrides`` as typed, whether it ``resumes``, from which
+        ``checkpoint``, and ``given``: the overrides of a resumed run that are new, with those that
+        follow from them.
+
+    Raises:
+        ConfigError: If the number of processes cannot be, or they cannot share a batch.
+        CheckpointError: If a run to be resumed has no checkpoint that can be used.
+    """
+    folder = Path(cfg.paths.output_dir)
+    overrides = [text for text in HydraConfig.get().overrides.task if not is_resume(text)]
+    given = given_now(folder, overrides)
+    resumes = _goes_on(cfg.resume, folder)
+    point = find_point(folder) if resumes else NEW
+    if resumes:
+        refuse_changes(folder, given)
+        if point.config is not None:
+            run_folder.mend_config(folder, point.config)
+        given = [*given, *followers(cfg, given)]
+        cfg = run_folder.continued(folder, cfg, given)
+    processes = settle_size(cfg.trainer, here())
+    OmegaConf.resolve(cfg)
+    check_batch(cfg, processes * cfg.trainer.num_nodes)
+    if resumes:
+        point.clear_the_way(folder)
+    return Job(
+        target=target,
+        config=plain(cfg),
+        folder=str(folder),
+        processes=processes,
+        hydra=settled_by_hydra(),
+        notes={"overrides": overrides, "given": given, "resumes": resumes, **point.note()},
+    )
+
+
+def _goes_on(resume: str | None, folder: Path) -> bool:
+    """Say whether the job goes on with the run in ``folder``, rather than starting it."""
+    if resume in {None, AUTO}:
+        return is_start_again(resume, folder) and (folder / run_folder.CONFIG).is_file()
+    return True
+
+
+def check_batch(cfg: DictConfig, world: int) -> None:
+    """Refuse a batch that cannot be shared, before ``world`` processes find that out together.
+
+    Raises:
+        ConfigError: If ``world`` and accumulation do not divide it, or the data cannot be so.
+    """
+    stages = build_data(cfg).stages  # built, because a patch's size may follow from the scale
+    stages.check_shares(world=world, accumulated=cfg.trainer.accumulate_grad_batches)

@@ -1,0 +1,75 @@
+"""Files that are either whole or not there."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp(\..*)?")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
+
+    Several processes may write the same ``path`` at once: the last one wins, readers see one whole
+    file or the other. When the block fails, a full disk included, nothing is left behind.
+
+    Args:
+        path: The file to write; its folder is made when missing.
+
+    Raises:
+        OSError: As from the operating system.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem[:64]}.{secrets.token_hex(8)}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave a file of the right size, of zeros
+        temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk is reported without a name
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text``, whole or not at all; OSError as from the operating system."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:  # noqa: ANN401
+    """Write ``content`` indented, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=True) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def name_aside(path: Path) -> Path:
+    """Return a free name for a damaged file: ``a.damaged.txt``, ``a.damaged-2.txt`` and so on."""
+    marks = (".damaged", *(f".damaged-{number}" for number in range(2, 10_000)))
+    names = (path.with_name(f"{path.stem}{mark}{path.suffix}") for mark in marks)
+    return next(name for name in names if not name.exists())
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove what killed processes have left half-written below ``folder``; return how many.
+
+    Nobody else may be writing there: a file that is being written looks the same.
+    """
+    left = [path for path in folder.rglob(".*.tmp*") if _TEMPORARY.fullmatch(path.name)]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)

@@ -1,0 +1,1 @@
+"""What Lightning runs: tasks, callbacks, loggers and strategies."""

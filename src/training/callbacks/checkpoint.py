@@ -1,0 +1,130 @@
+"""When checkpoints are written: the last state regularly, the best by a validation score."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L  # noqa: N812
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from torch import Tensor
+
+from src.weights.names import BEST, LAST
+
+
+class LastCheckpoint(Checkpoint):
+    """Keep ``last.ckpt`` up to date: every N steps, after validation, and when training stops.
+
+    A new run also begins with one: whatever happens later, there is something to go on from, and a
+    disk that cannot take a checkpoint is found out before hours of training.
+
+    Args:
+        dirpath: Folder of the checkpoints.
+        every_n_steps: Optimizer steps between two writes.
+    """
+
+    def __init__(self, dirpath: str | Path, *, every_n_steps: int = 500) -> None:
+        self.path = Path(dirpath) / LAST
+        self.every_n_steps = every_n_steps
+        self._saved_step = -1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save what a new run begins with."""
+        if trainer.ckpt_path is None:
+            self._save(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Before the first step, count one less: Lightning adds one whenever it goes on.
+
+        It takes any checkpoint for one that was saved after a step and before that was counted.
+        Without this, a run that goes on from step 0 would log each step as the next one.
+        """
+        if trainer.global_step == 0 and self._saved_step == 0:
+            checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] = -1
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Save when the step is due, the last one, or one after which training stops.
+
+        Where a validation follows, its end saves: a run that goes on from a state before it would
+        leave it out.
+        """
+        step = trainer.global_step
+        if step == self._saved_step or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        if _validation_follows(trainer, batch_idx):
+            return
+        if step % self.every_n_steps == 0 or step >= trainer.max_steps or trainer.should_stop:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save after a validation, so that a resumed run does not repeat it."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        self._saved_step = trainer.global_step
+        for logger in trainer.loggers:
+            logger.save()  # else a killed run would lose rows that no resumed run writes again
+        trainer.save_checkpoint(self.path)
+
+
+def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
+    due = (batch_idx + 1) % (trainer.val_check_batch or math.inf) == 0
+    return due and trainer.enable_validation and sum(trainer.num_val_batches) > 0
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keep ``best.ckpt``, the state with the best validation score so far.
+
+    Args:
+        dirpath: Folder of the checkpoints.
+        monitor: A logged score, e.g. ``val/psnr``.
+        mode: Whether more (``max``) or less (``min``) is better.
+    """
+
+    def __init__(
+        self,
+        dirpath: str | Path,
+        *,
+        monitor: str = "val/psnr",
+        mode: Literal["min", "max"] = "max",
+    ) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename=Path(BEST).stem,
+            monitor=monitor,
+            mode=mode,
+            save_top_k=1,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best score, its file being where the run folder is now.
+
+        A score whose file is gone is forgotten, so that the next validation makes a new one.
+        """
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        if not Path(here(state_dict["best_model_path"])).is_file():
+            return
+        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        names = ("best_model_path", "kth_best_model_path", "last_model_path")
+        paths = {name: here(state_dict[name]) for name in names}
+        moved = {"dirpath": self.dirpath, "best_k_models": scores, **paths}
+        super().load_state_dict({**state_dict, **moved})
+
+    def best(self) -> float | None:
+        """Return the best score so far, or None before the first validation."""
+        score: Tensor | None = self.best_model_score
+        return None if score is None else float(score)

@@ -1,0 +1,152 @@
+"""The one training loop: a task joins a network, a degradation, a loss and an evaluator."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from src.core.errors import ConfigError
+from src.core.seeding import generator_for
+from src.core.types import Clean, OptimizerFactory, Pair, SchedulerFactory
+from src.inference.restorer import Restorer
+from src.metrics.evaluator import Evaluator
+from src.training.tasks.refusals import check_average, check_compiler, check_patch
+from src.training.tasks.scored import ScoredModule
+
+INDUCTOR: dict[str, str | int | bool | Callable[..., Any]] = {"layout_optimization": False}
+"""With it, torch 2.13 on the CPU gives gradients that are wrong by a hundredth in what comes before
+pyramid attention of four or more levels; so it does with ``channels_last``. Its backend
+``aot_eager`` is right, and where the fault lies in ``inductor`` is not known."""
+
+
+class RestorationTask(ScoredModule):
+    """Train and score a restoration network; everything that varies is handed in.
+
+    Args:
+        net: The network, which keeps the backbone contract.
+        degradation: Called as (clean, generator) → input.
+        loss: Called as (restored, target) → scalar.
+        evaluator: The protocol and its metrics.
+        restorer: ``net`` with padding and tiles, for whole images.
+        optimizer: Builds the optimizer from the trainable parameters.
+        scheduler: Builds the schedule from the optimizer; stepped once an optimizer step.
+        scale: Size of the target over that of the input; whole images are cut to a multiple of it.
+        seed: With step and rank it decides every random number of training.
+        channels_last: Whether inputs are put into NHWC memory order.
+        compiled: Whether training runs the network through ``torch.compile``; whole images, which
+            come in all sizes, do not.
+
+    Raises:
+        ConfigError: If the network enlarges by a factor that is neither 1 nor ``scale``.
+    """
+
+    def __init__(
+        self,
+        *,
+        net: nn.Module,
+        degradation: nn.Module,
+        loss: nn.Module,
+        evaluator: Evaluator,
+        restorer: Restorer,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory,
+        scale: int = 1,
+        seed: int = 0,
+        channels_last: bool = False,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__(evaluator, restorer)
+        self.net, self.degradation, self.loss = net, degradation, loss
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.scale, self.seed = scale, seed
+        if restorer.net.scale not in {1, scale}:
+            raise ConfigError(
+                f"{type(net).__name__} enlarges by {restorer.net.scale}, the task by {scale}; "
+                "let model.scale follow ${io.scale}, or choose another model."
+            )
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        # A function, not a module: the names of the weights in checkpoints stay as they are.
+        self.compiled: Callable[[Tensor], Tensor] | None = (
+            torch.compile(net.forward, options=INDUCTOR) if compiled else None
+        )
+
+    def degrade(self, batch: Clean | Pair) -> Pair:
+        """Return the batch with an ``input``, made here unless the data has one.
+
+        The noise of a training sample is a function of seed and sample number, on the device: the
+        same however many processes share a batch. In evaluation it is one of the image's key, on
+        the CPU, so that it is the same wherever and however it runs.
+        """
+        if "input" in batch:
+            return batch
+        target = self.evaluator.protocol.fit(batch["target"], self.scale)
+        if self.training:
+            first, device = self._first_sample(len(target)), target.device
+            numbers = range(first, first + len(target))
+            salts: list[tuple[str | int, ...]] = [("noise", self.seed, n) for n in numbers]
+        else:
+            device = torch.device("cpu")
+            salts = [("noise", key) for key in batch["key"]]
+        parts = [
+            self.degradation(image[None].to(device), generator_for(device, *salt))
+            for image, salt in zip(target, salts, strict=True)
+        ]
+        degraded = torch.cat(parts).to(target)
+        return Pair(input=degraded, target=target, key=batch["key"])
+
+    def training_step(self, batch: Clean, batch_idx: int) -> Tensor:
+        """Return the scalar loss of one batch of patches."""
+        pair = self.degrade(batch)
+        degraded = self.net_input(pair).contiguous(memory_format=self.memory_format)
+        restored: Tensor = (self.compiled or self.net)(degraded)
+        loss: Tensor = self.loss(restored.float(), pair["target"])
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(restored), sync_dist=True)
+        return loss
+
+    def on_fit_start(self) -> None:
+        """Refuse what cannot work before the first step, later stages included."""
+        for side in self.trainer.datamodule.patch_sizes:  # type: ignore[attr-defined]
+            check_patch(side, self.restorer.net, scale=self.scale)
+        if self.compiled is not None:
+            check_compiler(self.memory_format)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to take an average for the weights that training goes on with."""
+        check_average(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build the optimizer over trainable parameters and its schedule.
+
+        Raises:
+            ConfigError: If there are none.
+        """
+        trainable = [p for p in self.net.parameters() if p.requires_grad]
+        if not trainable:
+            raise ConfigError(
+                f"{type(self.net).__name__} has nothing to train; score it with "
+                "python -m src.evaluate model=… task=…, or choose another model."
+            )
+        optimizer = self.optimizer(trainable)
+        schedule = {"scheduler": self.scheduler(optimizer), "interval": "step"}
+        return cast("OptimizerLRScheduler", {"optimizer": optimizer, "lr_scheduler": schedule})
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:  # noqa: ANN401
+        """Advance by one optimizer step."""
+        scheduler.step()
+
+    def _first_sample(self, count: int) -> int:
+        """Return the number of the first of ``count`` samples of this process's present batch.
+
+        Samples are numbered over the whole run; a step's numbers are the same whether they are
+        shared by processes, accumulated from several batches, or neither.
+        """
+        return (self._micro_step() * self._world() + self.global_rank) * count
+
+    def _world(self) -> int:
+        return self.trainer.world_size
+
+    def _micro_step(self) -> int:
+        """Count batches over the whole run: steps, and batches within an accumulated step."""
+        return self.trainer.fit_loop.epoch_loop.total_batch_idx

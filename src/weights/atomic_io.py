@@ -1,0 +1,139 @@
+"""Checkpoints are written whole or not at all, and read without running code."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import CheckpointIO
+from torch import Tensor
+
+from src.core.errors import CheckpointError
+from src.core.files import replacing
+from src.weights.generations import keep_previous
+from src.weights.names import LAST
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Write to a temporary file beside the target, flush it to disk, then rename it over."""
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any | None = None,  # noqa: ANN401
+    ) -> None:
+        """Write ``checkpoint``; an earlier file of that name is intact until the new one is whole.
+
+        What ``last.ckpt`` was before is ``previous.ckpt`` afterwards.
+
+        Raises:
+            CheckpointError: If the disk is full, or the folder is gone or cannot be written.
+        """
+        target = Path(path)
+        if not target.parent.parent.is_dir():
+            raise CheckpointError(_unwritten(target, "its folder is gone"))
+        try:
+            with replacing(target) as temporary:
+                with temporary.open("wb") as file:
+                    torch.save(checkpoint, file)
+                if target.name == LAST:
+                    keep_previous(target)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            if "DataLoader worker" in str(error):  # raised wherever the process is just then
+                raise
+            reason = getattr(error, "strerror", None) or str(error)
+            raise CheckpointError(_unwritten(target, reason)) from error
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Any | None = None,  # noqa: ANN401
+        weights_only: bool | None = True,
+    ) -> dict[str, Any]:
+        """Read a checkpoint; ``weights_only`` is always true."""
+        return read(Path(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete a checkpoint that is no longer wanted."""
+        Path(path).unlink(missing_ok=True)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the dictionary in a checkpoint file, on the CPU; nothing in the file can run code.
+
+    Raises:
+        CheckpointError: If the file is missing, truncated, no checkpoint, or needs code to load.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such checkpoint file.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: refused, because loading it could run code or it is no checkpoint "
+            f"({_reason(error)}). Only tensors and plain containers are accepted; ask for a "
+            "state dict or a .safetensors file."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: damaged or truncated ({_reason(error)}); copy or download it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path}: holds a {type(content).__name__}, not a dictionary of tensors."
+        )
+    return content
+
+
+def check_whole(path: Path) -> None:
+    """Compare a checkpoint that torch has written with the checksums in it.
+
+    torch does not look at them itself: a flipped bit would be a wrong weight without a word.
+
+    Raises:
+        CheckpointError: If a part differs.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise CheckpointError(f"{path}: damaged or truncated ({error}).") from error
+    if wrong is not None:
+        raise CheckpointError(f"{path}: damaged (the checksum of its part {wrong} is wrong).")
+
+
+def state_dict_of(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
+    """Return ``content`` as a state dict.
+
+    Raises:
+        CheckpointError: If a value is no tensor.
+    """
+    wrong = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    if wrong or not content:
+        raise CheckpointError(
+            f"{path}: not a plain state dict; its entries {', '.join(wrong[:5]) or '(none)'} are "
+            "no tensors."
+        )
+    return content
+
+
+def _unwritten(target: Path, reason: str) -> str:
+    run = target.parent.parent
+    if not run.is_dir():
+        return (
+            f"{target} cannot be written: the run folder {run} was moved or removed while the run "
+            "was going on. Put it back, or go on where it is now: resume=<its folder>."
+        )
+    return (
+        f"{target} cannot be written: {reason}. Make room or set paths.output_root to another "
+        "disk; the previous checkpoint is untouched."
+    )
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return next(
+        (line for line in text.splitlines() if "global" in line.lower()), text.splitlines()[0]
+    )

@@ -1,0 +1,146 @@
+"""Checkpoints: find them, read them safely, rebuild what they hold from the path alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from src.core.errors import CheckpointError
+from src.core.paths import from_root
+from src.inference.restorer import InferencePolicy
+from src.weights.atomic_io import check_whole, read
+from src.weights.names import BEST, FORMAT, KEY, LAST, PREVIOUS
+from src.weights.network_file import open_network, read_network
+from src.weights.published.load import load_reference_weights, to_reference_weights
+from src.weights.trusted_targets import refuse_foreign_targets
+
+NETWORK_SUFFIX = ".safetensors"
+
+__all__ = [
+    "NETWORK_SUFFIX",
+    "Checkpoint",
+    "find",
+    "load_reference_weights",
+    "load_weights",
+    "open_checkpoint",
+    "open_network",
+    "read",
+    "to_reference_weights",
+]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of ours: of a training, or a network alone.
+
+    Attributes:
+        path: The file.
+        config: The config of its training, resolved; of a network alone ``model``, ``io`` and
+            ``inference``, which are enough to restore images.
+        step: Optimizer steps done; 0 for a network alone.
+        origin: Version and commit.
+        weights: The network's tensors, under its own names.
+    """
+
+    path: Path
+    config: DictConfig
+    step: int
+    origin: dict[str, Any]
+    weights: Mapping[str, Tensor]
+
+    @property
+    def network_alone(self) -> bool:
+        """Whether there is no task, data or protocol in it, but only a network."""
+        return self.path.suffix == NETWORK_SUFFIX
+
+
+def find(source: str | Path) -> Path:
+    """Return the checkpoint file of a run folder (the best, else the last), or the file itself.
+
+    A folder that holds runs stands for the newest of them. Relative paths are tried from the
+    current folder, then from the repository root.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    path = Path(source).expanduser()
+    path = path if path.exists() else from_root(path)
+    if path.is_file():
+        return path
+    for name in (BEST, LAST, PREVIOUS):
+        for candidate in (path / "checkpoints" / name, path / name):
+            if candidate.is_file():
+                return candidate
+    inside = sorted(path.glob(f"**/checkpoints/{BEST}"), key=_modified)
+    if inside:
+        return inside[-1]
+    newest = sorted(from_root("outputs").glob(f"**/checkpoints/{BEST}"), key=_modified)[-3:]
+    hint = "".join(f"\n  {file.parent.parent}" for file in reversed(newest))
+    raise CheckpointError(
+        f"{source}: no checkpoint there. Give a .ckpt or .safetensors file or a run folder with "
+        f"checkpoints/{BEST}" + (f"; the newest are:{hint}" if hint else ".")
+    )
+
+
+def open_checkpoint(source: str | Path) -> Checkpoint:
+    """Read a checkpoint of ours with the config that it carries.
+
+    Raises:
+        CheckpointError: If there is none, it cannot be read, another program wrote it, or it would
+            call what is no component.
+    """
+    path = find(source)
+    if path.suffix == NETWORK_SUFFIX:
+        return _network_alone(path)
+    content = read(path)
+    if KEY not in content or "state_dict" not in content:
+        raise CheckpointError(
+            f"{path}: not written by this project (it has no {KEY!r} entry). For the authors' "
+            "weights use src.weights.checkpoint.load_reference_weights."
+        )
+    check_whole(path)
+    carried = dict(content[KEY])
+    if carried["format"] > FORMAT:
+        raise CheckpointError(
+            f"{path}: format {carried['format']}, written by version {carried['version']}; this "
+            f"version reads up to format {FORMAT}. Update exemplar."
+        )
+    refuse_foreign_targets(path, carried["config"])
+    config = DictConfig(carried.pop("config"))
+    prefix = "net."
+    weights = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in content["state_dict"].items()
+        if name.startswith(prefix)
+    }
+    return Checkpoint(path, config, int(content["global_step"]), carried, weights)
+
+
+def _network_alone(path: Path) -> Checkpoint:
+    held, net = read_network(path), open_network(path)
+    config = {
+        "model": held.model,
+        "io": {key: getattr(net, key) for key in ("in_channels", "out_channels", "scale")},
+        "inference": InferencePolicy().as_dict(),
+        "channels_last": False,
+    }
+    return Checkpoint(path, DictConfig(config), 0, held.about, held.weights)
+
+
+def load_weights(net: nn.Module, checkpoint: Checkpoint) -> None:
+    """Copy the weights into ``net``, strictly.
+
+    Raises:
+        CheckpointError: Naming what is missing, unexpected or of another shape.
+    """
+    try:
+        net.load_state_dict(dict(checkpoint.weights))
+    except RuntimeError as error:
+        raise CheckpointError(f"{checkpoint.path} does not fit the network: {error}") from error
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime

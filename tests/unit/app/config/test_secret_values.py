@@ -1,0 +1,31 @@
+import pytest
+
+from src.app.config.check import Request, check
+from src.app.config.resolvers import register_resolvers
+from src.app.config.secret_values import check_secrets
+from src.core.errors import ConfigError
+
+SECRET = "0123456789abcdef"  # noqa: S105  made up
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "logger.csv.save_dir='${oc.env:SOME_API_KEY}'",
+        f"logger.csv.save_dir=https://me:{SECRET}@host/runs",
+        f"paths.output_root={SECRET}",
+    ],
+)
+def test_a_secret_of_the_environment_is_refused_by_its_name_and_never_shown(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", SECRET)
+    register_resolvers(claim=False)
+    with pytest.raises(ConfigError, match=r"holds the value of .* SOME_API_KEY") as refusal:
+        check(Request("train", (word,)))
+    assert SECRET not in str(refusal.value)
+
+
+def test_other_variables_of_the_environment_may_be_used() -> None:
+    check_secrets({"paths": {"root": SECRET}}, {"SOME_FOLDER": SECRET})
+    check_secrets({"callbacks": ["true"]}, {"SHORT_KEY": "true"})

@@ -1,0 +1,56 @@
+"""Hydra's sweep syntax as what Optuna chooses from."""
+
+import pytest
+
+from src.core.errors import ConfigError
+
+optuna = pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
+
+from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
+from optuna.distributions import (  # noqa: E402
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from src.app.sweeps.space import split_overrides  # noqa: E402
+
+
+def _split(*texts: str) -> tuple[list[str], dict[str, BaseDistribution]]:
+    return split_overrides(OverridesParser.create().parse_overrides(list(texts)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lr=interval(0.1,1)", FloatDistribution(0.1, 1.0)),
+        ("lr=tag(log,interval(1e-5,1e-2))", FloatDistribution(1e-5, 1e-2, log=True)),
+        ("lr=tag(int,interval(1,8))", IntDistribution(1, 8)),
+        ("lr=range(8,33,8)", IntDistribution(8, 32, step=8)),
+        ("lr=range(0.5,2.0,0.5)", FloatDistribution(0.5, 1.5, step=0.5)),
+        ("lr=none,pyramid", CategoricalDistribution(["none", "pyramid"])),
+        ("lr=choice(1,2.5)", CategoricalDistribution(["1", "2.5"])),
+    ],
+)
+def test_each_kind_of_sweep_has_its_distribution(text: str, expected: BaseDistribution) -> None:
+    assert _split(text) == ([], {"lr": expected})
+
+
+def test_single_values_are_the_same_in_all_trials_and_the_last_wins() -> None:
+    fixed, space = _split("a=1,2", "seed=3", "+b.c=x", "a=interval(0,1)", "seed=4")
+    assert fixed == ["seed=4", "+b.c=x"]
+    assert space == {"a": FloatDistribution(0.0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (("a=1",), "has nothing to choose"),
+        (("a=range(5,5)",), "the range is empty"),
+        (("a=tag(log,interval(-1,1))",), "low"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(texts: tuple[str, ...], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        _split(*texts)

@@ -1,0 +1,79 @@
+import json
+import math
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from src.app.results import finite, read_results, write_results
+from src.core.errors import DataError
+from src.metrics.scoreboard import Scoreboard
+from tests.support.evaluations import write_evaluation
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise AssertionError(name)
+
+
+def test_an_image_restored_exactly_is_null_in_strict_json_with_a_note(tmp_path: Path) -> None:
+    write_evaluation(tmp_path, {"a": 30.0, "b": math.inf})
+    held = json.loads((tmp_path / "results.json").read_text(), parse_constant=_no_constant)
+    board = held["benchmarks"]["photos"]
+    assert board["restored"] == {"a": {"psnr": 30.0}, "b": {"psnr": None}}
+    assert board["mean"]["psnr"] is None
+    assert board["standard_error"]["psnr"] is None
+    assert board["notes"] == [
+        "psnr of restored is null for b: equal to the target, so infinite",
+    ]
+
+
+def test_finite_scores_need_no_note(tmp_path: Path) -> None:
+    write_evaluation(tmp_path, {"a": 30.0, "b": 32.0})
+    board = read_results(tmp_path)["benchmarks"]["photos"]
+    assert board["notes"] == []
+    assert board["standard_error"]["psnr"] == pytest.approx(1.0)  # √2 / √2
+
+
+def test_numbers_that_json_does_not_know_become_null_at_any_depth() -> None:
+    assert finite({"a": [1.0, math.nan, {"b": (-math.inf, 2)}]}) == {
+        "a": [1.0, None, {"b": [None, 2]}]
+    }
+
+
+def test_the_standard_error_is_that_of_the_sample() -> None:
+    board = Scoreboard()
+    for key, score in {"a": 1.0, "b": 2.0, "c": 4.0}.items():
+        board.add(key, {"psnr": score}, {"psnr": 0.0})
+    deviation = math.sqrt(((1 - 7 / 3) ** 2 + (2 - 7 / 3) ** 2 + (4 - 7 / 3) ** 2) / 2)
+    assert board.standard_errors()["psnr"] == pytest.approx(deviation / math.sqrt(3))
+    assert board.standard_errors()["psnr_input"] == 0
+
+
+def test_one_image_has_no_standard_error() -> None:
+    board = Scoreboard({"a": {"psnr": 1.0}}, {"a": {"psnr": 0.0}})
+    assert math.isnan(board.standard_errors()["psnr"])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "not a record"),
+        ("[]", "not a record"),
+        ('{"schema": 2}', "not a record"),
+        ('{"schema": 99, "benchmarks": {}}', "schema 99; this version reads up to"),
+    ],
+)
+def test_a_file_that_is_no_record_is_refused(content: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(DataError, match=says):
+        read_results(tmp_path)
+
+
+def test_a_missing_record_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"results.json: No such file.*src\.evaluate"):
+        read_results(tmp_path)
+
+
+def test_an_empty_evaluation_is_no_record(tmp_path: Path) -> None:
+    write_results(tmp_path, {"none": Scoreboard()}, {})
+    assert read_results(tmp_path)["benchmarks"]["none"]["mean"] == {}

@@ -1,0 +1,108 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from src.commands.report.comparison import compare
+from src.commands.report.records import Record, open_records
+from src.core.errors import DataError
+from tests.support.evaluations import GAUSSIAN, PROTOCOL, write_evaluation
+from tests.support.runs import command
+
+FIRST = {"a": 30.0, "b": 31.0, "c": 29.5, "d": 33.0, "e": 28.0, "f": 30.5}
+SECOND = {"a": 30.2, "b": 31.1, "c": 29.9, "d": 33.05, "e": 28.3, "f": 30.65}
+
+
+def _records(tmp_path: Path, second: dict[str, float] = SECOND, **about: object) -> list[Record]:
+    write_evaluation(tmp_path / "a", FIRST, name="first")
+    write_evaluation(tmp_path / "b", second, name="second", **about)
+    return open_records([str(tmp_path / "a"), str(tmp_path / "b")])
+
+
+def test_the_tests_are_scipys_paired_ones(tmp_path: Path) -> None:
+    (item,) = compare(*_records(tmp_path))
+    one, two = np.array(list(FIRST.values())), np.array(list(SECOND.values()))
+    assert item.mean == pytest.approx((two - one).mean())
+    assert item.t_test == pytest.approx(stats.ttest_rel(two, one).pvalue)
+    assert item.wilcoxon == pytest.approx(stats.wilcoxon(two, one).pvalue)
+    interval = stats.ttest_rel(two, one).confidence_interval(0.95)
+    assert (item.low, item.high) == pytest.approx((interval.low, interval.high))
+    assert item.differences["e"] == pytest.approx(0.3)
+    assert item.verdict == "second"
+
+
+def test_an_interval_that_holds_zero_decides_nothing(tmp_path: Path) -> None:
+    turned = {key: score + (0.5 if key in "ace" else -0.5) for key, score in FIRST.items()}
+    (item,) = compare(*_records(tmp_path, turned))
+    assert item.low < 0 < item.high
+    assert item.verdict == "undecided"
+
+
+def test_equal_results_differ_by_nothing(tmp_path: Path) -> None:
+    (item,) = compare(*_records(tmp_path, FIRST))
+    assert (item.mean, item.low, item.high) == (0, 0, 0)
+    assert (item.t_test, item.wilcoxon, item.verdict) == (1, 1, "undecided")
+
+
+def test_one_image_has_a_difference_and_no_interval(tmp_path: Path) -> None:
+    write_evaluation(tmp_path / "a", {"x": 30.0})
+    write_evaluation(tmp_path / "b", {"x": 31.0})
+    (item,) = compare(*open_records([str(tmp_path / "a"), str(tmp_path / "b")]))
+    assert item.mean == 1
+    assert math.isnan(item.low)
+    assert item.verdict == "undecided"
+
+
+def test_an_image_restored_exactly_is_left_out(tmp_path: Path) -> None:
+    (item,) = compare(*_records(tmp_path, {**SECOND, "a": math.inf}))
+    assert "a" not in item.differences
+    assert len(item.differences) == 5
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({"protocol": {**PROTOCOL, "border": 4}}, r"protocol\.border: 0 \| 4"),
+        ({"degradation": {**GAUSSIAN, "sigma": [50, 50]}}, r"degradation\.sigma"),
+        ({"benchmark": "others"}, "photos: only in first"),
+        ({"noisy": 21.0}, "photos: the inputs differ, e.g. a: psnr 20.0000 | 21.0000"),
+    ],
+    ids=["protocol", "degradation", "set", "input"],
+)
+def test_results_of_unlike_things_are_refused_and_it_says_in_what(
+    about: dict[str, object], says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=says):
+        compare(*_records(tmp_path, **about))
+
+
+def test_other_images_are_refused(tmp_path: Path) -> None:
+    fewer = {key: score for key, score in SECOND.items() if key != "f"}
+    with pytest.raises(DataError, match="only one of them has the images f"):
+        compare(*_records(tmp_path, fewer))
+
+
+def test_the_command_prints_the_verdict_and_writes_strict_json(tmp_path: Path) -> None:
+    _records(tmp_path)
+    results = f"compare=[{tmp_path}/a/results.json,{tmp_path}/b]"
+    done = command("report", results, f"output={tmp_path / 'verdict.json'}")
+    assert done.code == 0, done.err
+    assert "photos psnr: second is better" in done.out
+    held = json.loads((tmp_path / "verdict.json").read_text())
+    assert held["comparisons"][0]["verdict"] == "second"
+
+
+def test_the_command_refuses_unlike_results_with_a_message(tmp_path: Path) -> None:
+    _records(tmp_path, benchmark="others")
+    done = command("report", f"compare=[{tmp_path}/a,{tmp_path}/b]")
+    assert done.code == 1
+    assert "cannot be compared" in done.err
+
+
+def test_three_results_are_not_compared(tmp_path: Path) -> None:
+    done = command("report", "compare=[a,b,c]")
+    assert done.code == 2
+    assert "compare takes two results" in done.err

@@ -1,0 +1,76 @@
+import base64
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from src.commands.report.groups import group_records
+from src.commands.report.page import write_page
+from src.commands.report.pictures import busiest, data_uri
+from src.commands.report.records import open_records
+from tests.support.evaluations import GAUSSIAN, write_evaluation
+from tests.support.images import pixels
+from tests.support.runs import command
+
+
+def test_the_part_that_is_shown_is_where_the_edges_are() -> None:
+    target = np.full((60, 80, 3), 128, dtype=np.uint8)
+    target[30:50, 50:70] = pixels(20, 20)
+    window = busiest(target, 20)
+    assert (abs(window.top - 30) <= 1, abs(window.left - 50) <= 1) == (True, True)
+    assert window.of(target).shape == (20, 20, 3)
+
+
+def test_a_picture_smaller_than_the_crop_is_shown_whole() -> None:
+    assert busiest(pixels(10, 30), 64).of(pixels(10, 30)).shape == (10, 30, 3)
+
+
+def test_no_pixel_is_lost_on_the_way_into_the_page() -> None:
+    image = pixels(19, 23)
+    content = base64.b64decode(data_uri(image).partition(",")[2])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")), image)
+
+
+def test_what_a_record_says_is_text_in_the_page_and_never_markup(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>"
+    write_evaluation(tmp_path / "a", {f'"{hostile}': 30.0}, name=hostile)
+    page = tmp_path / "page.html"
+    write_page(page, open_records(str(tmp_path / "a")), hostile, images=1, crop=32)
+    text = page.read_text()
+    assert hostile not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_the_page_names_no_other_place(tmp_path: Path) -> None:
+    write_evaluation(tmp_path / "a", {"x": 30.0}, pictures=True)
+    write_page(tmp_path / "p.html", open_records(str(tmp_path)), "t", images=1, crop=32)
+    text = re.sub(r"data:image/webp;base64,[\w+/=]+", "data:", (tmp_path / "p.html").read_text())
+    assert not re.search(r"https?:|//\w|url\(|@import", text)
+    assert "Content-Security-Policy" in text
+
+
+def test_records_stand_together_only_where_they_may_be_compared(tmp_path: Path) -> None:
+    write_evaluation(tmp_path / "1", {"x": 30.0}, name="one")
+    write_evaluation(tmp_path / "2", {"x": 31.0}, name="two")
+    write_evaluation(tmp_path / "3", {"x": 25.0}, degradation={**GAUSSIAN, "sigma": [50, 50]})
+    groups = group_records(open_records(str(tmp_path)))
+    assert [[r.name for r in group.records] for group in groups] == [["one", "two"], ["net"]]
+
+
+def test_the_command_writes_a_page_under_names_of_ones_own(tmp_path: Path) -> None:
+    write_evaluation(tmp_path / "a", {"x": 30.0, "y": 31.0}, pictures=True)
+    write_evaluation(tmp_path / "b", {"x": 30.5, "y": 31.2}, pictures=True)
+    results = f"results={{Before:{tmp_path}/a,After:{tmp_path}/b}}"
+    done = command("report", results, f"output={tmp_path}/page.html", "crop=32")
+    assert done.code == 0, done.err
+    text = (tmp_path / "page.html").read_text()
+    assert "After − Before" in text
+    assert text.count('class="shot"') == 2
+
+
+def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:
+    done = command("report", f"results={tmp_path}")
+    assert done.code == 1
+    assert "there is no results.json" in done.err

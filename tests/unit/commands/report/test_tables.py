@@ -1,0 +1,179 @@
+"""Published rows and ours, side by side."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from src.app.config.check import Request, check
+from src.app.config.options import options_of
+from src.app.config.resolvers import register_resolvers
+from src.commands.report.command import render_tables
+from src.commands.report.published import Paper, missing, read_papers
+from src.commands.report.tables import lines_of
+from src.core.errors import DataError
+from src.core.paths import ROOT
+from tests.support.evaluations import write_evaluation
+
+EXPERIMENTS = ROOT / "experiments"
+REFERENCE = ROOT.parent / "shared/reference/tables.json"
+SETS = {"BSD68": "cbsd68", "B100": "bsd100"}
+
+TABLE = """
+paper: A & B
+arxiv: "1"
+tables:
+  - name: denoise
+    title: Denoising
+    source: Table 1
+    protocol: denoise_rgb_clip8
+    metrics: [psnr]
+    notes: [One note.]
+    rows:
+      - {method: Old, dataset: photos, condition: {sigma: 25}, psnr: 29.00}
+      - {method: New, dataset: photos, condition: {sigma: 25}, psnr: 30.00, recipe: p/new_s25}
+      - {method: Mid, dataset: photos, condition: {sigma: 25}, psnr: 29.50}
+"""
+
+
+@pytest.fixture
+def experiments(tmp_path: Path) -> Path:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/table.yaml").write_text(TABLE)
+    return tmp_path
+
+
+def _paper(experiments: Path) -> Paper:
+    (paper,) = read_papers(experiments, None)
+    return paper
+
+
+def _lines(experiments: Path) -> dict[tuple[str, str], tuple[str, int]]:
+    (table,) = _paper(experiments).tables
+    return {
+        (line.method, line.kind): (line.cells[0][0].text, line.cells[0][0].mark)
+        for line in lines_of(table)
+    }
+
+
+def test_a_row_without_a_record_says_not_run(experiments: Path) -> None:
+    lines = _lines(experiments)
+    assert lines["New", "ours"] == ("not run", 0)
+    assert ("New", "difference") not in lines
+    assert ("Old", "ours") not in lines
+    ((record, commands),) = missing(_paper(experiments))
+    assert record == "new_s25"
+    assert "src.train experiment=p/new_s25" in commands
+
+
+def test_best_and_second_best_are_marked(experiments: Path) -> None:
+    lines = _lines(experiments)
+    assert lines["New", "published"] == ("30.00", 1)
+    assert lines["Mid", "published"] == ("29.50", 2)
+    assert lines["Old", "published"] == ("29.00", 0)
+
+
+def test_ours_stands_beside_the_published_value_with_the_difference(experiments: Path) -> None:
+    write_evaluation(experiments / "p/results/new_s25/photos", {"a": 30.4, "b": 30.1})
+    lines = _lines(experiments)
+    assert lines["New", "ours"] == ("30.25", 1)
+    assert lines["New", "difference"] == ("+0.25", 0)
+    assert lines["New", "published"] == ("30.00", 2)
+    assert not list(missing(_paper(experiments)))
+
+
+def test_a_record_of_another_set_does_not_fill_the_row(experiments: Path) -> None:
+    write_evaluation(experiments / "p/results/new_s25", {"a": 30.4}, benchmark="others")
+    assert _lines(experiments)["New", "ours"] == ("not run", 0)
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({"protocol": {"name": "denoise_rgb_float", "version": 1}}, "its row needs denoise_rgb_c"),
+        ({"degradation": {"_target_": "a.b.C", "sigma": [50, 50]}}, "its row needs 25"),
+    ],
+    ids=["protocol", "noise"],
+)
+def test_a_record_that_does_not_belong_to_its_row_is_refused(
+    about: dict[str, Any], says: str, experiments: Path
+) -> None:
+    write_evaluation(experiments / "p/results/new_s25", {"a": 30.4}, **about)
+    with pytest.raises(DataError, match=says):
+        _paper(experiments)
+
+
+def test_markdown_latex_and_html_mark_and_escape(experiments: Path) -> None:
+    paper = _paper(experiments)
+    assert "| σ 25 | New | **30.00** |" in render_tables(paper, "md")
+    latex = render_tables(paper, "tex")
+    assert r"& New & \textbf{30.00} \\" in latex
+    assert latex.count(r"$\sigma$ 25 &") == 1
+    assert r"denoise\_rgb\_clip8" in latex
+    page = render_tables(paper, "html")
+    assert "<h1>A &amp; B</h1>" in page
+    assert "<b>30.00</b>" in page
+
+
+def test_an_unknown_paper_is_met_with_the_known_ones(experiments: Path) -> None:
+    with pytest.raises(DataError, match=r"Allowed: p|Did you mean p"):
+        read_papers(experiments, ["q"])
+
+
+@pytest.mark.parametrize("paper", read_papers(EXPERIMENTS, None), ids=lambda p: p.folder.name)
+def test_the_committed_table_is_what_its_rows_and_records_say(paper: Paper) -> None:
+    held = (paper.folder / "table.md").read_text(encoding="utf-8")
+    assert held == render_tables(paper, "md"), "run: python -m src.report"
+
+
+@pytest.mark.parametrize("name", ["panet", "csnln"])
+def test_every_recipe_and_command_of_a_row_exists(name: str) -> None:
+    register_resolvers(claim=False)
+    (paper,) = read_papers(EXPERIMENTS, [name])
+    rows = [row for table in paper.tables for row in table.rows if row.record]
+    assert {row.recipe for row in rows if row.recipe} <= set(options_of("experiment"))
+    for command in {row.command for row in rows if row.command}:
+        check(Request("evaluate", tuple(command.split())))
+
+
+def _published(node: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:  # noqa: ANN401
+    """Return every number below a node of the reference, by the keys that lead to it."""
+    if isinstance(node, dict):
+        parts = [_published(value, (*path, key)) for key, value in node.items()]
+        return {key: value for part in parts for key, value in part.items()}
+    return {path: node} if isinstance(node, int | float) else {}
+
+
+@pytest.mark.parametrize(
+    ("paper", "table", "reference"),
+    [
+        ("panet", "denoise_color", "panet_dn_rgb"),
+        ("panet", "demosaic", "panet_demosaic"),
+        ("panet", "dejpeg", "panet_car"),
+        ("panet", "super_resolution", "panet_sr"),
+        ("csnln", "super_resolution", "csnln_sr"),
+        ("csnln", "super_resolution_reference", "rnan_sr_reference_rows"),
+    ],
+)
+def test_the_rows_are_those_that_the_papers_print(paper: str, table: str, reference: str) -> None:
+    if not REFERENCE.is_file():
+        pytest.skip("the transcribed tables lie beside the checkout, not in it")
+    printed = _published(json.loads(REFERENCE.read_text())[reference]["rows"])
+    tables = yaml.safe_load((EXPERIMENTS / paper / "table.yaml").read_text())["tables"]
+    (held,) = [item for item in tables if item["name"] == table]
+    ours = {}
+    for row in held["rows"]:
+        condition = "".join(str(level) for level in row.get("condition", {}).values())
+        for metric in held["metrics"]:
+            if metric in row:
+                ours[row["method"], row["dataset"], condition, metric] = row[metric]
+    theirs = {}
+    for path, value in printed.items():
+        words = [SETS.get(word, word) for word in path]
+        metric = words.pop() if words[-1] in {"psnr", "ssim"} else "psnr"
+        scale = words.pop(0) if words[0] in {"x2", "x3", "x4"} else ""
+        condition = scale.removeprefix("x") or (words[2] if len(words) > 2 else "")
+        theirs[words[0], words[1].lower(), condition, metric] = value
+    assert ours == theirs

@@ -1,0 +1,21 @@
+"""What a training decides before its processes start."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.app.config.options import options_of
+from src.commands.train.settle import check_batch
+from src.core.errors import ConfigError
+from tests.support.compose import compose_config
+
+TASKS = [f"task={name}" for name in options_of("task")]
+RECIPES = [f"experiment={name}" for name in options_of("experiment")]
+
+
+@pytest.mark.parametrize("words", [*TASKS, *RECIPES, "task=super_resolution task.scale=3"])
+def test_a_batch_of_every_task_and_recipe_is_shared_or_refused(words: str) -> None:
+    cfg = compose_config(*words.split(), "data.batch_size=6")
+    OmegaConf.resolve(cfg)
+    check_batch(cfg, world=2)
+    with pytest.raises(ConfigError, match="batch_size=6"):
+        check_batch(cfg, world=4)

@@ -1,0 +1,127 @@
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.core.errors import CheckpointError
+from src.core.paths import ROOT
+from src.weights.atomic_io import AtomicCheckpointIO, read, state_dict_of
+
+
+class Mark:
+    """Writes a file when it is unpickled, as hostile code would do worse."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (str(self.path),))
+
+
+def _save(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def test_what_was_saved_is_read(tmp_path: Path) -> None:
+    content = {"state_dict": {"a": torch.arange(3)}, "step": 3, "names": ["x"]}
+    AtomicCheckpointIO().save_checkpoint(content, tmp_path / "deep/last.ckpt")
+    loaded = read(tmp_path / "deep/last.ckpt")
+    assert torch.equal(loaded.pop("state_dict")["a"], torch.arange(3))
+    assert loaded == {"step": 3, "names": ["x"]}
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["last.ckpt"]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"gone\.ckpt: there is no such checkpoint"):
+        read(tmp_path / "gone.ckpt")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.999])
+def test_a_truncated_file_is_refused(tmp_path: Path, kept: float) -> None:
+    path = _save(tmp_path / "cut.ckpt", {"a": torch.rand(1000)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    with pytest.raises(CheckpointError, match=r"cut\.ckpt: (damaged|refused)"):
+        read(path)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"\x00" * 5000, b"PK\x03\x04" + b"x" * 99])
+def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.ckpt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"x\.ckpt: (damaged|refused)"):
+        read(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_file_does_not_run(tmp_path: Path, zipped: bool) -> None:
+    path, mark = tmp_path / "bad.ckpt", tmp_path / "ran"
+    if zipped:
+        _save(path, {"a": Mark(mark)})
+    else:
+        path.write_bytes(pickle.dumps({"a": Mark(mark)}, protocol=2))
+    with pytest.raises(CheckpointError, match="refused, because loading it could run code"):
+        read(path)
+    assert not mark.exists()
+    torch.load(path, weights_only=False) if zipped else pickle.loads(path.read_bytes())  # noqa: S301
+    assert mark.exists()  # the same file does run code elsewhere
+
+
+def test_what_is_no_dictionary_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="holds a list, not a dictionary"):
+        read(_save(tmp_path / "l.ckpt", [torch.zeros(1)]))
+
+
+def test_a_state_dict_holds_nothing_but_tensors(tmp_path: Path) -> None:
+    assert set(state_dict_of({"a": torch.zeros(1)}, tmp_path)) == {"a"}
+    with pytest.raises(CheckpointError, match="its entries step are no tensors"):
+        state_dict_of({"a": torch.zeros(1), "step": 1}, tmp_path)
+    with pytest.raises(CheckpointError, match=r"\(none\)"):
+        state_dict_of({}, tmp_path)
+
+
+def test_a_lost_loader_process_is_not_taken_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal handler of torch raises it, so in whatever the main process is doing."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        AtomicCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt")
+    assert not list(tmp_path.iterdir())
+
+
+FULL_DISK = """
+import resource, signal, sys, torch
+from src.core.errors import CheckpointError
+from src.weights.atomic_io import AtomicCheckpointIO
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(10)}, sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+try:
+    AtomicCheckpointIO().save_checkpoint({"a": torch.ones(100000)}, sys.argv[1])
+except CheckpointError as error:
+    sys.exit(0 if "the previous checkpoint is untouched" in str(error) else str(error))
+sys.exit("saved")
+"""
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert torch.equal(read(path)["a"], torch.zeros(10))
+    assert list(tmp_path.iterdir()) == [path]

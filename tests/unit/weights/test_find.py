@@ -1,0 +1,98 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.app.config.resume import given_now, saved_overrides, with_saved
+from src.core.errors import CheckpointError, ConfigError
+from src.core.origin import commit, environment, origin
+from src.weights.checkpoint import find, open_checkpoint
+
+
+def _file(path: Path, *, age_s: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (1e9 - age_s, 1e9 - age_s))
+    return path
+
+
+def test_a_file_is_itself(tmp_path: Path) -> None:
+    path = _file(tmp_path / "any.name")
+    assert find(path) == path
+
+
+def test_a_run_folder_is_its_best_then_its_last(tmp_path: Path) -> None:
+    last = _file(tmp_path / "checkpoints/last.ckpt")
+    assert find(tmp_path) == last
+    best = _file(tmp_path / "checkpoints/best.ckpt")
+    assert find(tmp_path) == best
+    assert find(tmp_path / "checkpoints") == best
+
+
+def test_a_folder_of_runs_is_the_newest_of_them(tmp_path: Path) -> None:
+    new = _file(tmp_path / "a/new/checkpoints/best.ckpt")
+    _file(tmp_path / "b/old/checkpoints/best.ckpt", age_s=1000)
+    assert find(tmp_path) == new
+
+
+def test_nothing_there_is_refused_with_what_would_do(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"Give a \.ckpt or \.safetensors file"):
+        find(tmp_path)
+
+
+def test_a_checkpoint_of_a_later_format_is_refused(tmp_path: Path) -> None:
+    entry = {"format": 99, "version": "9.0", "config": {}}
+    torch.save({"restoration": entry, "state_dict": {}, "global_step": 0}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match=r"format 99, written by version 9\.0.*Update"):
+        open_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_the_origin_is_version_and_commit() -> None:
+    assert set(origin()) == {"version", "commit"}
+    assert commit() == "unknown" or len(commit().removesuffix("+changes")) == 40
+
+
+def test_the_environment_is_plain() -> None:
+    held = environment()
+    assert held["hardware"]["cores"] >= 1
+    assert "lightning" in held["packages"]
+
+
+def _run(folder: Path, *overrides: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    lines = "".join(f"- '{text}'\n" for text in overrides) or "[]"
+    (folder / "overrides.yaml").write_text(lines)
+    return folder
+
+
+def test_without_resume_nothing_is_added() -> None:
+    assert with_saved(["seed=1", "resume=null"]) == ["seed=1", "resume=null"]
+
+
+def test_saved_words_come_before_those_typed_now(tmp_path: Path) -> None:
+    run = _run(tmp_path, "model=panet", "trainer.max_steps=5")
+    words = [f"resume={run}", "trainer.max_steps=10"]
+    assert with_saved(words) == ["model=panet", *words]
+
+
+def test_a_group_typed_now_takes_its_saved_keys_with_it(tmp_path: Path) -> None:
+    run = _run(tmp_path, "scheduler=multistep", "scheduler.milestones=[3]", "loss=l1")
+    words = [f"resume={run}", "scheduler=constant"]
+    assert with_saved(words) == ["loss=l1", *words]
+
+
+def test_only_what_is_new_counts_as_given(tmp_path: Path) -> None:
+    run = _run(tmp_path, "model=panet")
+    assert given_now(run, ["model=panet", f"resume={run}", "seed=1"]) == ["seed=1"]
+
+
+def test_a_run_without_saved_words_has_none(tmp_path: Path) -> None:
+    assert saved_overrides(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["{", "a: b", "- 3", "\x00"])
+def test_a_damaged_list_of_overrides_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "overrides.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"overrides\.yaml .*restore it, or remove it"):
+        saved_overrides(tmp_path)

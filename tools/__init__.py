@@ -1,0 +1,1 @@
+"""Experiments on the project itself: each module runs as `python -m tools.<name>`."""
