@@ -34,6 +34,10 @@ class CheckpointError(ExemplarError):
     """A checkpoint cannot be read or does not fit."""
 
 
+class UntrustedError(CheckpointError):
+    """A file would have something called that is not listed; it is whole, but it is not used."""
+
+
 class NonFiniteError(ExemplarError):
     """Training met a NaN or an infinity; the weights from before that step are intact."""
 

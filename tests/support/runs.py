@@ -34,6 +34,8 @@ TARGETS = {
     "train": "src.runtime.training.command.train",
     "evaluate": "src.runtime.evaluation.command.evaluate",
     "predict": "src.runtime.prediction.predict",
+    "export": "src.runtime.export.command.export",
+    "convert": "src.runtime.weights.command.convert",
     "dashboard": "src.runtime.dashboard.command.dashboard",
     "prepare": "src.runtime.preparation.prepare",
     "doctor": "src.runtime.doctor.command.doctor",

@@ -55,6 +55,7 @@ def fit(job: Job) -> float:
     resume = None if point is None else open_checkpoint(point)
     if resume is not None:
         _restore_run_ids(folder, resume)
+    begun = None if resume is not None or cfg.weights is None else open_checkpoint(cfg.weights)
 
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     task, data = build_task(cfg), build_data(cfg)
@@ -65,10 +66,9 @@ def fit(job: Job) -> float:
         step = 0 if resume is None else resume.step
         _go_on(folder, config, overrides, given, step)
         _continue_metrics(trainer, step)
-    if resume is None:
-        if cfg.weights is not None:
-            load_weights(task.net, open_checkpoint(cfg.weights))
-    else:
+    if begun is not None:
+        load_weights(task.net, begun)
+    if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
     trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
     _announce(task, cfg, folder)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.core.errors import ConfigError
 from src.core.paths import from_root
+from src.runtime.config.untrusted import check_overrides
 
 OVERRIDES = "overrides.yaml"
 
@@ -115,6 +116,7 @@ def saved_overrides(folder: Path) -> list[str]:
 
     Raises:
         ConfigError: If the file holds something else.
+        UntrustedError: If they are more than values and choices.
     """
     path = folder / OVERRIDES
     if not path.is_file():
@@ -125,6 +127,7 @@ def saved_overrides(folder: Path) -> list[str]:
         raise ConfigError(f"{path} cannot be read; restore it, or remove it.") from error
     if not isinstance(content, list) or not all(isinstance(text, str) for text in content):
         raise ConfigError(f"{path} is no list of key=value; restore it, or remove it.")
+    check_overrides(path, content)
     return content
 
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from src.callbacks.checkpoint import BEST, LAST, PREVIOUS
 from src.callbacks.csv_logger import METRICS
-from src.core.errors import CheckpointError
+from src.core.errors import CheckpointError, UntrustedError
 from src.data.atomic import remove_leftovers
 from src.runtime.weights.atomic_io import check_whole
 from src.runtime.weights.checkpoint import open_checkpoint
@@ -76,6 +76,8 @@ def find_point(folder: Path) -> ResumePoint:
             continue
         try:
             found = open_checkpoint(path)
+        except UntrustedError:  # not damaged: it is to be looked at, not set aside
+            raise
         except CheckpointError as error:
             damaged[path] = str(error)
         else:

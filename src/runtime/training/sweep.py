@@ -107,7 +107,8 @@ def read_results(sweep: Path) -> list[JobResult]:
 
 
 def _read(file: Path) -> JobResult:
-    return JobResult(**json.loads(file.read_text(encoding="utf-8")))
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    return JobResult(**{**kept, "folder": str(file.parent)})  # where it is, whatever it says
 
 
 def write_results(sweep: Path, results: Sequence[JobResult]) -> None:

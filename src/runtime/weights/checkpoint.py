@@ -13,10 +13,10 @@ from src.callbacks.provenance import FORMAT, KEY
 from src.core.errors import CheckpointError
 from src.core.paths import from_root
 from src.inference.restorer import InferencePolicy
+from src.runtime.config.untrusted import check_config
 from src.runtime.weights.atomic_io import check_whole, read
 from src.runtime.weights.network_file import open_network, read_network
 from src.runtime.weights.published.load import load_reference_weights, to_reference_weights
-from src.runtime.weights.trusted_targets import refuse_foreign_targets
 
 NETWORK_SUFFIX = ".safetensors"
 
@@ -90,17 +90,18 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     """Read a checkpoint of ours with the config that it carries.
 
     Raises:
-        CheckpointError: If there is none, it cannot be read, another program wrote it, or it would
-            call what is no component.
+        CheckpointError: If there is none, it cannot be read, or another program wrote it.
+        UntrustedError: If its configuration is more than plain data and listed components.
     """
     path = find(source)
     if path.suffix == NETWORK_SUFFIX:
         return _network_alone(path)
     content = read(path)
-    if KEY not in content or "state_dict" not in content:
+    if not _is_ours(content):
         raise CheckpointError(
-            f"{path}: not written by this project (it has no {KEY!r} entry). For the authors' "
-            "weights use src.runtime.weights.checkpoint.load_reference_weights."
+            f"{path}: not written by this project (it has no usable {KEY!r} entry). Of published "
+            "weights say whose they are, architecture=<name>, or convert them: "
+            "python -m src.convert --help"
         )
     check_whole(path)
     carried = dict(content[KEY])
@@ -109,8 +110,8 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
             f"{path}: format {carried['format']}, written by version {carried['version']}; this "
             f"version reads up to format {FORMAT}. Update exemplar."
         )
-    refuse_foreign_targets(path, carried["config"])
-    config = DictConfig(carried.pop("config"))
+    config = DictConfig(check_config(path, carried.pop("config")))
+    check_config(path, {"origin": carried})
     prefix = "net."
     weights = {
         name.removeprefix(prefix): tensor
@@ -118,6 +119,16 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
         if name.startswith(prefix)
     }
     return Checkpoint(path, config, int(content["global_step"]), carried, weights)
+
+
+def _is_ours(content: Mapping[str, Any]) -> bool:
+    carried = content.get(KEY)
+    return (
+        isinstance(carried, dict)
+        and isinstance(carried.get("format"), int)
+        and isinstance(carried.get("config"), dict)
+        and isinstance(content.get("state_dict"), dict)
+    )
 
 
 def _network_alone(path: Path) -> Checkpoint:
