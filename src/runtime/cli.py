@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
-from src.core.preemption import Preemption
+from src.core.preemption import Preemption, preemptible
 from src.runtime.config.check import Request, check, sweep_folder
 from src.runtime.config.group_names import with_slash
 from src.runtime.config.resolvers import register_resolvers
@@ -41,12 +41,13 @@ def launch(config_name: str, target: str) -> None:
             sweeper.
 
     Exits with 2 for a configuration that cannot work, 1 for any other failure, 130 when
-    interrupted, 75 or 143 when a scheduler wants the machine back. Only an unexpected error shows
+    interrupted, 75, 129 or 143 when the machine is wanted back. Only an unexpected error shows
     a traceback.
     """
     prepare_process()
     try:
-        _lead_or_follow(config_name, target)
+        with preemptible():
+            _lead_or_follow(config_name, target)
     except ConfigError as error:
         _stop(str(error), EXIT_CONFIG, _advice(config_name))
     except (ExemplarError, UnexpectedError) as error:
@@ -60,7 +61,8 @@ def launch(config_name: str, target: str) -> None:
         sys.exit(stop.exit_status)
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits with 1 after Ctrl-C
-            _stop("Interrupted at once; resume=<run folder> goes on.", EXIT_INTERRUPT)
+            how = " at once; resume=<run folder> goes on" if config_name == "train" else ""
+            _stop(f"Interrupted{how}.", EXIT_INTERRUPT)
         raise
 
 
