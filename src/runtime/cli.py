@@ -17,15 +17,17 @@ from omegaconf.errors import OmegaConfBaseException
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
 from src.core.preemption import Preemption, preemptible
-from src.runtime.config.check import Request, check, sweep_folder
+from src.runtime.config.check import Request, check, sweep_place
 from src.runtime.config.group_names import with_slash
 from src.runtime.config.resolvers import register_resolvers
 from src.runtime.distributed.follow import follow, leading
-from src.runtime.distributed.place import PATIENCE, here
-from src.runtime.process import prepare_process
+from src.runtime.distributed.place import PATIENCE, TORCHRUN, here
+from src.runtime.output import refuse_lost_results
+from src.runtime.process import end_with_parent, prepare_process
 from src.runtime.shortage import shortages_said
 from src.runtime.task_function import UnexpectedError, task_of
 from src.runtime.training.resume import with_saved
+from src.runtime.training.side_by_side import signals_shared
 from src.runtime.training.sweep import concluded
 
 EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
@@ -69,6 +71,8 @@ def launch(config_name: str, target: str) -> None:
 def _lead_or_follow(config_name: str, target: str) -> None:
     """Do what was typed; of several processes that were started with it, only the first does."""
     place = here()
+    if place.starter == TORCHRUN:
+        end_with_parent()
     if not place.leads:
         sys.exit(follow(place, timedelta(minutes=1) if config_name == "doctor" else PATIENCE))
     args = get_args_parser().parse_intermixed_args()
@@ -93,23 +97,26 @@ def _run(args: argparse.Namespace, config_name: str, target: str) -> None:
     if looks or not passive:
         check(_request(args, config_name), complete=not passive)
 
-    sweep = _claim_sweep(args, config_name) if _is_sweep(args) and not passive else None
+    sweeps = _is_sweep(args) and not passive
+    sweep, launcher = _claim_sweep(args, config_name) if sweeps else (None, "")
     failed: list[Exception] = []
-    with concluded(sweep), shortages_said(), _errors_come_to_us():
+    with signals_shared(launcher), concluded(sweep), shortages_said(), _errors_come_to_us():
         hydra.main(str(CONF_DIR), config_name, version_base="1.3")(task_of(target, failed))()
     if failed:
         raise failed[0]
+    if passive or config_name != "train":  # a training's results are files
+        refuse_lost_results()
 
 
 def _is_sweep(args: argparse.Namespace) -> bool:
     return args.multirun or "hydra.mode=MULTIRUN" in args.overrides
 
 
-def _claim_sweep(args: argparse.Namespace, config_name: str) -> Path:
+def _claim_sweep(args: argparse.Namespace, config_name: str) -> tuple[Path, str]:
     """Decide where a sweep writes, so that this process knows it whichever launcher runs it."""
-    folder = sweep_folder(_request(args, config_name))
+    folder, launcher = sweep_place(_request(args, config_name))
     sys.argv.append(f'hydra.sweep.dir="{folder}"')
-    return folder
+    return folder, launcher
 
 
 def _request(args: argparse.Namespace, config_name: str) -> Request:

@@ -22,7 +22,7 @@ from src.runtime.weights.atomic_io import read
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.runs import TINY, Finished, command, train_tiny
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 CTRL_C = b"\x03"
 NETWORK = tuple(word for word in TINY if not word.startswith(("data.workers", "data=")))
 ENDLESS = (*NETWORK, "data=sample_photos", "trainer.max_steps=100000")
