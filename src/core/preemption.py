@@ -63,7 +63,7 @@ def preemptible() -> Iterator[None]:
         return
     ours = [signum for signum in heeded() if signal.getsignal(signum) == signal.SIG_DFL]
     for signum in ours:
-        signal.signal(signum, _preempt)
+        signal.signal(signum, preempt)
     try:
         yield
     finally:
@@ -71,6 +71,7 @@ def preemptible() -> Iterator[None]:
             signal.signal(signum, signal.SIG_DFL)
 
 
-def _preempt(signum: int, frame: FrameType | None) -> None:
+def preempt(signum: int, frame: FrameType | None) -> None:
+    """Handle a scheduler's signal by raising ``Preemption``, once."""
     signal.signal(signum, signal.SIG_IGN)  # timeout sends it to the process and to its group
     raise stopped_by(signum)

@@ -38,7 +38,7 @@ def keep_going_without_output() -> None:
         number = stream.fileno()
         stream.flush()
         drain = io.BufferedWriter(_Drain(number, "wb", closefd=False))
-        lines = name == "stderr" or stream.line_buffering
+        lines = name == "stderr" or stream.line_buffering or stream.write_through  # python -u
         new = io.TextIOWrapper(drain, stream.encoding, stream.errors, line_buffering=lines)
         setattr(sys, name, new)
 

@@ -109,7 +109,8 @@ def test_an_evaluation_that_is_stopped_says_so_and_begins_anew(
     assert ("Interrupted." if signum == signal.SIGINT else "Stopped by SIGTERM") in done.err
     assert "Traceback" not in done.err
     assert not (tmp_path / "scores/results.json").exists()
-    assert process("evaluate", *words).wait(120) == 0
+    again = process("evaluate", *words, "inference.tile=96")
+    assert again.wait(300) == 0, again.communicate()
     assert (tmp_path / "scores/results.json").is_file()
 
 
