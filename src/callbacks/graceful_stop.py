@@ -21,6 +21,19 @@ def _say(text: str) -> None:
     logger.info(text)
 
 
+def stop_after_step(trainer: L.Trainer) -> None:
+    """Let training end after the running step, leaving what a run leaves that goes on here.
+
+    Lightning would validate once more, which takes time, and log a step that is not due: rows of
+    metrics that no uninterrupted run has.
+    """
+    trainer.should_stop = True
+    trainer.limit_val_batches = 0
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    if every and trainer.global_step % every:
+        trainer.log_every_n_steps = 0  # type: ignore[attr-defined]
+
+
 class GracefulStop(L.Callback):
     """Turn the first interrupt into a stop at the end of the step.
 
@@ -59,8 +72,7 @@ class GracefulStop(L.Callback):
     ) -> None:
         """Ask the trainer to stop after a whole step; LastCheckpoint runs after this and saves.
 
-        Lightning would validate once more before it stops, which takes time and leaves a row of
-        metrics that no uninterrupted run has; but a validation that is due now takes place.
+        A validation that is due now takes place.
         """
         done = batch_idx + 1
         if done % trainer.accumulate_grad_batches:
@@ -71,8 +83,7 @@ class GracefulStop(L.Callback):
         self.signum = int(trainer.strategy.reduce(asked, reduce_op="max"))
         validation_due = done % (trainer.val_check_batch or math.inf) == 0
         if self.interrupted and not validation_due:
-            trainer.should_stop = True
-            trainer.limit_val_batches = 0
+            stop_after_step(trainer)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give the signals back to whoever had them."""

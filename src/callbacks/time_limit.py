@@ -7,6 +7,8 @@ from typing import Any
 import lightning as L  # noqa: N812
 from lightning.pytorch.callbacks import Timer
 
+from src.callbacks.graceful_stop import stop_after_step
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,8 +40,7 @@ class TimeLimit(Timer):
         over = trainer.strategy.reduce_boolean_decision(left <= 0, all=False)
         validation_due = done % (trainer.val_check_batch or math.inf) == 0
         if over and not validation_due:
-            trainer.should_stop = True
-            trainer.limit_val_batches = 0
+            stop_after_step(trainer)
             if trainer.is_global_zero:
                 logger.info("The time that trainer.max_time gives is up.")
 

@@ -16,16 +16,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
-from src.core.preemption import Preemption
-from src.runtime.config.check import Request, check, sweep_folder
+from src.core.preemption import Preemption, preemptible
+from src.runtime.config.check import Request, check, sweep_place
 from src.runtime.config.group_names import with_slash
 from src.runtime.config.resolvers import register_resolvers
 from src.runtime.distributed.follow import follow, leading
-from src.runtime.distributed.place import PATIENCE, here
-from src.runtime.process import prepare_process
+from src.runtime.distributed.place import PATIENCE, TORCHRUN, here
+from src.runtime.output import refuse_lost_results
+from src.runtime.process import end_with_parent, prepare_process
 from src.runtime.shortage import shortages_said
 from src.runtime.task_function import UnexpectedError, task_of
 from src.runtime.training.resume import with_saved
+from src.runtime.training.side_by_side import signals_shared
 from src.runtime.training.sweep import concluded
 
 EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
@@ -41,12 +43,13 @@ def launch(config_name: str, target: str) -> None:
             sweeper.
 
     Exits with 2 for a configuration that cannot work, 1 for any other failure, 130 when
-    interrupted, 75 or 143 when a scheduler wants the machine back. Only an unexpected error shows
+    interrupted, 75, 129 or 143 when the machine is wanted back. Only an unexpected error shows
     a traceback.
     """
     prepare_process()
     try:
-        _lead_or_follow(config_name, target)
+        with preemptible():
+            _lead_or_follow(config_name, target)
     except ConfigError as error:
         _stop(str(error), EXIT_CONFIG, _advice(config_name))
     except (ExemplarError, UnexpectedError) as error:
@@ -60,13 +63,16 @@ def launch(config_name: str, target: str) -> None:
         sys.exit(stop.exit_status)
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits with 1 after Ctrl-C
-            _stop("Interrupted at once; resume=<run folder> goes on.", EXIT_INTERRUPT)
+            how = " at once; resume=<run folder> goes on" if config_name == "train" else ""
+            _stop(f"Interrupted{how}.", EXIT_INTERRUPT)
         raise
 
 
 def _lead_or_follow(config_name: str, target: str) -> None:
     """Do what was typed; of several processes that were started with it, only the first does."""
     place = here()
+    if place.starter == TORCHRUN:
+        end_with_parent()
     if not place.leads:
         sys.exit(follow(place, timedelta(minutes=1) if config_name == "doctor" else PATIENCE))
     args = get_args_parser().parse_intermixed_args()
@@ -91,23 +97,26 @@ def _run(args: argparse.Namespace, config_name: str, target: str) -> None:
     if looks or not passive:
         check(_request(args, config_name), complete=not passive)
 
-    sweep = _claim_sweep(args, config_name) if _is_sweep(args) and not passive else None
+    sweeps = _is_sweep(args) and not passive
+    sweep, launcher = _claim_sweep(args, config_name) if sweeps else (None, "")
     failed: list[Exception] = []
-    with concluded(sweep), shortages_said(), _errors_come_to_us():
+    with signals_shared(launcher), concluded(sweep), shortages_said(), _errors_come_to_us():
         hydra.main(str(CONF_DIR), config_name, version_base="1.3")(task_of(target, failed))()
     if failed:
         raise failed[0]
+    if passive or config_name != "train":  # a training's results are files
+        refuse_lost_results()
 
 
 def _is_sweep(args: argparse.Namespace) -> bool:
     return args.multirun or "hydra.mode=MULTIRUN" in args.overrides
 
 
-def _claim_sweep(args: argparse.Namespace, config_name: str) -> Path:
+def _claim_sweep(args: argparse.Namespace, config_name: str) -> tuple[Path, str]:
     """Decide where a sweep writes, so that this process knows it whichever launcher runs it."""
-    folder = sweep_folder(_request(args, config_name))
+    folder, launcher = sweep_place(_request(args, config_name))
     sys.argv.append(f'hydra.sweep.dir="{folder}"')
-    return folder
+    return folder, launcher
 
 
 def _request(args: argparse.Namespace, config_name: str) -> Request:

@@ -1,6 +1,7 @@
 """What Hydra calls for each job: the target, its errors sorted, its result written down."""
 
 import math
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from src.core.paths import from_root
 from src.core.preemption import Preemption
 from src.runtime.config.signatures import locate
 from src.runtime.training.requeue import hand_on
+from src.runtime.training.side_by_side import run_beside
 from src.runtime.training.sweep import DONE, FAILED, recorded_job
 from src.runtime.user_errors import as_user_error
 
@@ -34,10 +36,11 @@ def task_of(target: str, failed: list[Exception]) -> Callable[[DictConfig], Any]
             first. A job of a sweep writes its error into its folder instead: it may run in another
             process, and the others go on.
     """
+    starter = os.getpid()
 
     def job(cfg: DictConfig) -> Any:  # noqa: ANN401
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return _job_of_sweep(target, cfg)
+            return run_beside(lambda: _job_of_sweep(target, cfg), starter)
         try:
             return _run(target, cfg)
         except (ExemplarError, UnexpectedError) as error:

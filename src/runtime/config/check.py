@@ -64,12 +64,13 @@ def check(request: Request, *, complete: bool = True) -> None:
         check_targets(config, primary)
 
 
-def sweep_folder(request: Request) -> Path:
-    """Return the folder in which the jobs of an accepted sweep get theirs."""
+def sweep_place(request: Request) -> tuple[Path, str]:
+    """Return the folder in which the jobs of an accepted sweep get theirs, and who starts them."""
     with initialize_config_dir(request.config_dir, version_base="1.3", job_name="check"):
         cfg = _compose(request.config_name, next(_jobs(request)))
         with _as_if_running(cfg):
-            return Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))).absolute()
+            folder = Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))).absolute()
+            return folder, str(OmegaConf.select(cfg, "hydra.launcher._target_"))
 
 
 def _jobs(request: Request) -> Iterator[list[str]]:

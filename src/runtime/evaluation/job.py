@@ -17,7 +17,7 @@ from src.runtime.evaluation import weightless
 from src.runtime.evaluation.group import trainer_place
 from src.runtime.evaluation.record import about
 from src.runtime.evaluation.settings import settings
-from src.runtime.evaluation.watch import Pictures
+from src.runtime.evaluation.watch import Pictures, Preemptible
 from src.runtime.inference import give_back_large_blocks
 from src.runtime.resources import Resources
 from src.runtime.results import score_table, write_results
@@ -89,6 +89,7 @@ def score(
         enable_model_summary=False,
         enable_progress_bar=False,
         callbacks=[
+            Preemptible(),
             Pictures(folder / "images", keep=cfg.images, comparison=cfg.picture),
             *callbacks,
         ],

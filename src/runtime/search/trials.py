@@ -16,6 +16,7 @@ from src.callbacks.report_to_study import PRUNED_AT
 from src.core.errors import ConfigError
 from src.runtime.search.space import split_overrides
 from src.runtime.search.study import claim, count, open_study, storage_url
+from src.runtime.training.side_by_side import asked_to_stop
 from src.runtime.training.sweep import PRUNED, mark
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,8 @@ class Search:
             for number, (trial, job) in enumerate(zip(trials, returns, strict=True), started):
                 self._tell(trial, job.return_value, self.sweep / str(number))
             started += len(trials)
+            if asked_to_stop():
+                return
         self._say()
 
     def _chosen(self, trial: optuna.Trial) -> list[str]:

@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+from src.core.preemption import preempt
 from src.runtime.training.resume import AUTO
 from src.runtime.training.sweep import was_preempted
 
@@ -29,5 +30,5 @@ def hand_on(signum: int) -> None:
     submitit, which started the job, sends it to the queue again and ends this process.
     """
     handler = signal.getsignal(signum)
-    if callable(handler):
+    if callable(handler) and handler is not preempt:
         handler(signum, None)
