@@ -20,6 +20,7 @@ from src.core.preemption import Preemption
 from src.runtime.config.check import Request, check, sweep_folder
 from src.runtime.config.group_names import with_slash
 from src.runtime.config.resolvers import register_resolvers
+from src.runtime.console import accept_all_names
 from src.runtime.distributed.follow import follow, leading
 from src.runtime.distributed.place import PATIENCE, here
 from src.runtime.process import prepare_process
@@ -45,6 +46,7 @@ def launch(config_name: str, target: str) -> None:
     a traceback.
     """
     prepare_process()
+    accept_all_names()
     try:
         _lead_or_follow(config_name, target)
     except ConfigError as error:

@@ -7,7 +7,6 @@ from pathlib import Path
 import lightning as L  # noqa: N812
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from src.callbacks.csv_logger import ResumableCSVLogger
 from src.callbacks.graceful_stop import GracefulStop
@@ -18,6 +17,7 @@ from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig
 from src.runtime import run_folder
 from src.runtime.build import build_data, build_task, build_trainer, plain
+from src.runtime.console import plain_console
 from src.runtime.distributed.carry_out import carry_out
 from src.runtime.distributed.job import Job
 from src.runtime.loggers.lifecycle import facts, recorded
@@ -114,7 +114,7 @@ def _continue_metrics(trainer: L.Trainer, step: int) -> None:
 @rank_zero_only
 def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
     count = sum(parameter.numel() for parameter in task.net.parameters())
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = plain_console(stderr=True)
     console.print(f"Run folder  {folder}")
     console.print(f"Network     {type(task.net).__name__}, {count:,} parameters")
     console.print(f"Protocol    {task.evaluator.protocol}")
@@ -125,7 +125,7 @@ def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
 
 @rank_zero_only
 def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = plain_console(stderr=True)
     if task.scoreboards:
         console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
     signums = [c.signum for c in trainer.callbacks if isinstance(c, GracefulStop)]  # type: ignore[attr-defined]

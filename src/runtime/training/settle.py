@@ -13,6 +13,7 @@ from src.runtime.distributed.size import settle_size
 from src.runtime.training.requeue import is_start_again
 from src.runtime.training.resume import AUTO, followers, given_now, is_resume, refuse_changes
 from src.runtime.training.resume_point import NEW, find_point
+from src.runtime.training.schedule import refuse_unsaid_change
 
 
 def settle_training(cfg: DictConfig, target: str) -> Job:
@@ -40,8 +41,11 @@ def settle_training(cfg: DictConfig, target: str) -> Job:
         refuse_changes(folder, given)
         if point.config is not None:
             run_folder.mend_config(folder, point.config)
-        given = [*given, *followers(cfg, given)]
-        cfg = run_folder.continued(folder, cfg, given)
+        followed = followers(cfg, given)
+        old = run_folder.continued(folder, cfg, [])
+        cfg = run_folder.continued(folder, cfg, [*given, *followed])
+        refuse_unsaid_change(old, cfg, given, followed, point.step)
+        given = [*given, *followed]
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     check_batch(cfg, processes * cfg.trainer.num_nodes)

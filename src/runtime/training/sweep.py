@@ -11,11 +11,11 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from src.core.errors import ExemplarError
 from src.core.preemption import Preemption
+from src.runtime.console import plain_console
 
 DONE, PRUNED, FAILED, INTERRUPTED, LOST = "done", "pruned", "failed", "interrupted", "lost"
 PREEMPTED = "preempted"
@@ -181,7 +181,7 @@ def concluded(sweep: Path | None) -> Iterator[None]:
         results = read_results(sweep) if sweep is not None and sweep.is_dir() else []
         if sweep is not None and results:
             write_results(sweep, results)
-            console = Console(stderr=True, soft_wrap=True, highlight=False)
+            console = plain_console(stderr=True)
             console.print(f"Sweep       {sweep}")
             console.print(table_of(results))
     failed = [str(result.number) for result in results if result.status not in {DONE, PRUNED}]
