@@ -1,6 +1,5 @@
 """Train: build what the config names, fit, save, and say what came out."""
 
-import math
 import signal
 from pathlib import Path
 
@@ -8,8 +7,9 @@ import lightning as L  # noqa: N812
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from src.callbacks.csv_logger import ResumableCSVLogger
+from src.callbacks.csv_logger import METRICS, ResumableCSVLogger
 from src.callbacks.graceful_stop import GracefulStop
+from src.callbacks.metrics_file import last_value
 from src.callbacks.new_settings import NewSettings
 from src.callbacks.run_identity import RUN_IDS
 from src.callbacks.same_job import SameJob
@@ -35,7 +35,7 @@ def train(cfg: DictConfig) -> float:
     """Train as ``cfg`` says, in its run folder, in as many processes as its trainer asks for.
 
     Returns:
-        The last value of the monitored score, for sweeps; NaN where none was logged.
+        The last value of the monitored score, for sweeps, also of an earlier start; NaN for none.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C, when everything has been saved.
@@ -77,7 +77,8 @@ def fit(job: Job) -> float:
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 
     _conclude(trainer, task, folder)
-    return float(trainer.callback_metrics.get(cfg.monitor, math.nan))
+    score = trainer.callback_metrics.get(cfg.monitor)
+    return last_value(folder / METRICS, cfg.monitor) if score is None else float(score)
 
 
 @rank_zero_only

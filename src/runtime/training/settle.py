@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.runtime import run_folder
 from src.runtime.build import build_data, plain
+from src.runtime.config.search_path import is_search_path
 from src.runtime.distributed.job import Job, settled_by_hydra
 from src.runtime.distributed.place import here
 from src.runtime.distributed.size import settle_size
@@ -57,8 +58,18 @@ def settle_training(cfg: DictConfig, target: str) -> Job:
         folder=str(folder),
         processes=processes,
         hydra=settled_by_hydra(),
-        notes={"overrides": overrides, "given": given, "resumes": resumes, **point.note()},
+        notes={
+            "overrides": [*_search_path(), *overrides],
+            "given": given,
+            "resumes": resumes,
+            **point.note(),
+        },
     )
+
+
+def _search_path() -> list[str]:
+    """Return the search path that this command was given, which the run's next start needs too."""
+    return [text for text in HydraConfig.get().overrides.hydra if is_search_path(text)]
 
 
 def _goes_on(resume: str | None, folder: Path) -> bool:
