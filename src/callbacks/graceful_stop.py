@@ -1,7 +1,6 @@
 """Ctrl-C and a scheduler's signals stop after the running step, with everything saved."""
 
 import logging
-import math
 import signal
 from types import FrameType
 from typing import Any
@@ -10,6 +9,7 @@ import lightning as L  # noqa: N812
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from src.callbacks.final_validation import validation_due
 from src.core.preemption import heeded
 
 logger = logging.getLogger(__name__)
@@ -81,8 +81,7 @@ class GracefulStop(L.Callback):
         # for the same reason.
         asked = torch.tensor(self._asked, device=trainer.strategy.root_device)
         self.signum = int(trainer.strategy.reduce(asked, reduce_op="max"))
-        validation_due = done % (trainer.val_check_batch or math.inf) == 0
-        if self.interrupted and not validation_due:
+        if self.interrupted and not validation_due(trainer, batch_idx):
             stop_after_step(trainer)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

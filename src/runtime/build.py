@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.callbacks.checkpoint import LastCheckpoint
+from src.callbacks.final_validation import FinalValidation
 from src.callbacks.pending_row import PendingRow
 from src.callbacks.provenance import Provenance
 from src.callbacks.random_state import RandomState
@@ -91,7 +92,7 @@ def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) 
     carried = (Provenance(config, origin), RunIdentity(), PendingRow())
     trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
         # The random state first: the checkpoint that a run begins with holds it as set then.
-        callbacks=[RandomState(), *limits, *ordered, *carried],
+        callbacks=[RandomState(), FinalValidation(), *limits, *ordered, *carried],
         logger=list(loggers.values()),
         plugins=[AtomicCheckpointIO(), cluster_environment()],
         default_root_dir=cfg.paths.output_dir,

@@ -17,15 +17,19 @@ from omegaconf.errors import OmegaConfBaseException
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
 from src.core.preemption import Preemption, preemptible
-from src.runtime.config.check import Request, check, sweep_place
+from src.runtime.config.check import Request, check
+from src.runtime.config.frozen import open_sweep
 from src.runtime.config.group_names import with_slash
 from src.runtime.config.resolvers import register_resolvers
+from src.runtime.config.search_path import check_folders, with_config_dir, with_that_of_checkpoint
+from src.runtime.console import accept_all_names
 from src.runtime.distributed.follow import follow, leading
 from src.runtime.distributed.place import PATIENCE, TORCHRUN, here
 from src.runtime.output import refuse_lost_results
 from src.runtime.process import end_with_parent, prepare_process
 from src.runtime.shortage import shortages_said
 from src.runtime.task_function import UnexpectedError, task_of
+from src.runtime.training.requeue import told_again
 from src.runtime.training.resume import with_saved
 from src.runtime.training.side_by_side import signals_shared
 from src.runtime.training.sweep import concluded
@@ -47,6 +51,7 @@ def launch(config_name: str, target: str) -> None:
     a traceback.
     """
     prepare_process()
+    accept_all_names()
     try:
         with preemptible():
             _lead_or_follow(config_name, target)
@@ -83,22 +88,38 @@ def _lead_or_follow(config_name: str, target: str) -> None:
 
 def _arrange(args: argparse.Namespace, config_name: str) -> None:
     """Put flags before overrides, as Hydra wants them, and a resumed run's own before those."""
-    flags = [word for word in sys.argv[1:] if word not in args.overrides]
-    args.overrides = [with_slash(word) for word in args.overrides]
-    if config_name == "train":
-        args.overrides = with_saved(args.overrides)
-    sys.argv[1:] = flags + args.overrides
+    flags = _without_config_dir([word for word in sys.argv[1:] if word not in args.overrides])
+    words = [with_slash(word) for word in args.overrides]
+    words = with_config_dir(words, args.config_dir)
+    words = with_saved(words) if config_name == "train" else with_that_of_checkpoint(words)
+    check_folders(words)
+    args.overrides, args.config_dir = words, None
+    sys.argv[1:] = flags + words
+
+
+def _without_config_dir(flags: list[str]) -> list[str]:
+    """Return ``flags`` without ``--config-dir`` and its folder, which is in the search path now."""
+    left, value_follows = [], False
+    for word in flags:
+        if word in {"--config-dir", "-cd"}:
+            value_follows = True
+        elif not value_follows and not word.startswith("--config-dir="):
+            left.append(word)
+        else:
+            value_follows = False
+    return left
 
 
 def _run(args: argparse.Namespace, config_name: str, target: str) -> None:
     looks = args.cfg is not None or args.info is not None
     passive = looks or args.help or args.hydra_help or args.shell_completion
     register_resolvers(claim=not passive)
+    request = _request(args, config_name)
     if looks or not passive:
-        check(_request(args, config_name), complete=not passive)
+        check(request, complete=not passive)
 
-    sweeps = _is_sweep(args) and not passive
-    sweep, launcher = _claim_sweep(args, config_name) if sweeps else (None, "")
+    sweeps = request.multirun and not passive
+    sweep, launcher = _begin_sweep(request) if sweeps else (None, "")
     failed: list[Exception] = []
     with signals_shared(launcher), concluded(sweep), shortages_said(), _errors_come_to_us():
         hydra.main(str(CONF_DIR), config_name, version_base="1.3")(task_of(target, failed))()
@@ -112,20 +133,30 @@ def _is_sweep(args: argparse.Namespace) -> bool:
     return args.multirun or "hydra.mode=MULTIRUN" in args.overrides
 
 
-def _claim_sweep(args: argparse.Namespace, config_name: str) -> tuple[Path, str]:
-    """Decide where a sweep writes, so that this process knows it whichever launcher runs it."""
-    folder, launcher = sweep_place(_request(args, config_name))
-    sys.argv.append(f'hydra.sweep.dir="{folder}"')
-    return folder, launcher
+def _begin_sweep(request: Request) -> tuple[Path, str]:
+    """Decide where a sweep writes, and let all its jobs read the files as they are now.
+
+    Returns:
+        Its folder, and the dotted name of the launcher that starts its jobs.
+    """
+    sweep = open_sweep(request, started_again=told_again())
+    if sweep.changed:
+        print(  # noqa: T201
+            "The sweep goes on with its configuration files as they were when it began; changed "
+            "since, and not read:\n  " + "\n  ".join(sweep.changed),
+            file=sys.stderr,
+        )
+        check(sweep.request)
+    flags = [word for word in sys.argv[1:] if word not in request.overrides]
+    frozen = f"--config-path={sweep.request.config_dir}"
+    sys.argv[1:] = [*flags, frozen, *sweep.request.overrides, f'hydra.sweep.dir="{sweep.folder}"']
+    return sweep.folder, sweep.launcher
 
 
 def _request(args: argparse.Namespace, config_name: str) -> Request:
-    overrides = list(args.overrides)
-    if args.config_dir is not None and not any("hydra.searchpath" in text for text in overrides):
-        overrides.append(f'hydra.searchpath=["file://{Path(args.config_dir).resolve()}"]')
     return Request(
         args.config_name or config_name,
-        tuple(overrides),
+        tuple(args.overrides),
         multirun=_is_sweep(args),
         config_dir=str(Path(args.config_path or CONF_DIR).resolve()),
     )

@@ -18,6 +18,7 @@ from src.data.prepare.origins import Origins
 from src.data.prepare.overlap import known_tests, unchecked
 from src.data.prepare.trees import ArchiveError, Limits
 from src.data.prepared import MANIFEST
+from src.runtime.console import plain_console
 from src.runtime.image_sets import all_sets, chosen_sets
 
 DOWNLOADS = ".downloads"
@@ -34,7 +35,7 @@ def prepare(cfg: DictConfig) -> int:
         DataError: If a set cannot be had, is not what it should be, or does not fit on the disk.
     """
     sets = chosen_sets(cfg)
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = plain_console(stderr=True)
     data_dir = from_root(str(cfg.paths.data_dir))
     failed: dict[str, ExemplarError] = {}
     count, done = 0, False

@@ -16,7 +16,7 @@ from src.core.types import PlainConfig
 from src.data.atomic import replacing
 from src.runtime.config.untrusted import check_config
 from src.runtime.origin import environment
-from src.runtime.training.resume import OVERRIDES
+from src.runtime.training.resume import OVERRIDES, saved_overrides
 from src.runtime.weights.generations import set_aside
 
 logger = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ def go_on(
         file.write(json.dumps(entry) + "\n")
     if given:
         _write_config(folder, config)
+    if overrides != saved_overrides(folder):  # a search path that has moved, too
         _write(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))
 
 

@@ -11,15 +11,16 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption
 from src.runtime.config.signatures import locate
 from src.runtime.training.requeue import hand_on
+from src.runtime.training.resume import leaves
 from src.runtime.training.side_by_side import run_beside
-from src.runtime.training.sweep import DONE, FAILED, recorded_job
+from src.runtime.training.sweep import DONE, FAILED, finished_job, recorded_job, score_before
 from src.runtime.user_errors import as_user_error
 
 
@@ -61,11 +62,16 @@ def _job_of_sweep(target: str, cfg: DictConfig) -> float:
 
 
 def _recorded(target: str, cfg: DictConfig) -> float:
-    with recorded_job() as result:
+    done = finished_job() if "resume" in cfg else None  # what cannot go on is done again
+    if done is not None:
+        print(f"job {done.number} is done already: score {done.score}", file=sys.stderr)  # noqa: T201
+        return math.nan if done.score is None else done.score
+    with recorded_job(dict(leaves(OmegaConf.to_container(cfg, resolve=False)))) as result:
         try:
             score = _run(target, cfg)
         except (ExemplarError, UnexpectedError) as error:
             result.status, result.message = FAILED, str(error)
+            result.score = score_before(Path(result.folder))  # of what the run was before
             what = HydraConfig.get().job.override_dirname
             print(f"job {result.number} ({what}) failed: {error}", file=sys.stderr)  # noqa: T201
             return math.nan

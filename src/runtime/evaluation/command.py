@@ -7,10 +7,10 @@ from pathlib import Path
 from hydra.errors import HydraException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
+from src.runtime.console import plain_console
 from src.runtime.distributed.carry_out import carry_out
 from src.runtime.distributed.job import Job
 from src.runtime.evaluation import selfcheck, weightless
@@ -60,7 +60,7 @@ def score_all(job: Job) -> float:
 def _one(cfg: DictConfig, combination: Combination) -> float:
     alone = combination.applied(cfg)
     checkpoint = _open(combination, cfg.attention)
-    bars = Bars(Console(stderr=True), 1)
+    bars = Bars(plain_console(stderr=True), 1)
     with bars.shown():
         scored = score(
             alone,
@@ -69,16 +69,16 @@ def _one(cfg: DictConfig, combination: Combination) -> float:
             name=combination.name,
             callbacks=[bars.images()],
         )
-    scored.show(Console(soft_wrap=True, highlight=False), checkpoint)
+    scored.show(plain_console(), checkpoint)
     return scored.first_score()
 
 
 def _many(job: Job, cfg: DictConfig, planned: Sequence[Combination]) -> float:
-    console = Console(soft_wrap=True, highlight=False)
+    console = plain_console()
     folder = Path(job.folder)
     outcomes: list[Outcome] = []
     held: tuple[str | None, Checkpoint | None] = (None, None)
-    bars = Bars(Console(stderr=True), len(planned))
+    bars = Bars(plain_console(stderr=True), len(planned))
     with bars.shown():
         for combination in planned:
             bars.begin(str(combination))

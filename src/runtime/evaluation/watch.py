@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning as L  # noqa: N812
 
-from src.callbacks.image_panels import panel
+from src.callbacks.image_panels import panel, picture_name
 from src.core.paths import from_root
 from src.data.image_io import write_png
 
@@ -58,11 +58,6 @@ class Pictures(L.Callback):
             width = image.shape[1] // 4
             write_png(self.comparison, image[:, : 3 * width])
             self.comparison = None
-
-
-def picture_name(benchmark: str, key: str) -> str:
-    """Return the file name of the panel of an image."""
-    return f"{benchmark}_{key}.png".replace("/", "_")
 
 
 class ImageCount(L.Callback):

@@ -13,6 +13,7 @@ from rich.table import Table
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
 from src.runtime.build import plain
+from src.runtime.console import plain_console
 from src.runtime.reporting.comparison import CONFIDENCE, Comparison, compare
 from src.runtime.reporting.page import write_page
 from src.runtime.reporting.published import Paper, missing, read_papers
@@ -33,7 +34,7 @@ def report(cfg: DictConfig) -> None:
         ConfigError: If the wishes contradict each other.
         DataError: If a record is missing, damaged, or not comparable.
     """
-    console = Console(soft_wrap=True, highlight=False)
+    console = plain_console()
     given = plain(cfg)
     if cfg.compare is not None and cfg.results is not None:
         raise ConfigError("compare=… and results=… are two reports; ask for one at a time.")

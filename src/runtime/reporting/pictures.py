@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from src.callbacks.image_panels import picture_name
 from src.data.image_io import Pixels, read_image
-from src.runtime.evaluation.watch import picture_name
 from src.runtime.reporting.records import Record
 
 PARTS = ("input", "restored", "target")

@@ -1,16 +1,15 @@
 """Train: build what the config names, fit, save, and say what came out."""
 
-import math
 import signal
 from pathlib import Path
 
 import lightning as L  # noqa: N812
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
-from src.callbacks.csv_logger import ResumableCSVLogger
+from src.callbacks.csv_logger import METRICS, ResumableCSVLogger
 from src.callbacks.graceful_stop import GracefulStop
+from src.callbacks.metrics_file import last_value
 from src.callbacks.new_settings import NewSettings
 from src.callbacks.run_identity import RUN_IDS
 from src.callbacks.same_job import SameJob
@@ -18,6 +17,7 @@ from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig
 from src.runtime import run_folder
 from src.runtime.build import build_data, build_task, build_trainer, plain
+from src.runtime.console import plain_console
 from src.runtime.distributed.carry_out import carry_out
 from src.runtime.distributed.job import Job
 from src.runtime.loggers.lifecycle import facts, recorded
@@ -35,7 +35,7 @@ def train(cfg: DictConfig) -> float:
     """Train as ``cfg`` says, in its run folder, in as many processes as its trainer asks for.
 
     Returns:
-        The last value of the monitored score, for sweeps; NaN where none was logged.
+        The last value of the monitored score, for sweeps, also of an earlier start; NaN for none.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C, when everything has been saved.
@@ -77,7 +77,8 @@ def fit(job: Job) -> float:
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 
     _conclude(trainer, task, folder)
-    return float(trainer.callback_metrics.get(cfg.monitor, math.nan))
+    score = trainer.callback_metrics.get(cfg.monitor)
+    return last_value(folder / METRICS, cfg.monitor) if score is None else float(score)
 
 
 @rank_zero_only
@@ -114,7 +115,7 @@ def _continue_metrics(trainer: L.Trainer, step: int) -> None:
 @rank_zero_only
 def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
     count = sum(parameter.numel() for parameter in task.net.parameters())
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = plain_console(stderr=True)
     console.print(f"Run folder  {folder}")
     console.print(f"Network     {type(task.net).__name__}, {count:,} parameters")
     console.print(f"Protocol    {task.evaluator.protocol}")
@@ -125,7 +126,7 @@ def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
 
 @rank_zero_only
 def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = plain_console(stderr=True)
     if task.scoreboards:
         console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
     signums = [c.signum for c in trainer.callbacks if isinstance(c, GracefulStop)]  # type: ignore[attr-defined]

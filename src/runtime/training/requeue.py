@@ -20,8 +20,12 @@ def is_start_again(resume: str | None, folder: Path) -> bool:
         resume: The key of that name, None or ``auto``.
         folder: It may hold a run that goes on, or nothing yet.
     """
-    told = any(os.environ.get(name, "0") != "0" for name in (RESTARTED, "SLURM_RESTART_COUNT"))
-    return resume == AUTO or told or was_preempted(folder)
+    return resume == AUTO or told_again() or was_preempted(folder)
+
+
+def told_again() -> bool:
+    """Say whether a launcher or SLURM says that it has started this before."""
+    return any(os.environ.get(name, "0") != "0" for name in (RESTARTED, "SLURM_RESTART_COUNT"))
 
 
 def hand_on(signum: int) -> None:

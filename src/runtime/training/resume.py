@@ -76,14 +76,15 @@ def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
     """
     changed = {f"${{{_key(text)}}}" for text in given}
     raw = OmegaConf.to_container(cfg, resolve=False)
-    paths = [path for path, value in _leaves(raw) if isinstance(value, str) and value in changed]
+    paths = [path for path, value in leaves(raw) if isinstance(value, str) and value in changed]
     return [f"{path}={OmegaConf.select(cfg, path)}" for path in paths if not path.startswith(FIXED)]
 
 
-def _leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
+def leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield (dotted path, value) of each value below ``node`` that is no mapping."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
     else:
         yield path, node
 

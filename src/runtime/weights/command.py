@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 from torch import Tensor
 
 from src.core.errors import CheckpointError, ConfigError, did_you_mean
 from src.core.paths import from_root
+from src.runtime.console import plain_console
 from src.runtime.origin import origin
 from src.runtime.weights.foreign import read_weights
 from src.runtime.weights.network_file import write_network
@@ -36,7 +36,7 @@ def convert(cfg: DictConfig) -> int:
         raise CheckpointError(f"{output} exists already; set overwrite=true or another output.")
 
     count = convert_file(Path(str(cfg.source)), architecture, cfg.scale, output)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = plain_console()
     console.print(f"{architecture}, {count:,} parameters: {output}")
     console.print(f"Use it:  python -m src.predict checkpoint={cfg.output} input=… output=…")
     console.print(f"         python -m src.evaluate checkpoint={cfg.output} task=… sets=…")

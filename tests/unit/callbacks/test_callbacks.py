@@ -22,6 +22,7 @@ def _trainer(**values: object) -> Any:  # noqa: ANN401
         "log_every_n_steps": 2,
         "should_stop": False,
         "limit_val_batches": 1.0,
+        "max_steps": 100,
     }
     held |= {"strategy": SingleDeviceStrategy("cpu")}
     return cast("L.Trainer", _Duck(**{**held, **values}))
