@@ -16,8 +16,6 @@ from src.runtime.weights.atomic_io import read
 from tests.support.hostile_files import (
     KINDS,
     OPENINGS,
-    SECRET,
-    SECRET_NAME,
     WITH_ALL,
     WORDS,
     Hostile,
@@ -90,27 +88,6 @@ def test_published_weights_that_hold_code_are_refused_without_torchs_advice(
     done = command(name, "architecture=dncnn", *words[name], f"paths.output_root={tmp_path}/o")
     said = refusal(done, str(file), tmp_path, before)
     assert "safe_globals" not in said
-
-
-def test_a_record_is_shown_and_not_resolved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(SECRET_NAME, SECRET)
-    node = {"_target_": "a.b.C", "sigma": [25, 25]}
-    record = {
-        "schema": 1,
-        "name": f"${{oc.env:{SECRET_NAME}}} <script>x</script>",
-        "protocol": {"name": f"${{oc.env:{SECRET_NAME}}}", "version": 1},
-        "degradation": {**node, "x": f"${{oc.create:{{_target_: os.system, c: {tmp_path}}}}}"},
-        "benchmarks": {},
-    }
-    (tmp_path / "results.json").write_text(json.dumps(record), encoding="utf-8")
-    done = command("report", f"results={tmp_path}", f"output={tmp_path}/page.html")
-    page = tmp_path / "page.html"
-    assert done.code == 0, done.err
-    text = page.read_text(encoding="utf-8")
-    assert SECRET not in text
-    assert "<script>x" not in text
 
 
 def test_a_job_of_a_sweep_is_noted_in_its_own_folder_whatever_it_says(tmp_path: Path) -> None:
