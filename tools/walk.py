@@ -38,7 +38,7 @@ def functions_before_fit(words: list[str]) -> list[CodeType]:
         if code.co_filename.startswith(PACKAGE) and code.co_flags & 0x2:  # CO_NEWLOCALS
             seen.setdefault(code)
 
-    from src.train import main  # noqa: PLC0415  after the start, as a user's process has it
+    from src.train import main
 
     sys.argv = ["src.train", *words]
     sys.setprofile(note)
@@ -54,7 +54,9 @@ def functions_before_fit(words: list[str]) -> list[CodeType]:
 def main() -> None:
     """Walk, and say how long the way was."""
     codes = functions_before_fit([*WORDS, *sys.argv[1:]])
-    functions = [code for code in codes if not code.co_name.startswith("<") or code.co_name == "<lambda>"]
+    functions = [
+        code for code in codes if not code.co_name.startswith("<") or code.co_name == "<lambda>"
+    ]
     for code in functions:
         file = Path(code.co_filename).relative_to(PACKAGE)
         sys.stdout.write(f"{file}:{code.co_firstlineno}  {code.co_qualname}\n")

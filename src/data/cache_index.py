@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class CacheIndex:
 
     def __init__(self, cache_dir: Path, folder: Path) -> None:
         self.folder = folder.resolve()
-        name = hashlib.sha256(str(self.folder).encode()).hexdigest()[:32]
+        name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:32]
         self._file = cache_dir / "index" / f"{name}.json"
         self._known = self._read()
         self._changed = False

@@ -8,6 +8,7 @@ cache first, so nobody is between finding an entry and naming it. Locks are advi
 import fcntl
 import logging
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from typing import TextIO
 logger = logging.getLogger(__name__)
 
 _ENTRIES = "??/*.npy"
+_NAME = re.compile(r"\.?[0-9a-f]{64}[-.].*\.npy")
+"""Only what has the name of an entry is ever removed, wherever ``cache_dir`` points."""
 _IN_USE = "in_use"
 
 _files: dict[tuple[Path, int], TextIO] = {}
@@ -63,7 +66,7 @@ def evict(cache_dir: Path, limit: int) -> None:
 
 
 def _evict(cache_dir: Path, limit: int) -> None:
-    found = [(entry, entry.stat()) for entry in cache_dir.glob(_ENTRIES)]
+    found = [(entry, entry.stat()) for entry in _entries(cache_dir)]
     held = sum(stat.st_size for _, stat in found)
     used = _names_in_use(cache_dir)
     removed, before = 0, held
@@ -85,6 +88,10 @@ def _evict(cache_dir: Path, limit: int) -> None:
             "removed. Raise the limit, or put the cache on another disk with data.cache_dir=…",
             *(held / 1e9, limit / 1e9),
         )
+
+
+def _entries(cache_dir: Path) -> Iterator[Path]:
+    return (entry for entry in cache_dir.glob(_ENTRIES) if _NAME.fullmatch(entry.name))
 
 
 def _names_in_use(cache_dir: Path) -> set[str]:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from src.core.errors import DataError
 from src.core.paths import from_root
 from src.data.images import Sample, TrainingPatches, WholeImages
+from src.data.loader import PatchLoader
 from src.data.opener import ON_ERROR, Opener, OpenImages
 from src.data.samplers import UnpaddedSampler
 from src.data.settings import check_choice, check_gigabytes, check_switch, check_whole
@@ -119,7 +120,7 @@ class RestorationData(L.LightningDataModule):
         sampler = StagedSampler(
             self.stages, start=self._step, parts=self._accumulated(), rank=rank, world=world
         )
-        return DataLoader(
+        return PatchLoader(
             TrainingPatches(self._open_train(), stages=self.stages, seed=self.seed),
             batch_sampler=sampler,
             num_workers=self.workers,

@@ -63,11 +63,9 @@ def test_an_experiment_file_trains(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BEFORE["keys"]))
-def test_every_key_of_a_command_still_exists(
-    name: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_every_key_of_a_command_still_exists(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert command(name, "--cfg", "job").code == 0
-    now = {key for key in _keys(yaml.safe_load(capfd.readouterr().out))}
+    now = set(_keys(yaml.safe_load(capfd.readouterr().out)))
     assert set(BEFORE["keys"][name]) - now - GONE.get(name, set()) == set()
 
 

@@ -100,9 +100,18 @@ def test_nothing_leaves_while_another_process_fills_the_cache(tmp_path: Path) ->
     assert left(made) == []
 
 
+def test_a_file_that_is_no_entry_is_never_removed(tmp_path: Path) -> None:
+    (made,) = entries(tmp_path, 1)
+    theirs = made.with_name("features.npy")
+    theirs.touch()
+    evict(tmp_path, 0)
+    assert theirs.exists()
+    assert not made.exists()
+
+
 def test_what_a_killed_process_left_half_made_leaves(tmp_path: Path) -> None:
     (made,) = entries(tmp_path, 1)
-    half = made.with_name(".half.0123.tmp.npy")
+    half = made.with_name(f".{'a' * 64}.0123.tmp.npy")
     half.write_bytes(bytes(10))
     evict(tmp_path, 10 * SIZE)
     assert made.exists()
