@@ -8,8 +8,8 @@ TARGET = "_target_"
 MOVED = {
     "src.tasks.": "src.training.tasks.",
     "src.callbacks.": "src.training.callbacks.",
-    "src.training.loggers.": "src.training.loggers.",
-    "src.training.strategy.": "src.training.strategy.",
+    "src.runtime.loggers.": "src.training.loggers.",
+    "src.runtime.distributed.strategy.": "src.training.strategy.",
 }
 """Old beginning of a dotted name → the new one."""
 

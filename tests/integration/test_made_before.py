@@ -7,10 +7,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from src.core.paths import CONF_DIR, ROOT
+from src.data.image_io import write_png
 from tests.support.runs import TINY, command
 
 MADE = ROOT / "tests/made_before"
@@ -40,11 +42,12 @@ def test_a_run_folder_goes_on(old_run: Path) -> None:
 
 
 def test_a_network_in_a_file_restores(tmp_path: Path) -> None:
-    picture = ROOT / "docs/images/demo.jpg"
-    words = (f"input={picture}", f"output={tmp_path}", "inference.tile=64")
+    picture = tmp_path / "in/small.png"
+    write_png(picture, np.full((24, 20, 3), 128, np.uint8))
+    words = (f"input={picture}", f"output={tmp_path / 'out'}")
     done = command("predict", f"checkpoint={MADE / 'net.safetensors'}", *words)
     assert done.code == 0, done.err
-    assert len(list(tmp_path.iterdir())) == 1
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["small.png"]
 
 
 def test_an_experiment_file_trains(tmp_path: Path) -> None:
