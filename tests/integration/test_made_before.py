@@ -3,6 +3,7 @@
 They name components by the places that they had then; src/core/renamed.py knows where these are.
 """
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -37,8 +38,9 @@ def test_a_checkpoint_scores_as_it_did(old_run: Path, tmp_path: Path) -> None:
 def test_a_run_folder_goes_on(old_run: Path) -> None:
     done = command("train", f"resume={old_run}", "trainer.max_steps=4")
     assert done.code == 0, done.err
-    steps = [row.split(",")[3] for row in (old_run / "metrics.csv").read_text().splitlines()]
-    assert steps[-1] == "4"
+    with (old_run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        steps = [row["step"] for row in csv.DictReader(file)]
+    assert steps[-1] == "3"  # counted from 0
 
 
 def test_a_network_in_a_file_restores(tmp_path: Path) -> None:
