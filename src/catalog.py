@@ -85,10 +85,10 @@ def sizes_of(group: str, names: Sequence[str]) -> dict[str, tuple[str, str, str]
     Networks are built for three image channels and blocks for ``ATTENTION_CHANNELS`` features, on
     the "meta" device: nothing is allocated.
     """
-    import torch  # noqa: PLC0415  a misspelt kind must not wait for torch
+    import torch
 
-    from src.models.attention import ATTENTION  # noqa: PLC0415
-    from src.models.backbones import BACKBONES  # noqa: PLC0415
+    from src.models.attention import ATTENTION
+    from src.models.backbones import BACKBONES
 
     registry = BACKBONES if group == "model" else ATTENTION
     sizes = {}

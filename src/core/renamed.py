@@ -1,6 +1,6 @@
 """Where components of earlier versions live now: files made then still name the old places."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 TARGET = "_target_"
@@ -22,15 +22,14 @@ def current_name(dotted: str) -> str:
     return dotted
 
 
-def with_current_names(node: Any) -> Any:  # noqa: ANN401
-    """Return a plain configuration with every ``_target_`` by its current name."""
+def moved_targets(node: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401
+    """Yield the dotted key of each ``_target_`` that has an old name, with the current one."""
     if isinstance(node, Mapping):
-        return {
-            key: current_name(value)
-            if key == TARGET and isinstance(value, str)
-            else with_current_names(value)
-            for key, value in node.items()
-        }
-    if isinstance(node, list):
-        return [with_current_names(item) for item in node]
-    return node
+        target = node.get(TARGET)
+        if isinstance(target, str) and current_name(target) != target:
+            yield f"{path}{TARGET}", current_name(target)
+        for key, value in node.items():
+            yield from moved_targets(value, f"{path}{key}.")
+    elif isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from moved_targets(item, f"{path}{index}.")

@@ -75,7 +75,7 @@ def _check(image: Tensor, network: str) -> None:
 
 @cache
 def _lpips(device: torch.device) -> nn.Module:
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity  # noqa: PLC0415
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     net: nn.Module = LearnedPerceptualImagePatchSimilarity(net_type="alex").net
     return net.to(device)
@@ -83,7 +83,7 @@ def _lpips(device: torch.device) -> nn.Module:
 
 @cache
 def _dists(device: torch.device) -> nn.Module:
-    from torchmetrics.functional.image.dists import DISTSNetwork  # noqa: PLC0415
+    from torchmetrics.functional.image.dists import DISTSNetwork
 
     return DISTSNetwork().to(device).eval()
 

@@ -32,7 +32,8 @@ def _python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def _launch(job: str, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run one of tests/support/jobs.py as ``predict`` runs its own."""
     code = (
-        f"from src.commands.cli.launch import launch; launch('predict', 'tests.support.jobs.{job}')"
+        "from src.commands.cli.launch import launch; from tests.support import jobs; "
+        f"launch('predict', jobs.{job})"
     )
     places = (f"paths.output_root={folder / 'runs'}", f"output={folder / 'out'}")
     return _python("-c", code, *GIVEN, *places, *words, cwd=folder)

@@ -10,7 +10,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from src.app.config.check import Request, check
-from src.app.config.group_names import with_slash
+from src.app.config.options import with_slash
 from src.app.config.resolvers import register_resolvers
 from src.core.paths import ROOT
 

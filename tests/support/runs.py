@@ -1,5 +1,6 @@
 """Runs the real commands for tests: in this process, or as a process of their own."""
 
+import importlib
 import io
 import logging
 import os
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from src.commands.cli.launch import launch
 from src.core.paths import ROOT
 
 TINY = (
@@ -29,18 +29,6 @@ TINY = (
     "callbacks.checkpoint_last.every_n_steps=1",
 )
 """A run that takes a second or two, and writes all that a long one writes."""
-
-TARGETS = {
-    "train": "src.commands.train.command.train",
-    "evaluate": "src.commands.evaluate.command.evaluate",
-    "predict": "src.commands.predict.command.predict",
-    "export": "src.commands.export.command.export",
-    "convert": "src.weights.conversion.convert",
-    "dashboard": "src.commands.dashboard.command.dashboard",
-    "prepare": "src.commands.prepare.command.prepare",
-    "doctor": "src.commands.doctor.command.doctor",
-    "report": "src.commands.report.command.report",
-}
 
 
 @dataclass(frozen=True)
@@ -64,7 +52,7 @@ def command(name: str, *words: str) -> Finished:
     code = 0
     with _as_a_process(f"src.{name}", words), redirect_stdout(out), redirect_stderr(err):
         try:
-            launch(name, TARGETS[name])
+            importlib.import_module(f"src.{name}").main()
         except SystemExit as stop:
             code = int(stop.code or 0)
     return Finished(code, out.getvalue(), err.getvalue())

@@ -17,10 +17,11 @@ from tools.faults.scene import PAIR, Fault, Scene, ended, goes_on, nothing_left
 IMPATIENT = """
 import sys
 from datetime import timedelta
-from src.commands import cli
-cli.PATIENCE = timedelta(seconds=5)
+from src import train
+from src.commands.cli import launch
+launch.PATIENCE = timedelta(seconds=5)
 sys.argv[0] = "src/train.py"
-cli.launch("train", "src.commands.train.command.train")
+train.main()
 """
 
 

@@ -21,6 +21,7 @@ from src.app.config.search_path import folders_of, with_folders
 from src.app.config.validate import check_names, check_targets
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR, from_root
+from src.core.renamed import moved_targets
 
 SWEEP_LIMIT = 32
 """Jobs of a sweep that are checked before the first starts; Hydra composes the rest itself."""
@@ -43,31 +44,46 @@ class Request:
     config_dir: str = str(CONF_DIR)
 
 
-def check(request: Request, *, complete: bool = True) -> list[dict[str, Any]]:
-    """Refuse a command line that cannot work; nothing is written and no device is touched.
+@dataclass(frozen=True)
+class Accepted:
+    """A command line that can work.
+
+    Attributes:
+        cfg: The configuration of the job, of a sweep the first one's, with Hydra's own node.
+        plain: Those of all jobs that were checked, plain; empty where only names were checked.
+    """
+
+    cfg: DictConfig
+    plain: tuple[dict[str, Any], ...]
+
+
+@contextmanager
+def composed(request: Request, *, complete: bool = True) -> Iterator[Accepted]:
+    """Compose what was typed, refuse what cannot work, and keep Hydra ready while the block runs.
+
+    Nothing is written and no device is touched.
 
     Args:
         request: What was typed.
         complete: Whether the values and targets are checked too; else only the names.
 
-    Returns:
-        The configurations of the jobs, plain; empty mappings where only names were checked.
-
     Raises:
         ConfigError: Saying what came, what is allowed and what to do.
     """
-    with initialize_config_dir(request.config_dir, version_base="1.3", job_name="check"):
-        primary = read_primary(request.config_name, Path(request.config_dir))
-        accepted = []
+    name = request.config_name
+    with initialize_config_dir(request.config_dir, version_base="1.3", job_name=name):
+        primary = read_primary(name, Path(request.config_dir))
+        configs, accepted = [], []
         for overrides in _jobs(request):
-            cfg = _compose(request.config_name, overrides)
+            cfg = _compose(name, overrides)
             _check_sweep_and_resume(cfg, request)
             with _as_if_running(cfg) as job:
+                configs.append(cfg)
                 accepted.append(check_names(job, primary) if complete else {})
-    # Only now, with every name of every job accepted, is torch imported.
-    for config in accepted if complete else ():
-        check_targets(config, primary)
-    return accepted
+        # Only now, with every name of every job accepted, is torch imported.
+        for config in accepted if complete else ():
+            check_targets(config, primary)
+        yield Accepted(configs[0], tuple(accepted) if complete else ())
 
 
 @dataclass(frozen=True)
@@ -179,26 +195,34 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 
 def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
     try:
-        return compose(config_name, overrides=list(overrides), return_hydra_config=True)
+        cfg = compose(config_name, overrides=list(overrides), return_hydra_config=True)
     except COMPOSITION_ERRORS as error:
         raise ConfigError(explain(error, config_name, _parse(overrides))) from error
+    bring_up_to_date(cfg)
+    return cfg
+
+
+def bring_up_to_date(cfg: DictConfig) -> None:
+    """Put the current names of components where a file of an earlier version has old ones."""
+    for path, name in moved_targets(OmegaConf.to_container(cfg, resolve=False)):
+        OmegaConf.update(cfg, path, name)
 
 
 @contextmanager
 def _as_if_running(cfg: DictConfig) -> Iterator[DictConfig]:
     """Let ``${hydra:…}`` be resolved as inside a job, with a folder that is not made."""
     singleton = HydraConfig.instance()
-    held = singleton.cfg
-    with open_dict(cfg):
-        cfg.hydra.runtime.output_dir = str(from_root("outputs/not_started"))
-    singleton.set_config(cfg)
-    job = cfg.copy()
+    before, running = singleton.cfg, cfg.copy()
+    with open_dict(running):
+        running.hydra.runtime.output_dir = str(from_root("outputs/not_started"))
+    singleton.set_config(running)
+    job = running.copy()
     with open_dict(job):
         del job["hydra"]
     try:
         yield job
     finally:
-        singleton.cfg = held
+        singleton.cfg = before
 
 
 def _check_sweep_and_resume(cfg: DictConfig, request: Request) -> None:

@@ -113,7 +113,7 @@ def _store(place: Place, patience: timedelta = PATIENCE) -> Store:
 def translate_slurm(place: Place) -> None:
     """Say in torchrun's variables what srun says in its own: one way to be placed is enough."""
     # imported where SLURM is used: Lightning takes seconds
-    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: PLC0415
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
     nodes = os.environ.get("SLURM_STEP_NODELIST", os.environ.get("SLURM_NODELIST", "127.0.0.1"))
     port = 15000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 10000  # known to all, rarely taken

@@ -12,10 +12,10 @@ from src.core.errors import ConfigError, ExemplarError
 def follow(place: Place, patience: timedelta) -> int:
     """Wait for the first process to settle the job, do this one's part, return the exit status."""
     # only now, because they import torch
-    from src.app.processes.exchange import receive  # noqa: PLC0415
-    from src.app.processes.job import restore_hydra  # noqa: PLC0415
-    from src.app.processes.member import take_part  # noqa: PLC0415
-    from src.app.processes.outcome import EXIT  # noqa: PLC0415
+    from src.app.processes.exchange import receive
+    from src.app.processes.job import restore_hydra
+    from src.app.processes.member import take_part
+    from src.app.processes.outcome import EXIT
 
     job = receive(place, patience)
     if job is None:  # the first one has said why
@@ -23,7 +23,7 @@ def follow(place: Place, patience: timedelta) -> int:
     restore_hydra(job.hydra)
     outcome = take_part(job, place.rank)
     if outcome.message:
-        print(f"process {place.rank}: {outcome.message}", file=sys.stderr)  # noqa: T201
+        print(f"process {place.rank}: {outcome.message}", file=sys.stderr)
     return EXIT[outcome.status]
 
 
@@ -37,7 +37,7 @@ def leading(place: Place, *, multirun: bool) -> Iterator[None]:
     if place.starter is None:
         yield
         return
-    from src.app.processes.exchange import publish  # noqa: PLC0415  imports torch
+    from src.app.processes.exchange import publish
 
     try:
         _refuse_sweep(place, multirun=multirun)

@@ -1,6 +1,7 @@
 """A job that is settled: all its processes read this, and none of them composes it again."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,17 @@ class Job:
     """What runs, with which configuration, where.
 
     Attributes:
-        target: Dotted name of ``f(job) -> float``, called once in each process.
         config: Resolved and plain, so that nothing in it can be drawn or looked up again.
         folder: Where the job writes; decided once, by the process that settles the job.
+        target: Dotted name of ``f(job) -> float``, called once in each process.
         processes: On this machine.
         hydra: What the command line chose: see ``settled_by_hydra``.
         notes: What else ``target`` must know, plain.
     """
 
-    target: str
     config: PlainConfig
     folder: str
+    target: str = ""
     processes: int = 1
     hydra: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +67,11 @@ class Job:
         """Do the job's part of this process."""
         result: float = locate(self.target)(self)
         return result
+
+
+def name_of(function: Callable[[Job], float]) -> str:
+    """Return the dotted name by which other processes find a function of a module."""
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def parse(text: str) -> Job:

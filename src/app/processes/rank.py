@@ -16,9 +16,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is somebody to read an outcome
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # only now, because it may import torch
-    from src.app.processes.job import parse, restore_hydra  # noqa: PLC0415
-    from src.app.processes.member import take_part  # noqa: PLC0415
-    from src.app.processes.outcome import EXIT  # noqa: PLC0415
+    from src.app.processes.job import parse, restore_hydra
+    from src.app.processes.member import take_part
+    from src.app.processes.outcome import EXIT
 
     job = parse(Path(sys.argv[1]).read_text(encoding="utf-8"))
     restore_hydra(job.hydra)

@@ -144,7 +144,7 @@ def _result(handle: Any, number: int, overrides: list[str]) -> JobReturn:  # noq
         result: JobReturn = ray.get(handle)
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[0]
-        print(f"job {number} ({' '.join(overrides)}) is lost: {reason}", file=sys.stderr)  # noqa: T201
+        print(f"job {number} ({' '.join(overrides)}) is lost: {reason}", file=sys.stderr)
         result = JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
         result.return_value = math.nan
     return result

@@ -9,16 +9,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.utils import configure_log, run_job
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, read_write
 
+from src.app.config.check import bring_up_to_date
 from src.app.config.resume import leaves
 from src.app.processes.user_errors import as_user_error
 from src.app.sweeps.requeue import hand_on
 from src.app.sweeps.side_by_side import run_beside
 from src.app.sweeps.sweep import DONE, FAILED, finished_job, recorded_job, score_before
-from src.core.dotted import locate
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption
@@ -28,52 +31,69 @@ class UnexpectedError(Exception):
     """A fault of the program; its traceback has been printed and written to a file."""
 
 
-def task_of(target: str, failed: list[Exception]) -> Callable[[DictConfig], Any]:
-    """Return the function that Hydra calls with a composed configuration.
+Command = Callable[[DictConfig], Any]
+
+
+def run_alone(cfg: DictConfig, function: Command) -> None:
+    """Run ``function`` as Hydra runs a single job: in its folder, with its log.
 
     Args:
-        target: Dotted name of ``f(cfg)``, imported only now that the command line is accepted.
-        failed: Takes the error of a single job, past Hydra, which would print the command line
-            first. A job of a sweep writes its error into its folder instead: it may run in another
-            process, and the others go on.
+        cfg: Composed, with Hydra's own node.
+        function: Called with the rest.
+
+    Raises:
+        ExemplarError, UnexpectedError: What stopped it. The folder goes where nothing was written.
+    """
+    failed: list[Exception] = []
+
+    def job(cfg: DictConfig) -> None:
+        try:
+            _run(function, cfg)
+        except (ExemplarError, UnexpectedError) as error:
+            failed.append(error)  # past Hydra, which would print the command line first
+            _drop_if_empty(Path(HydraConfig.get().runtime.output_dir))
+
+    with read_write(cfg.hydra):
+        cfg.hydra.mode = RunMode.RUN
+    configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
+    context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks(cfg))
+    _ = run_job(job, cfg, "hydra.run.dir", None, context).return_value  # raises what is not ours
+    if failed:
+        raise failed[0]
+
+
+def job_of_sweep(function: Command) -> Command:
+    """Return what Hydra calls for each job of a sweep, perhaps in another process.
+
+    The error of a job is written into its folder, and the others go on.
     """
     starter = os.getpid()
-
-    def job(cfg: DictConfig) -> Any:  # noqa: ANN401
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return run_beside(lambda: _job_of_sweep(target, cfg), starter)
-        try:
-            return _run(target, cfg)
-        except (ExemplarError, UnexpectedError) as error:
-            failed.append(error)
-            _drop_if_empty(Path(HydraConfig.get().runtime.output_dir))
-            return None
-
-    return job
+    return lambda cfg: run_beside(lambda: _job_of_sweep(function, cfg), starter)
 
 
-def _job_of_sweep(target: str, cfg: DictConfig) -> float:
-    """Run one job of several; a failing one is written down, said, and worth NaN."""
+def _job_of_sweep(function: Command, cfg: DictConfig) -> float:
+    """Run one job of several; of a failing one the error is written down and NaN is returned."""
+    bring_up_to_date(cfg)
     try:
-        return _recorded(target, cfg)
+        return _recorded(function, cfg)
     except Preemption as stop:  # written down, so that its next start goes on
         hand_on(stop.signum)
         raise
 
 
-def _recorded(target: str, cfg: DictConfig) -> float:
+def _recorded(function: Command, cfg: DictConfig) -> float:
     done = finished_job() if "resume" in cfg else None  # what cannot go on is done again
     if done is not None:
-        print(f"job {done.number} is done already: score {done.score}", file=sys.stderr)  # noqa: T201
+        print(f"job {done.number} is done already: score {done.score}", file=sys.stderr)
         return math.nan if done.score is None else done.score
     with recorded_job(dict(leaves(OmegaConf.to_container(cfg, resolve=False)))) as result:
         try:
-            score = _run(target, cfg)
+            score = _run(function, cfg)
         except (ExemplarError, UnexpectedError) as error:
             result.status, result.message = FAILED, str(error)
             result.score = score_before(Path(result.folder))  # of what the run was before
             what = HydraConfig.get().job.override_dirname
-            print(f"job {result.number} ({what}) failed: {error}", file=sys.stderr)  # noqa: T201
+            print(f"job {result.number} ({what}) failed: {error}", file=sys.stderr)
             return math.nan
         result.status = DONE
         if isinstance(score, float) and math.isfinite(score):
@@ -81,10 +101,10 @@ def _recorded(target: str, cfg: DictConfig) -> float:
     return math.nan if result.score is None else result.score
 
 
-def _run(target: str, cfg: DictConfig) -> Any:  # noqa: ANN401
-    """Call the target; let only errors out that a user can read."""
+def _run(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
+    """Call ``function``; let only errors out that a user can read."""
     try:
-        return locate(target)(cfg)
+        return function(cfg)
     except Exception as error:
         known = as_user_error(error)
         if known is not None:

@@ -3,20 +3,23 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
+from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request, composed
 from src.app.config.frozen import open_sweep
-from src.app.config.group_names import with_slash
+from src.app.config.options import with_slash
 from src.app.config.resolvers import register_resolvers
 from src.app.config.resume import with_saved
 from src.app.config.search_path import check_folders, with_config_dir, with_that_of_checkpoint
@@ -28,7 +31,7 @@ from src.app.processes.shortage import shortages_said
 from src.app.sweeps.requeue import told_again
 from src.app.sweeps.side_by_side import signals_shared
 from src.app.sweeps.sweep import concluded
-from src.commands.cli.job import UnexpectedError, task_of
+from src.commands.cli.job import UnexpectedError, job_of_sweep, run_alone
 from src.core.console import accept_all_names
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
@@ -37,14 +40,14 @@ from src.core.preemption import Preemption, preemptible
 EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
 
 
-def launch(config_name: str, target: str) -> None:
+def launch(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     """Run one entry point on ``sys.argv``.
 
     Args:
         config_name: Primary config of conf/, e.g. ``train``.
-        target: Dotted name of ``f(cfg)``, imported only when the command line has been accepted, so
-            that help, ``--cfg`` and a typo answer without torch. Its return value goes to Hydra's
-            sweeper.
+        function: What is called with the configuration when the command line has been accepted; it
+            imports what it needs only then, so that help, ``--cfg`` and a typo answer without
+            torch. Its return value goes to Hydra's sweeper.
 
     Exits with 2 for a configuration that cannot work, 1 for any other failure, 130 when
     interrupted, 75, 129 or 143 when the machine is wanted back. Only an unexpected error shows
@@ -54,7 +57,7 @@ def launch(config_name: str, target: str) -> None:
     accept_all_names()
     try:
         with preemptible():
-            _lead_or_follow(config_name, target)
+            _lead_or_follow(config_name, function)
     except ConfigError as error:
         _stop(str(error), EXIT_CONFIG, _advice(config_name))
     except (ExemplarError, UnexpectedError) as error:
@@ -64,7 +67,7 @@ def launch(config_name: str, target: str) -> None:
     except KeyboardInterrupt:
         _stop("Interrupted.", EXIT_INTERRUPT)
     except Preemption as stop:
-        print(stop, file=sys.stderr)  # noqa: T201
+        print(stop, file=sys.stderr)
         sys.exit(stop.exit_status)
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits with 1 after Ctrl-C
@@ -73,7 +76,7 @@ def launch(config_name: str, target: str) -> None:
         raise
 
 
-def _lead_or_follow(config_name: str, target: str) -> None:
+def _lead_or_follow(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     """Do what was typed; of several processes that were started with it, only the first does."""
     place = here()
     if place.starter == TORCHRUN:
@@ -83,7 +86,7 @@ def _lead_or_follow(config_name: str, target: str) -> None:
     args = get_args_parser().parse_intermixed_args()
     with leading(place, multirun=_is_sweep(args)):
         _arrange(args, config_name)
-        _run(args, config_name, target)
+        _run(args, config_name, function)
 
 
 def _arrange(args: argparse.Namespace, config_name: str) -> None:
@@ -110,52 +113,68 @@ def _without_config_dir(flags: list[str]) -> list[str]:
     return left
 
 
-def _run(args: argparse.Namespace, config_name: str, target: str) -> None:
+def _run(args: argparse.Namespace, config_name: str, function: Callable[[DictConfig], Any]) -> None:
     looks = args.cfg is not None or args.info is not None
     passive = looks or args.help or args.hydra_help or args.shell_completion
     register_resolvers(claim=not passive)
     request = _request(args, config_name)
-    if looks or not passive:
-        accepted = check(request, complete=not passive)
-        if request.multirun and config_name == "train":
-            from src.commands.cli.scored import refuse_unscored  # noqa: PLC0415  imports torch
-
-            for config in filter(None, accepted):
-                refuse_unscored(config)
-
-    sweeps = request.multirun and not passive
-    sweep, launcher = _begin_sweep(request) if sweeps else (None, "")
-    failed: list[Exception] = []
-    with signals_shared(launcher), concluded(sweep), shortages_said(), _errors_come_to_us():
-        hydra.main(str(CONF_DIR), config_name, version_base="1.3")(task_of(target, failed))()
-    if failed:
-        raise failed[0]
+    with shortages_said():
+        if passive:
+            _look(request, looks=looks)
+        elif request.multirun:
+            _run_sweep(request, function)
+        else:
+            with composed(request) as accepted:
+                run_alone(accepted.cfg, function)
     if passive or config_name != "train":  # a training's results are files
         refuse_lost_results()
 
 
-def _is_sweep(args: argparse.Namespace) -> bool:
-    return args.multirun or "hydra.mode=MULTIRUN" in args.overrides
+def _look(request: Request, *, looks: bool) -> None:
+    """Let Hydra show help or the configuration, which is accepted first where it is shown."""
+    if looks:
+        with composed(request, complete=False):
+            pass
+    with _errors_come_to_us():
+        hydra.main(request.config_dir, request.config_name, version_base="1.3")(_nothing)()
 
 
-def _begin_sweep(request: Request) -> tuple[Path, str]:
-    """Decide where a sweep writes, and let all its jobs read the files as they are now.
+def _nothing(cfg: DictConfig) -> None:
+    """Stand for a command that is only looked at."""
 
-    Returns:
-        Its folder, and the dotted name of the launcher that starts its jobs.
-    """
+
+def _run_sweep(request: Request, function: Callable[[DictConfig], Any]) -> None:
+    """Run the jobs of a sweep, all of which read the configuration files as they are now."""
+    with composed(request) as accepted:
+        if request.config_name == "train":
+            from src.commands.cli.scored import refuse_unscored
+
+            for config in accepted.plain:
+                refuse_unscored(config)
     sweep = open_sweep(request, started_again=told_again())
+    frozen = sweep.request
     if sweep.changed:
-        print(  # noqa: T201
+        print(
             "The sweep goes on with its configuration files as they were when it began; changed "
             "since, and not read:\n  " + "\n  ".join(sweep.changed),
             file=sys.stderr,
         )
-        check(sweep.request)
-    flags = [word for word in sys.argv[1:] if word not in request.overrides]
-    frozen = f"--config-path={sweep.request.config_dir}"
-    sys.argv[1:] = [*flags, frozen, *sweep.request.overrides, f'hydra.sweep.dir="{sweep.folder}"']
-    return sweep.folder, sweep.launcher
+        with composed(frozen):
+            pass
+    words = [*frozen.overrides, f'hydra.sweep.dir="{sweep.folder}"']
+    with (
+        signals_shared(sweep.launcher),
+        concluded(sweep.folder),
+        initialize_config_dir(frozen.config_dir, version_base="1.3", job_name=frozen.config_name),
+    ):
+        engine = GlobalHydra.instance().hydra
+        if engine is None:
+            raise TypeError("Hydra is initialised above")
+        engine.multirun(frozen.config_name, job_of_sweep(function), words)
+
+
+def _is_sweep(args: argparse.Namespace) -> bool:
+    return args.multirun or "hydra.mode=MULTIRUN" in args.overrides
 
 
 def _request(args: argparse.Namespace, config_name: str) -> Request:
@@ -189,5 +208,5 @@ def _advice(config_name: str) -> str:
 
 
 def _stop(message: str, code: int, advice: str = "") -> NoReturn:
-    print("\n".join(filter(None, [f"error: {message}", advice])), file=sys.stderr)  # noqa: T201
+    print("\n".join(filter(None, [f"error: {message}", advice])), file=sys.stderr)
     sys.exit(code)

@@ -74,7 +74,7 @@ def _entity(settings: dict[str, Any]) -> str:
 
 def _build(settings: dict[str, Any], entity: str) -> dict[str, Saveable]:
     # wandb-workspaces is an extra
-    from src.commands.dashboard.panels import build_report, build_workspace  # noqa: PLC0415
+    from src.commands.dashboard.panels import build_report, build_workspace
 
     names = (entity, settings["project"], settings["name"], settings["benchmark"])
     built: dict[str, Saveable] = {}

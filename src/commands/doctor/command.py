@@ -16,6 +16,7 @@ from src.app.processes.place import SLURM, Place, here
 from src.app.processes.size import settle_size
 from src.commands.doctor.address import check_address, check_start, listens_itself
 from src.commands.doctor.devices import check_devices
+from src.commands.doctor.examine import examine
 from src.commands.doctor.finding import Finding, show, wrong
 from src.commands.doctor.storage import check_storage
 from src.core.errors import ConfigError, ExemplarError
@@ -45,14 +46,14 @@ def doctor(cfg: DictConfig) -> float:
         return _concluded(_alone(early, config, place))
     try:
         count = carry_out(
+            examine,
             Job(
-                target="src.commands.doctor.examine.examine",
                 config=config,
                 folder=str(folder),
                 processes=processes,
                 hydra=settled_by_hydra(),
                 notes={"findings": [asdict(finding) for finding in early]},
-            )
+            ),
         )
     finally:
         _clear(folder, max(processes, place.world))

@@ -44,7 +44,7 @@ def evaluate(cfg: DictConfig) -> float:
     for combination in planned:
         weightless.check_request(combination.applied(cfg))
     folder = from_root(cfg.output) if cfg.output is not None else _common_folder(cfg, planned)
-    return carry_out(settle_evaluation(cfg, "src.commands.evaluate.command.score_all", folder))
+    return carry_out(score_all, settle_evaluation(cfg, folder))
 
 
 def score_all(job: Job) -> float:

@@ -12,7 +12,7 @@ from src.app.processes.place import here
 from src.core.errors import ConfigError
 
 
-def settle_evaluation(cfg: DictConfig, target: str, folder: Path) -> Job:
+def settle_evaluation(cfg: DictConfig, folder: Path) -> Job:
     """Return the job of an evaluation; its number of processes and folder are decided.
 
     What only a checkpoint's own configuration can give stays an interpolation: nothing in it is
@@ -20,7 +20,6 @@ def settle_evaluation(cfg: DictConfig, target: str, folder: Path) -> Job:
 
     Args:
         cfg: As Hydra has composed it.
-        target: Dotted name of what each process calls with the job.
         folder: Where results go, if there are several processes.
 
     Raises:
@@ -41,7 +40,7 @@ def settle_evaluation(cfg: DictConfig, target: str, folder: Path) -> Job:
     if processes * place.machines > 1:
         config["output"] = str(folder)  # its name holds the time, which each would read for itself
         config["paths"] = OmegaConf.to_container(cfg.paths, resolve=True)
-    return Job(target, config, str(folder), processes, settled_by_hydra())
+    return Job(config, str(folder), processes=processes, hydra=settled_by_hydra())
 
 
 def trainer_place(cfg: DictConfig) -> dict[str, Any]:

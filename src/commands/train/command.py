@@ -19,6 +19,7 @@ from src.core.console import plain_console
 from src.core.origin import origin
 from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig
+from src.data.datamodule import RestorationData
 from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger
 from src.training.callbacks.graceful_stop import GracefulStop
 from src.training.callbacks.metrics_file import last_value
@@ -42,11 +43,15 @@ def train(cfg: DictConfig) -> float:
         Preemption: After a scheduler's signal, likewise.
     """
     with alone_in(Path(cfg.paths.output_dir)):
-        return carry_out(settle_training(cfg, "src.commands.train.command.fit"))
+        return carry_out(fit, settle_training(cfg))
 
 
 def fit(job: Job) -> float:
-    """Do one process's part of a training; see ``train``."""
+    """Do one process's part of a training; see ``train``.
+
+    Raises:
+        ConfigError: If the processes cannot share a batch.
+    """
     quiet_lightning()
     config, folder = job.config, Path(job.folder)
     overrides, given = job.notes["overrides"], job.notes["given"]
@@ -58,7 +63,7 @@ def fit(job: Job) -> float:
     begun = None if resume is not None or cfg.weights is None else open_checkpoint(cfg.weights)
 
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    task, data = build_task(cfg), build_data(cfg)
+    task, data = build_task(cfg), shared_data(cfg)
     trainer = build_trainer(cfg, config, origin())
     if not job.notes["resumes"]:
         _begin(folder, config, overrides)
@@ -79,6 +84,18 @@ def fit(job: Job) -> float:
     _conclude(trainer, task, folder)
     score = trainer.callback_metrics.get(cfg.monitor)
     return last_value(folder / METRICS, cfg.monitor) if score is None else float(score)
+
+
+def shared_data(cfg: DictConfig) -> RestorationData:
+    """Build the data of a training; nothing is read yet.
+
+    Raises:
+        ConfigError: If processes and accumulation do not divide a batch.
+    """
+    data = build_data(cfg)
+    world = cfg.trainer.devices * cfg.trainer.num_nodes
+    data.stages.check_shares(world=world, accumulated=cfg.trainer.accumulate_grad_batches)
+    return data
 
 
 @rank_zero_only

@@ -6,7 +6,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from src.app import run_folder
-from src.app.build import build_data, plain
+from src.app.build import plain
 from src.app.config.resume import AUTO, followers, given_now, is_resume, refuse_changes
 from src.app.config.search_path import is_search_path
 from src.app.processes.job import Job, settled_by_hydra
@@ -17,12 +17,11 @@ from src.app.sweeps.requeue import is_start_again
 from src.commands.train.schedule import refuse_unsaid_change
 
 
-def settle_training(cfg: DictConfig, target: str) -> Job:
+def settle_training(cfg: DictConfig) -> Job:
     """Return the job of a training: config resolved, run folder and number of processes decided.
 
     Args:
         cfg: As Hydra has composed it.
-        target: Dotted name of what each process calls with the job.
 
     Returns:
         The job; its notes hold ``overrides`` as typed, whether it ``resumes``, from which
@@ -30,7 +29,7 @@ def settle_training(cfg: DictConfig, target: str) -> Job:
         follow from them.
 
     Raises:
-        ConfigError: If the number of processes cannot be, or they cannot share a batch.
+        ConfigError: If the number of processes cannot be.
         CheckpointError: If a run to be resumed has no checkpoint that can be used.
     """
     folder = Path(cfg.paths.output_dir)
@@ -49,11 +48,9 @@ def settle_training(cfg: DictConfig, target: str) -> Job:
         given = [*given, *followed]
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
-    check_batch(cfg, processes * cfg.trainer.num_nodes)
     if resumes:
         point.clear_the_way(folder)
     return Job(
-        target=target,
         config=plain(cfg),
         folder=str(folder),
         processes=processes,
@@ -77,13 +74,3 @@ def _goes_on(resume: str | None, folder: Path) -> bool:
     if resume in {None, AUTO}:
         return is_start_again(resume, folder) and (folder / run_folder.CONFIG).is_file()
     return True
-
-
-def check_batch(cfg: DictConfig, world: int) -> None:
-    """Refuse a batch that cannot be shared, before ``world`` processes find that out together.
-
-    Raises:
-        ConfigError: If ``world`` and accumulation do not divide it, or the data cannot be so.
-    """
-    stages = build_data(cfg).stages  # built, because a patch's size may follow from the scale
-    stages.check_shares(world=world, accumulated=cfg.trainer.accumulate_grad_batches)

@@ -1,7 +1,7 @@
 import pytest
 
 from src.app.config.check import Request, check
-from src.app.config.group_names import with_slash
+from src.app.config.options import with_slash
 from src.app.config.resolvers import register_resolvers
 
 

@@ -26,9 +26,9 @@ LOGGING = {"version": 1}
 
 def _job(target: str, folder: Path) -> Job:
     return Job(
-        f"tests.support.group_jobs.{target}",
         {"batch": 3},
         str(folder),
+        f"tests.support.group_jobs.{target}",
         processes=2,
         hydra={"job_logging": LOGGING},
     )

@@ -1,10 +1,10 @@
-"""What a training decides before its processes start."""
+"""What a training refuses before its processes meet."""
 
 import pytest
 from omegaconf import OmegaConf
 
 from src.app.config.options import options_of
-from src.commands.train.settle import check_batch
+from src.commands.train.command import shared_data
 from src.core.errors import ConfigError
 from tests.support.compose import compose_config
 
@@ -14,8 +14,9 @@ RECIPES = [f"experiment={name}" for name in options_of("experiment")]
 
 @pytest.mark.parametrize("words", [*TASKS, *RECIPES, "task=super_resolution task.scale=3"])
 def test_a_batch_of_every_task_and_recipe_is_shared_or_refused(words: str) -> None:
-    cfg = compose_config(*words.split(), "data.batch_size=6")
+    cfg = compose_config(*words.split(), "data.batch_size=6", "trainer.devices=2")
     OmegaConf.resolve(cfg)
-    check_batch(cfg, world=2)
+    shared_data(cfg)
+    cfg.trainer.devices = 4
     with pytest.raises(ConfigError, match="batch_size=6"):
-        check_batch(cfg, world=4)
+        shared_data(cfg)
