@@ -6,9 +6,10 @@
 import sys
 from dataclasses import dataclass
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.resolvers import register_resolvers
 from src.core.errors import ConfigError
+from tests.support.compose import check
 
 CHECKPOINT = "checkpoint=some/run"
 

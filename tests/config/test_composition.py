@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.options import INTERNAL, all_groups, options_of, read_primary
 from src.app.config.resolvers import register_resolvers
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
 from tests.support.combinations import WITHOUT_ATTENTION
-from tests.support.compose import compose_config
+from tests.support.compose import check, compose_config
 
 # dataset is the group of `prepare`: test_image_sets.py
 GROUPS = [group for group in all_groups() if group != "dataset"]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.resolvers import register_resolvers
 from src.core.paths import ROOT
+from tests.support.compose import check
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "experiments/README.md"])
 BLOCK = re.compile(r"^```(?:bash|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.options import options_of
 from src.app.config.resolvers import register_resolvers
 from src.commands.prepare.image_sets import all_sets, chosen_sets
@@ -11,7 +11,7 @@ from src.commands.prepare.pixels import size_of
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
 from src.data.prepared import known_sets
-from tests.support.compose import compose_config
+from tests.support.compose import check, compose_config
 
 SETS = {one.name: one for one in all_sets()}
 COUNTS = {

@@ -8,10 +8,10 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.options import options_of
 from src.app.config.resolvers import register_resolvers
-from tests.support.compose import compose_config
+from tests.support.compose import check, compose_config
 
 COMMON = {
     "data.batch_size": 16,

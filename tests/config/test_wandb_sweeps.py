@@ -9,10 +9,11 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.options import with_slash
 from src.app.config.resolvers import register_resolvers
 from src.core.paths import ROOT
+from tests.support.compose import check
 
 SWEEPS = sorted((ROOT / "experiments/sweeps").glob("*.yaml"))
 MACRO = "${args_no_hyphens}"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.resolvers import register_resolvers
 from src.core.errors import ConfigError
 from src.models.attention import ATTENTION
@@ -26,7 +26,7 @@ from tests.support.combinations import (
     step,
     words_of,
 )
-from tests.support.compose import compose_config
+from tests.support.compose import check, compose_config
 from tests.support.pairwise import Row, pairs_of, pairwise
 
 

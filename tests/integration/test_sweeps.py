@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.frozen import open_sweep
 from src.app.config.search_path import with_config_dir
 from src.app.sweeps.sweep import JobResult, varied_keys
 from src.core.errors import ConfigError
+from tests.support.compose import check
 from tests.support.runs import TINY, Finished, command
 
 LENGTH = ("trainer.max_steps=2", "trainer.val_check_interval=1000")

@@ -5,6 +5,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from src.app.config.check import Request, composed
 from src.app.config.resolvers import register_resolvers
 from src.core.paths import CONF_DIR
 
@@ -17,3 +18,9 @@ def compose_config(
     words = ["paths.output_dir=outputs/test", *overrides]
     with initialize_config_dir(str(conf_dir), version_base="1.3", job_name="test"):
         return compose(config_name, overrides=words)
+
+
+def check(request: Request, *, complete: bool = True) -> None:
+    """Refuse a command line that cannot work, as a start does."""
+    with composed(request, complete=complete):
+        pass

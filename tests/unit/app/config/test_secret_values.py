@@ -1,9 +1,10 @@
 import pytest
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.resolvers import register_resolvers
 from src.app.config.secret_values import check_secrets
 from src.core.errors import ConfigError
+from tests.support.compose import check
 
 SECRET = "0123456789abcdef"  # noqa: S105  made up
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.options import options_of
 from src.app.config.resolvers import register_resolvers
 from src.commands.report.command import render_tables
@@ -15,6 +15,7 @@ from src.commands.report.published import Paper, missing, read_papers
 from src.commands.report.tables import lines_of
 from src.core.errors import DataError
 from src.core.paths import ROOT
+from tests.support.compose import check
 from tests.support.evaluations import write_evaluation
 
 EXPERIMENTS = ROOT / "experiments"

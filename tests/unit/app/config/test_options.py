@@ -1,8 +1,9 @@
 import pytest
 
-from src.app.config.check import Request, check
+from src.app.config.check import Request
 from src.app.config.options import with_slash
 from src.app.config.resolvers import register_resolvers
+from tests.support.compose import check
 
 
 @pytest.mark.parametrize(
