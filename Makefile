@@ -163,7 +163,7 @@ $(TRITON): $(INSTALLED)
 	@touch $@
 
 # Deprecations in old releases are not our business, hence -W default above. torch comes alone, as for .venv.
-$(OLDEST)/.installed: TORCH_VERSION = $(shell sed -n 's/^torch==//p' $(OLDEST)/requirements.txt)
+$(OLDEST)/.installed: TORCH_VERSION = $$(sed -n 's/^torch==//p' $(OLDEST)/requirements.txt)
 $(OLDEST)/.installed: pyproject.toml tools/oldest.py $(INSTALLED)
 	rm -rf $(OLDEST)
 	"$(PYTHON)" -m venv $(OLDEST)
