@@ -29,10 +29,15 @@ PIP := -m pip --disable-pip-version-check --no-input --retries 1
 PIP_INSTALL = $(PIP) install $(if $(VERBOSE),,--quiet --quiet)
 INSTALLED := $(VENV)/.installed-$(TORCH)
 
-# Only tests want Triton where there is no GPU; an install for use need not wait for it.
-TESTABLE := $(VENV)/.testable-$(TORCH)
+# Only CI wants Triton where there is no GPU; nobody else need wait for it.
+TRITON := $(VENV)/.triton-$(TORCH)
 # What torch's builds for GPUs of that version ask for.
 TRITON_VERSION ?= 3.7.1
+
+# The oldest packages that pyproject.toml allows: an environment of its own, and tests of what meets them.
+OLDEST := .cache/oldest
+OLDEST_TESTS ?= tests/unit/app/config tests/unit/core tests/unit/data tests/unit/degradations \
+  tests/unit/metrics tests/unit/optim tests/unit/training tests/unit/weights
 
 # Tests run in TEST_JOBS processes of one thread each: quicker than one process of many threads.
 TEST_JOBS ?= 2
@@ -43,10 +48,10 @@ SPELLED := $(wildcard src conf docs experiments *.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo smoke test test-all lint types layers check report fix audit lock clean
+.PHONY: help install demo smoke test test-all test-oldest triton lint types layers check report fix audit lock clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  PYTHON=python3.12   the Python that .venv is made with (3.11 or newer)"
 	@echo "  TORCH=cu126         torch for this CUDA; TORCH=default the package index's; now: $(TORCH)"
@@ -62,11 +67,18 @@ demo: $(INSTALLED)  ## Train a small denoiser on photographs, print a table, wri
 smoke: $(INSTALLED)  ## Two real training steps: make smoke TASK=denoise MODEL=panet
 	$(PY) -m src.train task=$(or $(TASK),denoise) model=$(or $(MODEL),panet_tiny) debug=smoke
 
-test: $(TESTABLE)  ## Run the tests, but the slow ones; ARGS="-k word" goes to pytest
+test: $(INSTALLED)  ## Run the tests, but the slow ones; ARGS="-k word" goes to pytest
 	$(PYTEST) -m "not slow" $(ARGS)
 
-test-all: $(TESTABLE)  ## Run every test
+test-all: $(INSTALLED)  ## Run every test
 	$(PYTEST) $(ARGS)
+
+test-oldest: $(OLDEST)/.installed  ## Train two steps and run quick tests with the oldest packages allowed
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m src.train task=denoise model=panet_tiny debug=smoke
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -W default -n $(TEST_JOBS) -m "not slow" \
+	  -o cache_dir=$(OLDEST)/pytest $(OLDEST_TESTS) $(ARGS)
+
+triton: $(TRITON)  ## Let the tests check the GPU kernels on the CPU (Linux; 200 MB, 690 MB of disk)
 
 lint: $(INSTALLED)  ## Style and spelling
 	$(PY) -m ruff check .
@@ -145,7 +157,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  echo "The install stopped; running make again goes on from here." >&2; exit 1; }
 	@touch $@
 
-$(TESTABLE): $(INSTALLED)
-	@echo "  for the tests: Triton (Linux only, a download of about 200 MB)"
+$(TRITON): $(INSTALLED)
+	@echo "  for the tests of GPU kernels: Triton (Linux only, a download of about 200 MB)"
 	@$(PY) $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev,triton]'
+	@touch $@
+
+# Deprecations in old releases are not our business, hence -W default above. torch comes alone, as for .venv.
+$(OLDEST)/.installed: TORCH_VERSION = $$(sed -n 's/^torch==//p' $(OLDEST)/requirements.txt)
+$(OLDEST)/.installed: pyproject.toml tools/oldest.py $(INSTALLED)
+	rm -rf $(OLDEST)
+	"$(PYTHON)" -m venv $(OLDEST)
+	$(PY) -m tools.oldest test > $(OLDEST)/requirements.txt
+	$(OLDEST)/bin/python $(PIP_INSTALL) --no-deps $(TORCH_WHEEL)
+	$(OLDEST)/bin/python $(PIP_INSTALL) --requirement $(OLDEST)/requirements.txt
 	@touch $@

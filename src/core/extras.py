@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from src.core.errors import ConfigError
+from src.core.paths import INSTALLED
 
 
 def need(package: str, *, extra: str, asked: str) -> None:
@@ -17,8 +18,10 @@ def need(package: str, *, extra: str, asked: str) -> None:
         ConfigError: Saying how to install it.
     """
     if find_spec(package) is None:
+        own = f"--constraint constraints.txt --editable '.[{extra}]'"
+        what = f"'exemplar[{extra}]'" if INSTALLED else own
         raise ConfigError(
             f"{asked} needs the package {package!r}, which is not installed. Install it by\n"
-            f"  python -m pip install --constraint constraints.txt --editable '.[{extra}]'\n"
+            f"  python -m pip install {what}\n"
             f"or leave {asked} out."
         )

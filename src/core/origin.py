@@ -11,7 +11,7 @@ import psutil
 import torch
 
 import src
-from src.core.paths import ROOT
+from src.core.paths import INSTALLED, ROOT
 
 DECISIVE = ("torch", "torchmetrics", "lightning", "numpy", "pillow", "kornia", "scikit-image")
 """Packages whose arithmetic a score may depend on."""
@@ -57,7 +57,7 @@ def hardware() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return the commit of the checkout, with ``+changes`` where files differ; else ``unknown``."""
+    """Return the checkout's commit, ``+changes`` where files differ; ``unknown`` without one."""
     head = _git("rev-parse", "HEAD").strip()
     if not head:
         return "unknown"
@@ -76,6 +76,8 @@ def _processor() -> str:
 
 
 def _git(*arguments: str) -> str:
+    if INSTALLED:  # the repository around the current folder is the user's own
+        return ""
     try:
         result = subprocess.run(  # noqa: S603
             ["git", *arguments],  # noqa: S607

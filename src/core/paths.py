@@ -1,16 +1,45 @@
-"""The only file that knows where the repository is."""
+"""The only file that knows where things are: what is shipped, what is written, what is cached."""
 
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-CONF_DIR = ROOT / "conf"
+PACKAGE = Path(__file__).resolve().parents[1]
+INSTALLED = (PACKAGE / "conf").is_dir()
+"""Whether this is a wheel, which carries conf/ inside the package; in a checkout it lies beside."""
+
+SHIPPED = PACKAGE if INSTALLED else PACKAGE.parent
+"""Where conf/ and experiments/published are; never written to."""
+CONF_DIR = SHIPPED / "conf"
+
+ROOT = Path(os.environ.get("EXEMPLAR_ROOT") or Path.cwd()) if INSTALLED else PACKAGE.parent
+"""Where relative paths start: in a checkout the repository, else the current folder.
+
+Jobs on other machines get it as ``EXEMPLAR_ROOT``.
+"""
+
+CACHE = ".cache"
+
+
+def user_cache() -> Path:
+    """Return the folder of this user's caches of ours.
+
+    It is ``$EXEMPLAR_CACHE``, or ``exemplar`` below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    """
+    own, common = os.environ.get("EXEMPLAR_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own) if own else (Path(common) if common else Path.home() / CACHE) / "exemplar"
 
 
 def from_root(path: str | Path) -> Path:
-    """Return ``path`` absolute: as it is, under ``~``, or relative to the repository root."""
+    """Return ``path`` absolute: as it is, under ``~``, or relative to ``ROOT``.
+
+    Without a checkout ``.cache/…`` is in the user's cache, which all folders share.
+    """
     expanded = Path(path).expanduser()
-    return expanded if expanded.is_absolute() else ROOT / expanded
+    if expanded.is_absolute():
+        return expanded
+    if INSTALLED and expanded.parts[:1] == (CACHE,):
+        return user_cache().joinpath(*expanded.parts[1:])
+    return ROOT / expanded
 
 
 def shown(name: str | Path) -> str:

@@ -35,7 +35,7 @@ def read_matlab(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: of MATLAB's version 7.3; save it in MATLAB with save(…, '-v7')."
         ) from error
-    except (MatReadError, ValueError, TypeError, EOFError, OSError, KeyError) as error:
+    except (MatReadError, ValueError, TypeError, EOFError, OSError, LookupError) as error:
         raise CheckpointError(f"{path}: damaged or no MATLAB file ({error}); copy it again.") from (
             error
         )

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from src.core.paths import ROOT
+from tools.oldest import declared
 
 CORE = [
     "torch",
@@ -32,6 +33,8 @@ TARGETS = [
     "smoke",
     "test",
     "test-all",
+    "test-oldest",
+    "triton",
     "lint",
     "types",
     "layers",
@@ -70,7 +73,7 @@ def needed_by(requirement: Requirement) -> Iterator[Requirement]:
 
 
 def installed_by_make() -> list[Requirement]:
-    """Return what `make test` asks for: the core, dev with the extras that it names, triton."""
+    """Return what CI installs: the core, dev with the extras that it names, triton."""
     declared = project()
     todo, found = [*declared["core"], *declared["dev"], *declared["triton"]], []
     while todo:
@@ -122,6 +125,21 @@ def test_constraints_pin_every_direct_and_indirect_dependency_inside_its_range()
     assert outside == []
 
 
+@pytest.mark.parametrize("version", ["2.6.2", "2.6.3"])
+def test_the_two_malicious_releases_of_lightning_are_refused(version: str) -> None:
+    lightning = next(line for line in project()["core"] if line.startswith("lightning"))
+    assert not Requirement(lightning).specifier.contains(version)
+
+
+def test_the_oldest_environment_has_each_direct_requirement_at_its_lower_bound() -> None:
+    extras = {"test": ["b>=2,<3", "pytest"], "more": ["exemplar[test]", "c==4"]}
+    assert list(declared(["a>=1.5,!=1.6", "exemplar[more]"], extras)) == [
+        *("a==1.5", "b==2", "pytest", "c==4")
+    ]
+    core = [Requirement(line) for line in declared(project()["core"], {})]
+    assert all("==" in str(requirement.specifier) for requirement in core)
+
+
 def test_torch_is_pinned_without_a_build_so_that_cpu_and_cuda_both_fit() -> None:
     assert pins()["torch"].local is None
 
@@ -163,12 +181,13 @@ def test_the_chosen_build_of_torch_is_remembered(tmp_path: Path) -> None:
     assert "+cpu" not in plan
 
 
-def test_only_the_tests_wait_for_triton(tmp_path: Path) -> None:
-    goals = ("install", "demo", "test")
+def test_only_ci_waits_for_triton(tmp_path: Path) -> None:
+    goals = ("install", "demo", "test", "triton")
     plans = {goal: make("--dry-run", goal, f"VENV={tmp_path}/venv").stdout for goal in goals}
-    assert "triton" not in plans["install"].lower()
-    assert "triton" not in plans["demo"].lower()
-    assert "--constraint constraints.txt --editable '.[dev,triton]'" in plans["test"]
+    waits = [goal for goal in goals if ",triton]" in plans[goal]]
+    assert waits == ["triton"]
+    assert "--constraint constraints.txt --editable '.[dev,triton]'" in plans["triton"]
+    assert "triton" in (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
 def test_an_unfit_python_is_refused_with_the_way_out(tmp_path: Path) -> None:

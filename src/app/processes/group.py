@@ -25,7 +25,7 @@ from src.app.processes.outcome import (
     result_of,
 )
 from src.app.processes.place import VARIABLES
-from src.core.paths import ROOT
+from src.core.paths import PACKAGE
 from src.core.preemption import heeded, stopped_by
 
 GRACE_S = 10.0
@@ -82,6 +82,7 @@ def clean_environment() -> dict[str, str]:
 
 def _start(job: Job, file: Path, rank: int, port: str) -> subprocess.Popen[bytes]:
     threads = max(1, (os.cpu_count() or 1) // job.processes)
+    paths = (sys.path[0], str(PACKAGE.parent), os.environ.get("PYTHONPATH"))
     environment = {
         "OMP_NUM_THREADS": str(threads),  # else each process would take all processors
         **clean_environment(),
@@ -92,12 +93,13 @@ def _start(job: Job, file: Path, rank: int, port: str) -> subprocess.Popen[bytes
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "GROUP_RANK": "0",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
     log = None if rank == 0 else (job.place / f"rank_{rank}.log").open("wb")
     try:
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", _RANK, str(file)],
+            # -P: a user's own src/ in the current folder must not be taken for ours
+            [sys.executable, "-P", "-m", _RANK, str(file)],
             env=environment,
             stdin=subprocess.PIPE,  # closed when this process dies: the rank then ends too
             stdout=log,

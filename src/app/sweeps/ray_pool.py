@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 from src.app.sweeps.requeue import RESTARTED
 from src.core.errors import ConfigError
-from src.core.paths import ROOT
+from src.core.paths import PACKAGE, ROOT
 
 STORE_BYTES = 2**27
 """Of shared memory for a Ray of our own: a job hands over a configuration and a score, no more."""
@@ -115,7 +115,9 @@ class Pool:
             ray.init(
                 address=self.address,
                 ignore_reinit_error=True,
-                runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+                runtime_env={
+                    "env_vars": {"PYTHONPATH": str(PACKAGE.parent), "EXEMPLAR_ROOT": str(ROOT)}
+                },
                 **({} if self.address else own),
             )
         except ConnectionError as error:

@@ -7,9 +7,9 @@ from functools import partial
 
 from src.commands.doctor.finding import Finding, right, wrong
 from src.core.origin import origin, versions
-from src.core.paths import CONF_DIR, ROOT
+from src.core.paths import CONF_DIR, PACKAGE
 
-_READ = (("*.py", ROOT / "src"), ("*.yaml", CONF_DIR))
+_READ = (("*.py", PACKAGE), ("*.yaml", CONF_DIR))
 
 
 def facts() -> dict[str, str]:
@@ -22,7 +22,7 @@ def source_digest() -> str:
     digest = hashlib.sha256()
     for pattern, folder in _READ:
         for file in sorted(folder.rglob(pattern)):
-            digest.update(str(file.relative_to(ROOT)).encode())
+            digest.update(str(file.relative_to(folder)).encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 

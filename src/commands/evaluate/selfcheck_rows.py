@@ -8,10 +8,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from src.core.paths import ROOT, from_root
+from src.core.paths import SHIPPED, from_root
 from src.data.datasets.folder import ImageFolder
 
-ROWS_FILE = ROOT / "experiments/published/rows.yaml"
+ROWS_FILE = SHIPPED / "experiments/published/rows.yaml"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from src.core.errors import did_you_mean
-from src.core.paths import CONF_DIR, ROOT, from_root
+from src.core.paths import CONF_DIR, INSTALLED, ROOT, from_root, user_cache
 
 
 def test_relative_paths_start_at_the_repository_wherever_one_stands(
@@ -11,6 +11,20 @@ def test_relative_paths_start_at_the_repository_wherever_one_stands(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert from_root("outputs/a") == ROOT / "outputs/a"
+
+
+def test_a_checkout_is_not_taken_for_an_installed_package() -> None:
+    assert not INSTALLED
+
+
+def test_the_cache_of_a_user_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EXEMPLAR_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert user_cache() == Path.home() / ".cache/exemplar"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/common")
+    assert user_cache() == Path("/common/exemplar")
+    monkeypatch.setenv("EXEMPLAR_CACHE", "/own")
+    assert user_cache() == Path("/own")
 
 
 def test_absolute_paths_stay(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from src.core.paths import user_cache
+
 logger = logging.getLogger(__name__)
 
 FLAGS = (
@@ -30,9 +32,9 @@ COMPILERS = ("g++", "c++", "clang++")
 def load(stem: str) -> ctypes.CDLL | None:
     """Return the library made of ``<stem>.cpp``, or None where it cannot be compiled.
 
-    It is compiled once (a few seconds) into ``$EXEMPLAR_CACHE`` or ``~/.cache/exemplar``, under a
-    name that depends on source, compiler and processor; several processes may do so at once. With
-    ``EXEMPLAR_NATIVE=0`` nothing is compiled. One log line says why there is none.
+    It is compiled once (a few seconds) into the user's cache, under a name that depends on source,
+    compiler and processor; several processes may do so at once. With ``EXEMPLAR_NATIVE=0`` nothing
+    is compiled. One log line says why there is none.
     """
     if os.environ.get("EXEMPLAR_NATIVE") == "0":
         return None
@@ -62,7 +64,7 @@ def _compiled(source: Path) -> Path:
     sources = [path.read_text() for path in (source, *headers)]
     parts = (*sources, version, _processor(), *FLAGS)
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("EXEMPLAR_CACHE", Path.home() / ".cache" / "exemplar"))
+    folder = user_cache()
     target = folder / f"{source.stem}-{digest}.so"
     if target.is_file():
         return target
