@@ -50,7 +50,7 @@ def test_a_folder_that_cannot_be_written_is_wrong_and_says_how_to_mend_it() -> N
     said = " ".join(done.out.split())
     assert "WRONG paths.output_root /proc/nowhere" in said
     assert "paths.output_root=<a folder that can be written>" in said
-    assert "1 wrong; the last column says how to mend each" in done.err
+    assert "1 wrong; the table says how to mend each" in done.err
 
 
 def test_too_little_room_is_wrong(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from src.app.attention_swap import with_attention
 from src.app.build import build_net, plain
 from src.app.inference import give_back_large_blocks, merge_inference, pick_device
 from src.commands.predict.noise_level import image_channels, noise_level
+from src.core.console import make_console
 from src.core.errors import DataError, ExemplarError, ImageFileError, did_you_mean
 from src.core.paths import from_root
 from src.data.datasets.folder import ImageFolder
@@ -49,13 +50,13 @@ def predict(cfg: DictConfig) -> int:
     sigma = noise_level(restorer.net, checkpoint, cfg.sigma)
     enlarge = int(io["scale"]) // restorer.net.scale  # super-resolution by a network of scale 1
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = make_console(stderr=True)
     if sigma is not None:
-        console.print(f"Noise      sigma={sigma:g} on the 8-bit scale", markup=False)
+        console.print(f"Noise      sigma={sigma:g} on the 8-bit scale")
     failed = _restore_all(restorer, jobs, cfg, (enlarge, sigma), console)
     done = len(jobs) - len(failed)
     for problem in failed:
-        console.print(f"skipped {problem}", style="yellow", markup=False)
+        console.print(f"skipped {problem}", style="yellow")
     console.print(f"{done} restored with {checkpoint.path} into {from_root(cfg.output)}")
     if not done:
         raise DataError(f"None of the {len(jobs)} images in {cfg.input} could be restored.")
@@ -82,7 +83,7 @@ def _restore_all(
             continue
         words = restorer.announce(degraded)
         if words != said:
-            out.print(f"Inference  {words}", markup=False)
+            out.print(f"Inference  {words}")
             said = words
         _restore(restorer, degraded, target)
     return failed

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from src.app.config.options import options_of
-from src.catalog import kind_called, known_kinds, sizes_of
+from src.commands.catalog.command import kind_called, known_kinds, sizes_of
 from src.core.errors import ConfigError
 from src.core.paths import ROOT
 
