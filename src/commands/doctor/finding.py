@@ -13,21 +13,13 @@ _MARKS = {RIGHT: Text("right", "green"), WRONG: Text("WRONG", "bold red"), NOTE:
 
 @dataclass(frozen=True)
 class Finding:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        check: What was looked at.
-        state: ``right``, ``wrong``, or ``note``: neither, but good to know.
-        found: What is there.
-        mend: What to do about it.
-        where: The processes that found it.
-    """
-
-    check: str
-    state: str
-    found: str
-    mend: str = ""
-    where: str = ""
+    check: str  # what was looked at
+    state: str  # right, wrong, or note: neither, but good to know
+    found: str  # what is there
+    mend: str = ""  # what to do about it
+    where: str = ""  # the processes that found it
 
 
 def right(check: str, found: str) -> Finding:
