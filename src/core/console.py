@@ -107,9 +107,10 @@ class FoldingTable:
         if _total(whole.values()) <= room:
             return [whole]
         keys = _shared({key: min(LEAST_KEY, whole[key]) for key in self._keys}, whole, room // 2)
+        beside = max(LEAST_PROSE, room - _total(keys.values()) - GAP)
         pieces = [dict(keys)]
         for column in range(len(keys), len(whole)):
-            width = min(self._least(column), room - _total(keys.values()) - GAP)
+            width = min(self._least(column), beside)
             full = _total([*pieces[-1].values(), width]) > room
             if column == self._remark:
                 if full or width < whole[column]:
@@ -143,7 +144,13 @@ class FoldingTable:
         return max(map(cell_len, found), default=0)
 
     def _table(self, piece: dict[int, int]) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            width=_total(piece.values()),  # rich would drop columns where it has too little
+        )
         for column, width in piece.items():
             right = column in self._numbers
             table.add_column(
@@ -159,7 +166,7 @@ class FoldingTable:
 
     def _remarks(self, column: int) -> Iterator[Text]:
         """Yield the remarks, each after the keys of its row, in lines that are not broken."""
-        yield Text(f"{self._headings[column]}:")
+        yield from [Text(f"{self._headings[column]}:")] if self._headings[column] else []
         for row in self._rows:
             if row.cells[column].plain:
                 name = " ".join(row.cells[key].plain for key in self._keys if row.cells[key].plain)

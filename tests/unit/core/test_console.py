@@ -81,6 +81,13 @@ def test_a_name_that_is_too_long_folds_and_loses_nothing() -> None:
     assert name in without_spaces(keys)
 
 
+def test_a_terminal_too_narrow_for_the_keys_drops_none_of_them() -> None:
+    table = FoldingTable(["job", "optimizer.lr", "model/attention", "seed"], ["score"])
+    table.add_row("0", "0.001", "pyramid_local", "7", "31.2345")
+    said = without_spaces(drawn(table, 15))
+    assert all(part in said for part in ("job", "optimize", "local", "seed", "7", "31.2345"))
+
+
 def test_more_cells_than_columns_are_refused() -> None:
     with pytest.raises(ValueError, match="2 cells for the columns"):
         FoldingTable(["only"]).add_row("a", "b")
