@@ -26,6 +26,17 @@ def test_the_commands_are_the_top_layer_and_nothing_else_is() -> None:
     assert below == packages
 
 
+FOLDED = ("benchmark", "convert", "dashboard", "doctor", "export", "report")
+"""Commands whose help has no generated lines."""
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_help_fits_80_columns(name: str) -> None:
+    text = (CONF_DIR / f"hydra/help/{name}.yaml").read_text(encoding="utf-8")
+    lines = [line.removeprefix("  ") for line in text.partition("template: |\n")[2].splitlines()]
+    assert [line for line in lines if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_shown_on_a_page_and_explains_itself(name: str) -> None:
     assert f"python -m src.{name}" in PAGES

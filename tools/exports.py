@@ -14,8 +14,7 @@ from pathlib import Path
 import torch
 from hydra.utils import instantiate
 
-from src.commands.export.check import differences, opened
-from src.commands.export.program import trace
+from src.commands.export.program import differences, opened, trace
 from src.core.errors import ExemplarError
 from src.inference.portable import PortableNet, multiples
 from src.models.attention import ATTENTION

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
+from src.core.console import FoldingTable
 from src.core.errors import DataError
 from src.core.files import write_json
 from src.metrics.scoreboard import Scoreboard
@@ -20,22 +18,19 @@ METRIC_NAMES = {"psnr": "PSNR", "ssim": "SSIM", "ssim_uniform": "SSIM 8×8", "ps
 METRIC_DIGITS = {"psnr": 2, "ssim": 4, "psnr_b": 2}
 
 
-def score_table(boards: Mapping[str, Scoreboard], protocol: str) -> Table:
+def score_table(boards: Mapping[str, Scoreboard], protocol: str) -> FoldingTable:
     """Return a table of each image and the mean: input, restored, gain; PSNR in dB."""
-    table = Table(title=f"Protocol {protocol}", title_justify="left", box=box.SIMPLE_HEAD)
     metrics = list(next(iter(next(iter(boards.values())).restored.values())))
-    table.add_column("image", overflow="fold")
-    for metric in metrics:
-        name = METRIC_NAMES.get(metric, metric)
-        for column in (f"{name} in", f"{name} out", "gain"):
-            table.add_column(column, justify="right", no_wrap=True)
+    names = [METRIC_NAMES.get(metric, metric) for metric in metrics]
+    numbers = [f"{name} {column}" for name in names for column in ("in", "out", "gain")]
+    table = FoldingTable(["image"], numbers, title=f"Protocol {protocol}")
     for benchmark, board in boards.items():
         for key in board.restored:
             table.add_row(key, *_cells(metrics, board.baseline[key], board.restored[key]))
         means = board.means()
         before = {metric: means[f"{metric}_input"] for metric in metrics}
         title = f"{benchmark}, mean of {len(board.restored)}"
-        table.add_row(title, *_cells(metrics, before, means), style="bold", end_section=True)
+        table.add_row(title, *_cells(metrics, before, means), style="bold", ends_section=True)
     return table
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
+from src.core.console import make_console
 from src.core.errors import DataError, ImageFileError
 from src.core.files import replacing
 from src.data.cache_index import CacheIndex
@@ -122,7 +122,7 @@ class ImageCache:
                 pool.map(fetch, items.values()),
                 "Decoding images into the cache",
                 total=len(items),
-                console=Console(stderr=True),
+                console=make_console(stderr=True),
                 transient=True,
                 disable=len(items) < _MANY,
             )

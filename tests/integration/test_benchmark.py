@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 import torch
 
+from src.commands.benchmark.cases import USUAL, block_of, bytes_of_scores
 from src.commands.benchmark.command import benchmark
-from src.commands.benchmark.forms import USUAL, block_of, bytes_of_scores
 from src.commands.benchmark.measure import count_flops
 from src.core.errors import ConfigError
 from src.core.paths import ROOT
@@ -77,8 +77,29 @@ def test_the_record_has_a_plot_and_says_where_and_when_without_naming_folders(
     assert about["threads"] == 1
     assert str(tmp_path) not in (folder / "mine.json").read_text()
     drawn = ET.parse(folder / "mine.svg").getroot()  # noqa: S314  our own file
-    lines = drawn.findall(".//{http://www.w3.org/2000/svg}polyline")
-    assert len(lines) >= 4  # a line a form, of time in both passes
+    words = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"dense", "local"} <= set(words)
+
+
+def test_without_matplotlib_the_figures_are_kept_and_it_is_said_how_to_get_the_plot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("src.commands.benchmark.command.find_spec", lambda _: None)
+    run(tmp_path, "sizes=[6]", "forms=[dense]", "passes=[forward]", "name=mine")
+    assert {file.name for file in tmp_path.rglob("mine.*")} == {"mine.csv", "mine.json"}
+    assert "pip install 'exemplar[plot]'" in capsys.readouterr().out
+
+
+def test_at_80_columns_no_figure_of_the_table_is_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = run(tmp_path, "sizes=[6]", "forms=[dense,local]", "passes=[forward]")
+    table = capsys.readouterr().out.partition("Written")[0].splitlines()
+    assert max(map(len, table)) <= 80
+    for row in rows:
+        figures = " ".join(line for line in table if f"forward  {row['form']} " in line).split()
+        assert len(figures) == 2 * 3 + 7 + (row["form"] == "local")  # the keys in two pieces
 
 
 def test_a_training_step_takes_the_forms_into_the_network(tmp_path: Path) -> None:

@@ -50,7 +50,15 @@ def test_a_folder_that_cannot_be_written_is_wrong_and_says_how_to_mend_it() -> N
     said = " ".join(done.out.split())
     assert "WRONG paths.output_root /proc/nowhere" in said
     assert "paths.output_root=<a folder that can be written>" in said
-    assert "1 wrong; the last column says how to mend each" in done.err
+    assert "1 wrong; the table says how to mend each" in done.err
+
+
+def test_at_80_columns_what_to_do_is_in_one_line_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = command("doctor", *QUICK, "trainer=cpu", "paths.output_root='/proc/[/red]nowhere'")
+    advice = "paths.output_root=<a folder that can be written>, or change its owner or mount"
+    assert f"  WRONG paths.output_root: {advice}" in done.out.splitlines()
+    assert "/proc/[/red]nowhere" in done.out
 
 
 def test_too_little_room_is_wrong(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from src.commands.report.command import render_tables
 from src.commands.report.published import read_papers
+from src.commands.report.rendering import render_tables
 from src.core.paths import ROOT
 
 LATEX = shutil.which("pdflatex")

@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 
 from src.app.config.resume import WHOLE, is_resume
-from src.core.console import plain_console
+from src.core.console import make_console
 from src.core.errors import ExemplarError
 from src.core.preemption import Preemption
 
@@ -232,7 +232,7 @@ def concluded(sweep: Path | None) -> Iterator[None]:
         results = read_results(sweep) if sweep is not None and sweep.is_dir() else []
         if sweep is not None and results:
             write_results(sweep, results)
-            console = plain_console(stderr=True)
+            console = make_console(stderr=True)
             console.print(f"Sweep       {sweep}")
             console.print(table_of(results))
     failed = [str(result.number) for result in results if result.status not in {DONE, PRUNED}]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -12,10 +13,10 @@ from torch import Tensor
 
 from src.app.build import plain
 from src.app.inference import pick_device
-from src.commands.benchmark.case import PRECISIONS, Case, rows_of, weigh_case
-from src.commands.benchmark.forms import bytes_of_scores, chosen_forms
+from src.commands.benchmark import cases
 from src.commands.benchmark.plot import write_plot
-from src.commands.benchmark.record import Row, table_of, write_csv
+from src.commands.benchmark.record import Cost, table_of, write_csv
+from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.files import write_json
 from src.core.memory import free_bytes
@@ -40,9 +41,7 @@ def benchmark(cfg: DictConfig) -> float:
     """
     _check(cfg)
     device = pick_device(cfg.device)
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=120)
+    console = make_console()
     with _threads(cfg.threads):
         about = _about(cfg, device)
         console.print(_header(about))
@@ -59,9 +58,11 @@ def benchmark(cfg: DictConfig) -> float:
 def _check(cfg: DictConfig) -> None:
     if cfg.what not in PASSES:
         raise ConfigError(f"what={cfg.what}: {did_you_mean(str(cfg.what), PASSES)}")
-    if cfg.precision not in PRECISIONS:
-        raise ConfigError(f"precision={cfg.precision}: {did_you_mean(cfg.precision, PRECISIONS)}")
-    chosen_forms(cfg)
+    if cfg.precision not in cases.PRECISIONS:
+        raise ConfigError(
+            f"precision={cfg.precision}: {did_you_mean(cfg.precision, cases.PRECISIONS)}"
+        )
+    cases.chosen_forms(cfg)
     for kind in cfg.passes:
         if kind not in PASSES["attention"]:
             raise ConfigError(f"passes: {kind}: {did_you_mean(kind, PASSES['attention'])}")
@@ -90,22 +91,22 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _measure(cfg: DictConfig, device: torch.device, console: Console) -> list[Row]:
+def _measure(cfg: DictConfig, device: torch.device, console: Console) -> list[Cost]:
     """Weigh all cases, then time them: see ``weigh``."""
-    cases = list(_cases(cfg, device, console))
-    weights = [weigh_case(cfg, case, device) for case in cases]
-    rows: list[Row] = []
-    for case, weight in zip(cases, weights, strict=True):
-        rows.extend(rows_of(cfg, case, weight, device))
-    return rows
+    planned = list(_planned(cfg, device, console))
+    weights = [cases.weigh_case(cfg, case, device) for case in planned]
+    costs: list[Cost] = []
+    for case, weight in zip(planned, weights, strict=True):
+        costs.extend(cases.costs_of(cfg, case, weight, device))
+    return costs
 
 
-def _cases(cfg: DictConfig, device: torch.device, console: Console) -> Iterator[Case]:
+def _planned(cfg: DictConfig, device: torch.device, console: Console) -> Iterator[cases.Case]:
     for kind in cfg.passes if cfg.what == "attention" else PASSES[cfg.what]:
         for side in cfg.sizes:
             forms = _that_fit(cfg, kind, side, device, console)
             if forms:
-                yield Case(kind, side, tuple(forms))
+                yield cases.Case(kind, side, tuple(forms))
 
 
 def _that_fit(
@@ -114,8 +115,8 @@ def _that_fit(
     """Return the forms whose scores fit into memory, and say which do not."""
     fitting = []
     free = free_bytes(device)
-    for form in chosen_forms(cfg):
-        needed = bytes_of_scores(form, kind, cfg.batch, side)
+    for form in cases.chosen_forms(cfg):
+        needed = cases.bytes_of_scores(form, kind, cfg.batch, side)
         if missing := _missing(form, torch.empty(0, device=device)):
             console.print(f"{form} left out: {missing}")
         elif needed > 0.8 * free:
@@ -158,18 +159,22 @@ def _header(about: dict[str, Any]) -> str:
     )
 
 
-def _write(cfg: DictConfig, rows: Sequence[Row], about: dict[str, Any], console: Console) -> None:
+def _write(cfg: DictConfig, rows: Sequence[Cost], about: dict[str, Any], console: Console) -> None:
     words = "".join(c if c.isalnum() else " " for c in about["device"].lower()).split()
     folder = from_root(cfg.output) / f"{'-'.join(words)}_{torch.__version__.partition('+')[0]}"
     name = cfg.name or cfg.what
     title = f"{name}: {about['device']}, torch {about['torch']}, {about['threads']} threads"
+    has_plots = find_spec("matplotlib") is not None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_csv(folder / f"{name}.csv", rows)
-        write_plot(folder / f"{name}.svg", rows, f"{title}, {cfg.precision}")
         write_json(folder / f"{name}.json", about)
+        if has_plots:
+            write_plot(folder / f"{name}.svg", rows, f"{title}, {cfg.precision}")
     except OSError as error:
         raise DataError(
             f"The record cannot be written to {folder}: {error.strerror}. Set output=<folder>."
         ) from error
-    console.print(f"Written  {folder}/{name}.csv, .svg, .json", soft_wrap=True)
+    console.print(f"Written  {folder}/{name}.csv, .json{', .svg' if has_plots else ''}")
+    if not has_plots:
+        console.print("No plot: matplotlib is not installed; pip install 'exemplar[plot]'")

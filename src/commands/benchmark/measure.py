@@ -20,16 +20,10 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Weight:
-    """What one call takes beside time.
+    """What one call takes beside time."""
 
-    Attributes:
-        peak_bytes: Most memory held beside what was there before the call, its result included;
-            NaN where the system does not tell.
-        flops: Floating-point operations in products and convolutions.
-    """
-
-    peak_bytes: float
-    flops: int
+    peak_bytes: float  # beside what was there before the call, its result included; NaN if unknown
+    flops: int  # in products and convolutions
 
 
 def weigh(calls: Mapping[str, Call], device: torch.device) -> dict[str, Weight]:
@@ -38,11 +32,11 @@ def weigh(calls: Mapping[str, Call], device: torch.device) -> dict[str, Weight]:
     What it has freed may be reused in part and then counts whole: timing comes after weighing.
     """
     with given_back_at_once():
-        found = {}
+        weights = {}
         for name, call in calls.items():
             flops = count_flops(call)  # the first call also loads libraries
-            found[name] = Weight(peak_bytes(call, device), flops)
-        return found
+            weights[name] = Weight(peak_bytes(call, device), flops)
+        return weights
 
 
 def time_in_turn(
@@ -79,7 +73,7 @@ def count_flops(call: Call) -> int:
 
 
 def peak_bytes(call: Call, device: torch.device) -> float:
-    """Return how much memory ``call`` holds at its peak beside what is held already.
+    """Return how much memory ``call`` takes at its peak beside what is taken already.
 
     On the CPU from the process's high-water mark, which Linux lets one reset; elsewhere NaN. The
     memory that libraries take for themselves is seen too, unless they keep it from an earlier call.
@@ -92,11 +86,11 @@ def peak_bytes(call: Call, device: torch.device) -> float:
         return float(torch.cuda.max_memory_allocated(device) - before)
     if not give_back_freed() or not reset_high_water():
         return math.nan
-    held = psutil.Process().memory_info().rss
+    before = psutil.Process().memory_info().rss
     result = call()
     peak = high_water_bytes()
     del result
-    return float(max(0, peak - held))
+    return float(max(0, peak - before))
 
 
 def _seconds(call: Call, device: torch.device) -> float:

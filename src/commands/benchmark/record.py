@@ -1,4 +1,4 @@
-"""What a benchmark leaves: a table to read, and a CSV."""
+"""What a benchmark writes: a table to read, and a CSV."""
 
 import csv
 import math
@@ -6,60 +6,39 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
+from src.core.console import FoldingTable
 
 
 @dataclass(frozen=True)
-class Row:
-    """One form at one size: times in seconds, memory in bytes.
+class Cost:
+    """What one form takes at one size: times in seconds, memory in bytes."""
 
-    Attributes:
-        what: ``attention``, ``model`` or ``training``.
-        kind: ``forward`` or ``training``, forward and backward.
-        form: Name of the form.
-        batch: Samples.
-        side: Height and width in pixels.
-        median: Of the runs.
-        lower: Quartile.
-        upper: Quartile.
-        peak: Memory beside what was held before; NaN where unknown.
-        flops: In products and convolutions.
-        parameters: Of the block or network.
-        difference: Largest difference of the result to the first form's; NaN for the first form
-            and where results are not compared.
-    """
-
-    what: str
-    kind: str
+    what: str  # attention, model or training
+    kind: str  # forward or training: forward and backward
     form: str
     batch: int
-    side: int
+    side: int  # height and width in pixels
     median: float
-    lower: float
-    upper: float
-    peak: float
-    flops: int
+    lower: float  # quartile
+    upper: float  # quartile
+    peak: float  # beside what was there before; NaN where unknown
+    flops: int  # in products and convolutions
     parameters: int
-    difference: float
+    difference: float  # largest, to the first form's result; NaN for that one and if not compared
 
 
-def table_of(rows: Sequence[Row], title: str) -> Table:
+def table_of(rows: Sequence[Cost], title: str) -> FoldingTable:
     """Return a table in which each form stands beside the first one of its size.
 
     Speed and memory are ratios to that one: how many times faster, how many times less.
     """
     first = rows[0].form
-    table = Table(
+    numbers = ["median ms", "quartiles", "speed", "images/s", "peak MiB", "memory", "GFLOP"]
+    table = FoldingTable(
+        ["size", "pass", "form"],
+        [*numbers, "difference"],
         title=f"{title}; speed and memory: {first} over each",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
     )
-    for name in ("size", "pass", "form"):
-        table.add_column(name, no_wrap=True)
-    ratios = ("speed", "images/s", "peak MiB", "memory", "GFLOP", "difference")
-    for name in ("median ms", "quartiles", *ratios):
-        table.add_column(name, justify="right", no_wrap=True)
     for index, row in enumerate(rows):
         base = next((r for r in rows if _case(r) == _case(row) and r.form == first), None)
         last = index + 1 == len(rows) or _case(rows[index + 1]) != _case(row)
@@ -75,20 +54,20 @@ def table_of(rows: Sequence[Row], title: str) -> Table:
             short(base.peak / row.peak if base and row.peak else math.nan, "×"),
             short(row.flops / 1e9),
             "" if math.isnan(row.difference) else f"{row.difference:.0e}",
-            end_section=last,
+            ends_section=last,
         )
     return table
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write one line a row, in the units of ``Row``."""
+def write_csv(path: Path, rows: Sequence[Cost]) -> None:
+    """Write one line a row, in the units of ``Cost``."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        writer = csv.DictWriter(file, [field.name for field in fields(Cost)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
 
 
-def _case(row: Row) -> tuple[str, int, int]:
+def _case(row: Cost) -> tuple[str, int, int]:
     return row.kind, row.batch, row.side
 
 

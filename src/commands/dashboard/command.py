@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from src.app.build import plain
+from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, did_you_mean
 from src.core.extras import need
 from src.core.paths import from_root
@@ -42,7 +43,7 @@ def dashboard(cfg: DictConfig) -> int:
     settings = plain(cfg)
     _check(settings)
     built = _build(settings, _entity(settings))
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = make_console()
     for part, page in built.items():
         if settings["dry_run"]:
             _show(page, part, settings["output"], console)

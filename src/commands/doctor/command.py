@@ -12,16 +12,13 @@ from src.app.build import plain
 from src.app.processes.carry_out import carry_out
 from src.app.processes.exchange import translate_slurm
 from src.app.processes.job import Job, settled_by_hydra
-from src.app.processes.place import SLURM, Place, here
+from src.app.processes.place import SLURM, here
 from src.app.processes.size import settle_size
-from src.commands.doctor.address import check_address, check_start, listens_itself
-from src.commands.doctor.devices import check_devices
-from src.commands.doctor.examine import examine
 from src.commands.doctor.finding import Finding, show, wrong
-from src.commands.doctor.storage import check_storage
+from src.commands.doctor.machine import check_address, check_machine, check_start
+from src.commands.doctor.together import examine
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import from_root
-from src.core.types import PlainConfig
 
 _LAST_WORD_S = 10.0
 
@@ -33,7 +30,12 @@ def doctor(cfg: DictConfig) -> float:
         ExemplarError: If something is wrong, after the table has said what.
     """
     place = here()
-    early = _before_meeting(place)
+    early = [check_start(place)]  # what must be right for the processes to meet
+    if place.starter == SLURM:
+        translate_slurm(place)
+    if place.starter is not None:  # torchrun's agent listens already
+        listens = place.leads and place.starter == SLURM
+        early.append(check_address(place, listens=listens))
     try:
         processes = settle_size(cfg.trainer, place)
     except ConfigError as error:
@@ -43,38 +45,24 @@ def doctor(cfg: DictConfig) -> float:
     config = plain(cfg)
     folder = from_root(cfg.paths.output_root) / f".doctor-together-{os.getpid()}"
     if any(finding.state == "wrong" for finding in early) or not _made(folder):
-        return _concluded(_alone(early, config, place))
+        return _concluded(show(_without_repeats([*early, *check_machine(config, place, 0)])))
+    job = Job(
+        config=config,
+        folder=str(folder),
+        processes=processes,
+        hydra=settled_by_hydra(),
+        notes={"findings": [asdict(finding) for finding in early]},
+    )
     try:
-        count = carry_out(
-            examine,
-            Job(
-                config=config,
-                folder=str(folder),
-                processes=processes,
-                hydra=settled_by_hydra(),
-                notes={"findings": [asdict(finding) for finding in early]},
-            ),
-        )
+        return _concluded(carry_out(examine, job))
     finally:
         _clear(folder, max(processes, place.world))
-    return _concluded(count)
 
 
-def _before_meeting(place: Place) -> list[Finding]:
-    """Look at what must be right for the processes to find one another."""
-    if place.starter is None:
-        return [check_start(place)]
-    if place.starter == SLURM:
-        translate_slurm(place)
-    return [check_start(place), check_address(place, hosts_store=listens_itself(place))]
-
-
-def _alone(early: list[Finding], config: PlainConfig, place: Place) -> float:
-    """Show what this process sees, where the processes cannot meet."""
-    own = [*check_devices(config, place, 0), *check_storage(config)]
-    known = {finding.check for finding in own if finding.state == "wrong"}
-    kept = [finding for finding in early if not (finding.check == "trainer" and "GPU" in known)]
-    return float(show([*kept, *own]))
+def _without_repeats(findings: list[Finding]) -> list[Finding]:
+    """Leave out what the trainer's size suffers from where a GPU is said to be missing."""
+    gpu = any(finding.check == "GPU" and finding.state == "wrong" for finding in findings)
+    return [finding for finding in findings if not (gpu and finding.check == "trainer")]
 
 
 def _made(folder: Path) -> bool:
@@ -95,5 +83,5 @@ def _clear(folder: Path, processes: int) -> None:
 
 def _concluded(count: float) -> float:
     if count:
-        raise ExemplarError(f"{count:.0f} wrong; the last column says how to mend each.")
+        raise ExemplarError(f"{count:.0f} wrong; the table says how to mend each.")
     return 0.0

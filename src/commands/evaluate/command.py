@@ -19,7 +19,7 @@ from src.commands.evaluate.job import Scored, output_folder, score
 from src.commands.evaluate.plan import Combination, combinations
 from src.commands.evaluate.progress import Bars
 from src.commands.evaluate.summary import Outcome, refuse_failures, summary_table, write_summary
-from src.core.console import plain_console
+from src.core.console import make_console
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.weights.checkpoint import Checkpoint, open_checkpoint
@@ -60,7 +60,7 @@ def score_all(job: Job) -> float:
 def _one(cfg: DictConfig, combination: Combination) -> float:
     alone = combination.applied(cfg)
     checkpoint = _open(combination, cfg.attention)
-    bars = Bars(plain_console(stderr=True), 1)
+    bars = Bars(make_console(stderr=True), 1)
     with bars.shown():
         scored = score(
             alone,
@@ -69,16 +69,16 @@ def _one(cfg: DictConfig, combination: Combination) -> float:
             name=combination.name,
             callbacks=[bars.images()],
         )
-    scored.show(plain_console(), checkpoint)
+    scored.show(make_console(), checkpoint)
     return scored.first_score()
 
 
 def _many(job: Job, cfg: DictConfig, planned: Sequence[Combination]) -> float:
-    console = plain_console()
+    console = make_console()
     folder = Path(job.folder)
     outcomes: list[Outcome] = []
     held: tuple[str | None, Checkpoint | None] = (None, None)
-    bars = Bars(plain_console(stderr=True), len(planned))
+    bars = Bars(make_console(stderr=True), len(planned))
     with bars.shown():
         for combination in planned:
             bars.begin(str(combination))

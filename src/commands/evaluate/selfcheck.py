@@ -10,16 +10,13 @@ import lightning as L  # noqa: N812
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
-from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
 
 from src.app.build import build_data, build_task
 from src.app.inference import trainer_device
 from src.commands.evaluate import weightless
 from src.commands.evaluate.selfcheck_rows import Row, folder_of, is_asked_for, read_rows
+from src.core.console import FoldingTable, make_console
 from src.core.errors import ConfigError, MismatchError
 from src.core.files import write_json
 from src.core.origin import origin
@@ -65,10 +62,7 @@ def run(cfg: DictConfig) -> float:
     given = _given(cfg)
     rows = [row for row in read_rows() if is_asked_for(row, given)]
     outcomes = _outcomes(cfg, rows, given)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=140)
-    console.print(_table(outcomes))
+    make_console().print(_table(outcomes))
     if cfg.output is not None:
         folder = from_root(cfg.output)
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +93,7 @@ def _given(cfg: DictConfig) -> list[str]:
 
 def _outcomes(cfg: DictConfig, rows: list[Row], given: list[str]) -> list[Outcome]:
     outcomes = []
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=make_console(stderr=True), transient=True) as progress:
         for row in rows:
             folder = folder_of(row, cfg.paths.data_dir, given)
             obstacle = row.obstacle(folder, slow_too=cfg.selfcheck == "all")
@@ -146,19 +140,16 @@ class _Advance(L.Callback):
         self.progress.advance(self.bar)
 
 
-def _table(outcomes: list[Outcome]) -> Table:
-    table = Table(title="Published rows without weights", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("row", overflow="fold")
-    for name in ("metric", "published", "ours", "difference"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", overflow="fold")
+def _table(outcomes: list[Outcome]) -> FoldingTable:
+    title, columns = "Published rows without weights", ("published", "ours", "difference")
+    table = FoldingTable(["row", "metric"], columns, ["verdict"], remark="why not", title=title)
     for out in outcomes:
         name = f"{out.row.benchmark}, {out.row.what}"
         for metric, published in out.row.published.items():
             digits = _DIGITS.get(metric, 4)
             shown = f"{published:.{digits}f}"
             if out.obstacle is not None:
-                table.add_row(name, metric, shown, "–", "–", escape(f"not run: {out.obstacle}"))
+                table.add_row(name, metric, shown, "–", "–", "not run:", out.obstacle)
                 continue
             ours = out.ours[metric]
             verdict = "agrees" if out.agrees(metric) else "DIFFERS"

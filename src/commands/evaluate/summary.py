@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, SCHEMA, finite
 from src.commands.evaluate.job import Scored
 from src.commands.evaluate.plan import Combination
+from src.core.console import FoldingTable
 from src.core.errors import ExemplarError
 from src.core.files import write_json
 
@@ -52,15 +50,12 @@ class Outcome:
             }
 
 
-def summary_table(outcomes: Sequence[Outcome]) -> Table:
+def summary_table(outcomes: Sequence[Outcome]) -> FoldingTable:
     """Return one row a combination: mean ± standard error of each score."""
     rows = [row for outcome in outcomes for row in outcome.rows()]
     metrics = [metric for metric in _metrics(rows) if not metric.endswith("_input")]
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("model", "images", "condition"):
-        table.add_column(name, overflow="fold")
-    for metric in metrics:
-        table.add_column(METRIC_NAMES.get(metric, metric), justify="right", no_wrap=True)
+    numbers = [METRIC_NAMES.get(metric, metric) for metric in metrics] or ["score"]
+    table = FoldingTable(["model", "images", "condition"], numbers)
     for row in rows:
         condition = " ".join(f"{key}={value}" for key, value in row["condition"].items())
         what = (row["name"], f"{row['benchmark']} ({row['images']})", condition)

@@ -1,9 +1,6 @@
 """Export: a network of ours in, a file that runs without this project out."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +9,11 @@ from rich.console import Console
 from torch import nn
 
 from src.app.build import build_net, plain
-from src.commands.export.check import differences, opened, sizes_of
 from src.commands.export.onnx_file import need_onnx, write_onnx
-from src.commands.export.program import Size, save, trace
-from src.core.console import plain_console
+from src.commands.export.program import Size, differences, opened, save, sizes_of, trace
+from src.core.console import make_console
 from src.core.errors import CheckpointError, ConfigError
+from src.core.files import replacing
 from src.core.origin import origin
 from src.core.paths import from_root
 from src.inference.portable import PortableNet, multiples
@@ -48,15 +45,15 @@ def export(cfg: DictConfig) -> float:
     load_weights(net, checkpoint)
     net.eval().requires_grad_(False)
 
-    console = plain_console()
+    console = make_console()
     console.print(f"{type(net).__name__} of {checkpoint.path}")
     if output.suffix == ".safetensors":
         write_network(output, net.state_dict(), plain(checkpoint.config.model), _about(checkpoint))
-        found = 0.0
+        difference = 0.0
     else:
-        found = _write_program(net, checkpoint, output, cfg, console)
+        difference = _write_program(net, checkpoint, output, cfg, console)
     console.print(f"{output}, {output.stat().st_size / 2**20:.1f} MiB")
-    return found
+    return difference
 
 
 def _write_program(
@@ -80,12 +77,17 @@ def _write_checked(
     size: Size = "any" if cfg.size == "any" else list(cfg.size)
     sizes = sizes_of(size, [list(pair) for pair in cfg.check], net.least)
     console.print(f"tracing {_in_words(size, net)}; large networks take minutes")
-    with _whole_or_not(output) as temporary:
-        _write(net, size, temporary, _about(checkpoint, net, size))
-        found = differences(opened(temporary, output.suffix), net, sizes, cfg.tolerance)
-    for (height, width), difference in found.items():
+    try:
+        with replacing(output) as temporary:
+            _write(net, size, temporary, _about(checkpoint, net, size))
+            largest = differences(opened(temporary, output.suffix), net, sizes, cfg.tolerance)
+    except OSError as error:
+        raise CheckpointError(
+            f"{output} cannot be written: {error}. Make room or choose another output."
+        ) from error
+    for (height, width), difference in largest.items():
         console.print(f"{height}×{width}: at most {difference:.1e} from the live network")
-    return max(found.values())
+    return max(largest.values())
 
 
 def _write(net: PortableNet, size: Size, path: Path, about: dict[str, Any]) -> None:
@@ -118,23 +120,3 @@ def _about(
 def _in_words(size: Size, net: PortableNet) -> str:
     sides = f"any size from {net.least} pixels" if size == "any" else f"{size[0]}×{size[1]} pixels"
     return sides + (f", mirrored to multiples of {net.multiple}" if net.multiple > 1 else "")
-
-
-@contextmanager
-def _whole_or_not(output: Path) -> Iterator[Path]:
-    """Give a file beside ``output`` that takes its place at the end, or vanishes.
-
-    Raises:
-        CheckpointError: If the folder cannot be written.
-    """
-    temporary = output.with_name(f".{os.getpid()}.{output.name}")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(output)
-    except OSError as error:
-        raise CheckpointError(
-            f"{output} cannot be written: {error}. Make room or choose another output."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

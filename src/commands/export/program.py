@@ -1,8 +1,8 @@
-"""One traced program for every size, by ``torch.export``."""
+"""One traced program for every size, by ``torch.export``, and the check of its file."""
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +11,13 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import is_concrete_int
 
-from src.core.errors import ConfigError
+from src.commands.export.onnx_file import onnx_session, run_onnx
+from src.core.errors import ConfigError, MismatchError
+from src.core.seeding import generator_for
 from src.inference.portable import PortableNet, dense_attention
 
 Size = Literal["any"] | Sequence[int]
+Run = Callable[[Tensor], Tensor]
 
 ABOUT = "exemplar.json"
 """The entry of a .pt2 file that says where it came from."""
@@ -84,6 +87,78 @@ def run(program: ExportedProgram, degraded: Tensor) -> Tensor:
             f"sizes. {_advice('any')}"
         ) from error
     return restored
+
+
+def opened(path: Path, suffix: str) -> Run:
+    """Read a file back from the disk and return how to run it.
+
+    Raises:
+        ConfigError: If torch cannot read what torch has written.
+    """
+    if suffix == ".onnx":
+        session = onnx_session(path)
+        return lambda degraded: run_onnx(session, degraded)
+    try:
+        program = torch.export.load(path)
+    except Exception as error:  # torch raises many kinds, and none of them is documented
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"The exported file cannot be read back: {reason} Nothing was written."
+        ) from error
+    return lambda degraded: run(program, degraded)
+
+
+def sizes_of(size: Size, check: Sequence[Sequence[int]], least: int) -> list[tuple[int, int]]:
+    """Return the heights and widths to compare at.
+
+    Raises:
+        ConfigError: If there are none, or one is not a pair of whole numbers from ``least`` on.
+    """
+    wanted = check if size == "any" else [size]
+    for pair in wanted:
+        whole = all(isinstance(side, int) for side in pair)
+        if len(pair) != 2 or not whole or min(pair) < least:
+            raise ConfigError(
+                f"{list(pair)} is no size to export or check: give height and width in whole "
+                f"pixels, {least} or more, e.g. size=[256,256] or check=[[48,64],[37,29]]."
+            )
+    if not wanted:
+        raise ConfigError("check=[] would prove nothing; give a size, e.g. check=[[48,64]].")
+    return [(pair[0], pair[1]) for pair in wanted]
+
+
+@torch.no_grad()
+def differences(
+    made: Run, net: PortableNet, sizes: Sequence[tuple[int, int]], tolerance: float
+) -> dict[tuple[int, int], float]:
+    """Return the largest difference between file and network at each size, one and two images.
+
+    Raises:
+        MismatchError: If one is above ``tolerance``, or the file gives another shape.
+    """
+    largest_of = {}
+    for height, width in sizes:
+        largest = 0.0
+        for batch in (1, 2):
+            noise = generator_for("cpu", "export", height, width)
+            degraded = torch.rand(batch, net.in_channels, height, width, generator=noise)
+            largest = max(largest, _difference(made(degraded), net(degraded)))
+        if not largest <= tolerance:
+            raise MismatchError(
+                f"The exported network differs from the live one by {largest:.1e} at "
+                f"{height}×{width} pixels, and tolerance={tolerance:.0e}. Nothing was written."
+            )
+        largest_of[height, width] = largest
+    return largest_of
+
+
+def _difference(restored: Tensor, expected: Tensor) -> float:
+    if restored.shape != expected.shape:
+        raise MismatchError(
+            f"The exported network returns {tuple(restored.shape)} and the live one "
+            f"{tuple(expected.shape)}. Nothing was written."
+        )
+    return float((restored - expected).abs().max())
 
 
 def _shape(program: ExportedProgram) -> Sequence[int | torch.SymInt]:

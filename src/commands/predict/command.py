@@ -15,7 +15,7 @@ from src.app.build import build_net, plain
 from src.app.inference import give_back_large_blocks, merge_inference, pick_device
 from src.commands.predict.batch import OVERWRITE, Batch, plan
 from src.commands.predict.noise_level import image_channels, noise_level
-from src.core.console import plain_console
+from src.core.console import make_console
 from src.core.errors import DataError, ExemplarError, ImageFileError
 from src.core.paths import from_root, shown
 from src.data.image_io import read_image, to_image, to_tensor, write_png
@@ -44,7 +44,7 @@ def predict(cfg: DictConfig) -> int:
     device = pick_device(cfg.device)
     output = from_root(cfg.output)
     batch = plan(str(cfg.input), output, OVERWRITE if cfg.overwrite else cfg.existing)
-    console = plain_console(stderr=True)
+    console = make_console(stderr=True)
     _say_plan(batch, console)
     if not batch.jobs:
         return _conclude(batch, list(batch.faults), cfg, console)

@@ -16,7 +16,7 @@ from src.commands.prepare.manifest import Source
 from src.commands.prepare.origins import Origins
 from src.commands.prepare.overlap import known_tests, unchecked
 from src.commands.prepare.trees import ArchiveError, Limits
-from src.core.console import plain_console
+from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError
 from src.core.paths import from_root
 from src.data.prepared import MANIFEST
@@ -35,7 +35,7 @@ def prepare(cfg: DictConfig) -> int:
         DataError: If a set cannot be had, is not what it should be, or does not fit on the disk.
     """
     sets = chosen_sets(cfg)
-    console = plain_console(stderr=True)
+    console = make_console(stderr=True)
     data_dir = from_root(str(cfg.paths.data_dir))
     failed: dict[str, ExemplarError] = {}
     count, done = 0, False

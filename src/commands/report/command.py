@@ -6,19 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from src.app.build import plain
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, finite
 from src.commands.report.comparison import CONFIDENCE, Comparison, compare
 from src.commands.report.page import write_page
-from src.commands.report.published import Paper, missing, read_papers
+from src.commands.report.published import read_papers
 from src.commands.report.records import Record, open_records
-from src.commands.report.rendering import render
-from src.commands.report.tables import SET_NAMES, datasets_of, lines_of
-from src.core.console import plain_console
+from src.commands.report.rendering import render_tables
+from src.core.console import FoldingTable, make_console
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.files import write_json
 from src.core.paths import from_root
@@ -34,7 +31,7 @@ def report(cfg: DictConfig) -> None:
         ConfigError: If the wishes contradict each other.
         DataError: If a record is missing, damaged, or not comparable.
     """
-    console = plain_console()
+    console = make_console()
     given = plain(cfg)
     if cfg.compare is not None and cfg.results is not None:
         raise ConfigError("compare=… and results=… are two reports; ask for one at a time.")
@@ -47,17 +44,6 @@ def report(cfg: DictConfig) -> None:
         console.print(f"Written     {page} ({page.stat().st_size / 1e6:.1f} MB)")
     else:
         _tables(given["papers"], given["formats"], from_root(cfg.experiments), console)
-
-
-def render_tables(paper: Paper, kind: str) -> str:
-    """Return the tables of ``paper`` as Markdown (``md``), LaTeX (``tex``) or ``html``."""
-    return render(
-        f"table.{kind}",
-        paper=paper,
-        names=SET_NAMES,
-        missing=list(missing(paper)),
-        tables=[(table, datasets_of(table), lines_of(table)) for table in paper.tables],
-    )
 
 
 def _tables(
@@ -105,12 +91,9 @@ def _only(source: str) -> Record:
     return records[0]
 
 
-def _table(comparisons: Sequence[Comparison], names: tuple[str, str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    heads = ("images", "score", *names, "difference", "95 % interval", "t-test p", "Wilcoxon p")
-    for head in heads:
-        right = head not in {"images", "score"}
-        table.add_column(head, justify="right" if right else "left", no_wrap=right)
+def _table(comparisons: Sequence[Comparison], names: tuple[str, str]) -> FoldingTable:
+    numbers = (*names, "difference", "95 % interval", "t-test p", "Wilcoxon p")
+    table = FoldingTable(["images", "score"], numbers)
     for item in comparisons:
         digits = METRIC_DIGITS.get(item.metric, 4) + 1
         table.add_row(

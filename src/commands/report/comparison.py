@@ -1,4 +1,4 @@
-"""Two records, image by image: is the difference larger than chance?"""
+"""Which records may be compared; and of two, is the difference larger than chance?"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,29 +18,17 @@ SAME_INPUT = 1e-3
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric on one image set; differences are second − first.
+    """One metric on one image set; differences are second − first."""
 
-    Attributes:
-        benchmark: Image set.
-        metric: E.g. ``psnr``.
-        means: Of the first and of the second.
-        differences: Image key → second − first.
-        mean: Of the differences.
-        low: Lower end of the confidence interval of ``mean`` (Student's t).
-        high: Upper end; both NaN for a single image.
-        t_test: Two-sided p of the paired t-test; NaN where undefined.
-        wilcoxon: Two-sided p of Wilcoxon's signed-rank test; NaN where undefined.
-    """
-
-    benchmark: str
+    benchmark: str  # image set
     metric: str
-    means: tuple[float, float]
-    differences: dict[str, float]
-    mean: float
-    low: float
-    high: float
-    t_test: float
-    wilcoxon: float
+    means: tuple[float, float]  # of the first and of the second
+    differences: dict[str, float]  # of each image, by its key
+    mean: float  # of the differences
+    low: float  # end of the confidence interval of the mean (Student's t); NaN for a single image
+    high: float  # the other end
+    t_test: float  # two-sided p of the paired t-test; NaN where undefined
+    wilcoxon: float  # two-sided p of Wilcoxon's signed-rank test; NaN where undefined
 
     @property
     def verdict(self) -> str:
@@ -59,7 +47,7 @@ def compare(first: Record, second: Record) -> list[Comparison]:
         DataError: If protocol, degradation, image sets or inputs differ; it says in what.
     """
     refuse_unlike(first, second)
-    found = []
+    comparisons = []
     for name, board in first.benchmarks.items():
         other = second.benchmarks[name]
         for metric in next(iter(board["restored"].values())):
@@ -69,12 +57,12 @@ def compare(first: Record, second: Record) -> list[Comparison]:
             }
             numbers = {key: pair for key, pair in pairs.items() if None not in pair}
             if numbers:
-                found.append(_paired(name, metric, numbers))
-    return found
+                comparisons.append(_paired(name, metric, numbers))
+    return comparisons
 
 
 def refuse_unlike(first: Record, second: Record) -> None:
-    """Refuse to hold records against each other that did not score the same thing.
+    """Refuse to compare records that did not score the same thing.
 
     Raises:
         DataError: Naming each difference.
@@ -141,3 +129,48 @@ def _paired(benchmark: str, metric: str, pairs: Mapping[str, Sequence[float]]) -
         t_test,
         wilcoxon,
     )
+
+
+@dataclass(frozen=True)
+class Group:
+    """Records that scored the same images under the same protocol and degradation."""
+
+    benchmark: str  # image set
+    records: tuple[Record, ...]  # unlike in what was scored only
+
+    @property
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """Name → image → metric → score; first the untouched input, then each record."""
+        untouched = self.records[0].benchmarks[self.benchmark]["input"]
+        ours = {
+            record.name: record.benchmarks[self.benchmark]["restored"] for record in self.records
+        }
+        return {"input": untouched, **ours}
+
+
+def group_records(records: Sequence[Record]) -> list[Group]:
+    """Return records in groups that may be compared, in the order in which they came."""
+    groups: list[Group] = []
+    for record in records:
+        for benchmark in record.benchmarks:
+            alone = _only(record, benchmark)
+            fitting = (i for i, group in enumerate(groups) if _belongs(alone, group))
+            index = next(fitting, None)
+            if index is None:
+                groups.append(Group(benchmark, (alone,)))
+            else:
+                groups[index] = Group(benchmark, (*groups[index].records, alone))
+    return groups
+
+
+def _only(record: Record, benchmark: str) -> Record:
+    one = {**record.content, "benchmarks": {benchmark: record.benchmarks[benchmark]}}
+    return Record(record.name, record.folder, one)
+
+
+def _belongs(record: Record, group: Group) -> bool:
+    try:
+        refuse_unlike(group.records[0], record)
+    except DataError:
+        return False
+    return True

@@ -1,17 +1,26 @@
 """One HTML page of evaluations: means, pictures side by side, scores of every image."""
 
+import base64
+import io
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from src.app.results import METRIC_DIGITS, METRIC_NAMES
-from src.commands.report.comparison import Comparison, compare
-from src.commands.report.groups import Group, group_records
-from src.commands.report.pictures import busiest, data_uri, read_parts
+from src.commands.report.comparison import Group, compare, group_records
 from src.commands.report.records import Record
 from src.commands.report.rendering import render
+from src.data.image_io import Pixels, read_image
+from src.training.callbacks.image_panels import picture_name
+
+PARTS = ("input", "restored", "target")
+"""What stands in a panel of ``src.evaluate``, from the left; the error is the fourth part."""
 
 
 def write_page(page: Path, records: Sequence[Record], title: str, images: int, crop: int) -> None:
@@ -45,40 +54,28 @@ def _section(group: Group, images: int, crop: int) -> dict[str, Any]:
         "scores": _scores(group, metrics),
         "columns": list(group.scores),
         "shots": _shots(group, metrics, images, crop),
-        "pairs": _pairs(group),
+        "pairs": [
+            (one.name, other.name, compare(one, other))
+            for one, other in itertools.combinations(group.records, 2)
+        ],
     }
 
 
 def _means(group: Group, metrics: Sequence[str]) -> list[dict[str, Any]]:
     """Return a row a method: mean and standard error of each metric, the two best marked."""
-    first = group.records[0].benchmarks[group.benchmark]
-    names = {metric: f"{metric}_input" for metric in metrics}
-    rows = [("input", {metric: _mean(first, names[metric]) for metric in metrics})]
-    for record in group.records:
-        board = record.benchmarks[group.benchmark]
-        rows.append((record.name, {metric: _mean(board, metric) for metric in metrics}))
-    best = {
-        metric: sorted({row[metric]["text"] for _, row in rows}, key=_number, reverse=True)[:2]
-        for metric in metrics
-    }
-    return [
-        {
-            "name": name,
-            "cells": [
-                {
-                    **cells[metric],
-                    "mark": best[metric].index(cells[metric]["text"]) + 1
-                    if cells[metric]["text"] in best[metric] and len(group.records) > 1
-                    else 0,
-                }
-                for metric in metrics
-            ],
-        }
-        for name, cells in rows
-    ]
+    boards = [record.benchmarks[group.benchmark] for record in group.records]
+    rows = [[_mean(boards[0], f"{metric}_input") for metric in metrics]]
+    rows += [[_mean(board, metric) for metric in metrics] for board in boards]
+    for column in zip(*rows, strict=True):
+        best = sorted({cell["text"] for cell in column}, key=_number, reverse=True)[:2]
+        for cell in column:
+            marked = cell["text"] in best and len(boards) > 1
+            cell["mark"] = best.index(cell["text"]) + 1 if marked else 0
+    names = ["input", *(record.name for record in group.records)]
+    return [{"name": name, "cells": cells} for name, cells in zip(names, rows, strict=True)]
 
 
-def _mean(board: dict[str, Any], name: str) -> dict[str, str]:
+def _mean(board: dict[str, Any], name: str) -> dict[str, Any]:
     digits = METRIC_DIGITS.get(name.removesuffix("_input"), 4)
     error = board.get("standard_error", {}).get(name)
     spread = "" if error is None else f"± {error:.{digits}f}"
@@ -87,82 +84,58 @@ def _mean(board: dict[str, Any], name: str) -> dict[str, str]:
 
 def _scores(group: Group, metrics: Sequence[str]) -> list[dict[str, Any]]:
     """Return a row an image: the score of each method, metric after metric."""
-    keys = list(group.scores["input"])
     return [
         {
             "key": key,
             "cells": [
-                {
-                    "text": _text(scores[key][metric], METRIC_DIGITS.get(metric, 4)),
-                    "value": scores[key][metric],
-                }
+                {"text": _score(scores[key], metric), "value": scores[key][metric]}
                 for metric in metrics
                 for scores in group.scores.values()
             ],
         }
-        for key in keys
+        for key in group.scores["input"]
     ]
 
 
 def _shots(group: Group, metrics: Sequence[str], images: int, crop: int) -> list[dict[str, Any]]:
+    """Return the pictures that every record has kept: the same part of each, side by side."""
     shots: list[dict[str, Any]] = []
     for key in group.scores["input"]:
-        held = [read_parts(record, group.benchmark, key) for record in group.records]
-        parts = [part for part in held if part is not None]
-        if len(parts) != len(group.records) or len(shots) == images:
+        read = [read_parts(record, group.benchmark, key) for record in group.records]
+        parts = [part for part in read if part is not None]
+        if len(parts) != len(read) or len(shots) == images:
             continue
+        layers = {"input": parts[0]["input"]}
+        layers |= {r.name: part["restored"] for r, part in zip(group.records, parts, strict=True)}
+        layers["target"] = parts[0]["target"]
+        captions = {
+            name: " / ".join(_score(scores[key], metric) for metric in metrics)
+            for name, scores in group.scores.items()
+        }
         window = busiest(parts[0]["target"], crop)
-        layers = [("input", parts[0]["input"])]
-        layers += [
-            (record.name, part["restored"])
-            for record, part in zip(group.records, parts, strict=True)
+        shown = [
+            {"name": name, "uri": data_uri(window.of(image)), "score": captions.get(name, "")}
+            for name, image in layers.items()
         ]
-        shots.append(
-            {
-                "key": key,
-                "window": window,
-                "layers": [
-                    {
-                        "name": name,
-                        "uri": data_uri(window.of(image)),
-                        "score": _caption(group.scores[name][key], metrics),
-                    }
-                    for name, image in layers
-                ]
-                + [{"name": "target", "uri": data_uri(window.of(parts[0]["target"])), "score": ""}],
-            }
-        )
+        shots.append({"key": key, "window": window, "layers": shown})
     return shots
 
 
-def _caption(scores: dict[str, float | None], metrics: Sequence[str]) -> str:
-    words = [_text(scores[metric], METRIC_DIGITS.get(metric, 4)) for metric in metrics]
-    return " / ".join(words)
-
-
-def _pairs(group: Group) -> list[tuple[str, str, list[Comparison]]]:
-    """Return each later record against each earlier one."""
-    return [
-        (first.name, second.name, compare(first, second))
-        for first, second in itertools.combinations(group.records, 2)
-    ]
-
-
 def _about(record: Record) -> dict[str, Any]:
-    held = record.content
+    content = record.content
     return {
         "name": record.name,
         "rows": [
             ("scored", ", ".join(record.benchmarks) + f"; {record.condition}"),
-            ("protocol", held.get("protocol_in_words", record.protocol)),
-            ("command", held.get("command")),
-            ("checkpoint", held.get("checkpoint")),
-            ("inference", ", ".join(f"{k}={v}" for k, v in held["inference"].items())),
-            ("commit", held["scored_by"].get("commit")),
-            ("configuration", held.get("config_sha256")),
-            ("date", held.get("date")),
-            ("took", _took(held.get("took", {}))),
-            ("hardware", _hardware(held["hardware"])),
+            ("protocol", content.get("protocol_in_words", record.protocol)),
+            ("command", content.get("command")),
+            ("checkpoint", content.get("checkpoint")),
+            ("inference", ", ".join(f"{k}={v}" for k, v in content["inference"].items())),
+            ("commit", content["scored_by"].get("commit")),
+            ("configuration", content.get("config_sha256")),
+            ("date", content.get("date")),
+            ("took", _took(content.get("took", {}))),
+            ("hardware", _hardware(content["hardware"])),
         ],
     }
 
@@ -175,9 +148,13 @@ def _took(took: dict[str, Any]) -> str:
     return ", ".join([*words, *([f"{gpu:,.0f} MiB on the GPU"] if gpu else [])])
 
 
-def _hardware(held: dict[str, Any]) -> str:
-    words = [held["processor"], f"{held['cores']} cores", f"{held['memory_gib']} GiB"]
-    return ", ".join([*words, *held["gpus"], f"torch {held['torch']}", held["system"]])
+def _hardware(about: dict[str, Any]) -> str:
+    words = [about["processor"], f"{about['cores']} cores", f"{about['memory_gib']} GiB"]
+    return ", ".join([*words, *about["gpus"], f"torch {about['torch']}", about["system"]])
+
+
+def _score(scores: dict[str, float | None], metric: str) -> str:
+    return _text(scores[metric], METRIC_DIGITS.get(metric, 4))
 
 
 def _text(value: float | None, digits: int) -> str:
@@ -186,3 +163,53 @@ def _text(value: float | None, digits: int) -> str:
 
 def _number(text: str) -> float:
     return math.inf if text == "∞" else float(text)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Part of an image, in pixels from its upper left corner."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, image: Pixels) -> Pixels:
+        """Return this part of (H, W, 3)."""
+        return image[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def read_parts(record: Record, benchmark: str, key: str) -> dict[str, Pixels] | None:
+    """Return input, restored and target of an image, (H, W, 3) each; None where none was kept."""
+    file: Path = record.folder / "images" / picture_name(benchmark, key)
+    if not file.is_file():
+        return None
+    panel = read_image(file, channels=3)
+    width = panel.shape[1] // 4
+    return {part: panel[:, index * width : (index + 1) * width] for index, part in enumerate(PARTS)}
+
+
+def busiest(target: Pixels, side: int) -> Window:
+    """Return the square of at most ``side`` pixels with the steepest edges in it.
+
+    A rule that sees only the target, so that no method's best or worst place is picked.
+    """
+    grey = target.astype(np.float64).mean(axis=2)
+    slope = np.zeros_like(grey)
+    slope[1:] += np.abs(np.diff(grey, axis=0))
+    slope[:, 1:] += np.abs(np.diff(grey, axis=1))
+    height, width = (min(side, size) for size in grey.shape)
+    table = np.pad(slope.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    sums = (
+        table[height:, width:] - table[:-height, width:] - table[height:, :-width]
+        + table[:-height, :-width]
+    )  # fmt: skip
+    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    return Window(int(top), int(left), height, width)
+
+
+def data_uri(image: Pixels) -> str:
+    """Return an image as a lossless WebP inside a URI: no pixel differs from the file's."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(file, "WEBP", lossless=True, method=4)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -16,28 +16,17 @@ RECORDS = "results"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One method on one image set under one condition, as printed.
+class PublishedRow:
+    """One method on one image set under one condition, as printed."""
 
-    Attributes:
-        method: As the paper calls it.
-        dataset: Name of the prepared image set.
-        condition: E.g. {"sigma": 50}; empty for demosaicing.
-        published: Metric → printed value.
-        record: Folder of ours below results/; None where nothing here can make it.
-        recipe: What trains the model of ours; None where nothing is to be trained.
-        command: Words of ``src.evaluate`` that make ours without a training.
-        ours: Metric → our mean, under the paper's word for it; empty where it was not run.
-    """
-
-    method: str
-    dataset: str
-    condition: Mapping[str, float]
-    published: Mapping[str, float]
-    record: str | None
-    recipe: str | None
-    command: str | None
-    ours: Mapping[str, float]
+    method: str  # as the paper calls it
+    dataset: str  # name of the prepared image set
+    condition: Mapping[str, float]  # e.g. {"sigma": 50}; empty for demosaicing
+    published: Mapping[str, float]  # metric → printed value
+    record: str | None  # folder of ours below results/; None where nothing here can make it
+    recipe: str | None  # what trains the model of ours; None where nothing is to be trained
+    command: str | None  # words of src.evaluate that make ours without a training
+    ours: Mapping[str, float]  # metric, in the paper's word → our mean; empty where not run
 
     @property
     def condition_in_words(self) -> str:
@@ -48,25 +37,15 @@ class Row:
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """One table of a paper.
+    """One table of a paper."""
 
-    Attributes:
-        name: Unique in its paper.
-        title: For headings.
-        source: Paper and number of the table.
-        protocol: Name of the protocol that ours must be scored under.
-        metrics: In the order in which they are printed.
-        notes: What a reader must know.
-        rows: As printed, in the paper's order.
-    """
-
-    name: str
+    name: str  # unique in its paper
     title: str
-    source: str
-    protocol: str
-    metrics: tuple[str, ...]
+    source: str  # paper and number of the table
+    protocol: str  # name of the protocol that ours must be scored under
+    metrics: tuple[str, ...]  # in the order in which they are printed
     notes: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[PublishedRow, ...]  # in the paper's order
 
 
 @dataclass(frozen=True)
@@ -98,42 +77,44 @@ def read_papers(experiments: Path, names: list[str] | None) -> list[Paper]:
 
 def _read_paper(file: Path) -> Paper:
     try:
-        held = yaml.safe_load(file.read_text(encoding="utf-8"))
-        tables = tuple(_read_table(file.parent, table) for table in held["tables"])
-        return Paper(file.parent, held["paper"], held["arxiv"], tables)
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        tables = tuple(_read_table(file.parent, table) for table in content["tables"])
+        return Paper(file.parent, content["paper"], content["arxiv"], tables)
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise DataError(
             f"{file}: no table of a paper ({type(error).__name__}: {error})."
         ) from error
 
 
-def _read_table(folder: Path, held: Mapping[str, Any]) -> PublishedTable:
-    metrics = tuple(held["metrics"])
-    rows = tuple(_read_row(folder, row, metrics, held["protocol"]) for row in held["rows"])
-    texts = (held["name"], held["title"], held["source"], held["protocol"])
-    return PublishedTable(*texts, metrics, tuple(held["notes"]), rows)
+def _read_table(folder: Path, content: Mapping[str, Any]) -> PublishedTable:
+    metrics, protocol = tuple(content["metrics"]), content["protocol"]
+    rows = tuple(_read_row(folder, row, metrics, protocol) for row in content["rows"])
+    texts = (content["name"], content["title"], content["source"], protocol)
+    return PublishedTable(*texts, metrics, tuple(content["notes"]), rows)
 
 
-def _read_row(folder: Path, row: Mapping[str, Any], metrics: tuple[str, ...], protocol: str) -> Row:
+def _read_row(
+    folder: Path, row: Mapping[str, Any], metrics: tuple[str, ...], protocol: str
+) -> PublishedRow:
     recipe = row.get("recipe")
     record = recipe.rpartition("/")[2] if recipe else row.get("record")
     condition = row.get("condition", {})
-    place = folder / RECORDS / record if record else None
-    means = {} if place is None else _ours(place, row["dataset"], condition, protocol)
+    source = folder / RECORDS / record if record else None
+    means = {} if source is None else _ours(source, row["dataset"], condition, protocol)
     names = {metric: row.get("measured_as", {}).get(metric, metric) for metric in metrics}
     ours = {metric: means[name] for metric, name in names.items() if name in means}
     published = {metric: float(row[metric]) for metric in metrics if metric in row}
     texts = (record, recipe, row.get("command"))
-    return Row(row["method"], row["dataset"], condition, published, *texts, ours)
+    return PublishedRow(row["method"], row["dataset"], condition, published, *texts, ours)
 
 
 def _ours(
-    place: Path, dataset: str, condition: Mapping[str, float], protocol: str
+    source: Path, dataset: str, condition: Mapping[str, float], protocol: str
 ) -> dict[str, float]:
-    """Return our means on ``dataset`` from the records below ``place``; {} where it was not run."""
-    if not any(place.rglob(RESULTS)):
+    """Return our means on ``dataset`` from the records below ``source``; {} if it was not run."""
+    if not any(source.rglob(RESULTS)):
         return {}
-    for record in open_records(str(place)):
+    for record in open_records(str(source)):
         if dataset in record.benchmarks:
             _refuse_foreign(record, condition, protocol)
             means = record.benchmarks[dataset]["mean"]
@@ -142,14 +123,14 @@ def _ours(
 
 
 def _refuse_foreign(record: Record, condition: Mapping[str, float], protocol: str) -> None:
-    """Refuse a record whose numbers the row's cannot be held against."""
+    """Refuse a record whose numbers the row's cannot be compared with."""
     scored = record.content["protocol"]["name"]
     if scored != protocol:
         raise DataError(f"{record.folder}: scored under {scored}; its row needs {protocol}.")
     for key, level in condition.items():
-        held = record.content["degradation"][key]
-        if held not in (level, [level, level]):
-            raise DataError(f"{record.folder}: scored at {key}={held}; its row needs {level}.")
+        scored_at = record.content["degradation"][key]
+        if scored_at not in (level, [level, level]):
+            raise DataError(f"{record.folder}: scored at {key}={scored_at}; its row needs {level}.")
 
 
 def missing(paper: Paper) -> Iterator[tuple[str, str]]:

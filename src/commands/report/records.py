@@ -1,4 +1,4 @@
-"""Records of evaluations: found, read, and named."""
+"""Records of evaluations: sought, read, and named."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,23 +16,17 @@ LEVELS = {"sigma": "σ", "quality": "quality", "scale": "×"}
 
 @dataclass(frozen=True)
 class Record:
-    """One results.json.
+    """One results.json."""
 
-    Attributes:
-        name: What was scored, in tables.
-        folder: Where it lies, with its pictures.
-        content: What it holds.
-    """
-
-    name: str
-    folder: Path
+    name: str  # what was scored, in tables
+    folder: Path  # where it lies, with its pictures
     content: dict[str, Any]
 
     @property
     def benchmarks(self) -> dict[str, Any]:
         """Image set → means, standard errors and per-image scores."""
-        held: dict[str, Any] = self.content["benchmarks"]
-        return held
+        benchmarks: dict[str, Any] = self.content["benchmarks"]
+        return benchmarks
 
     @property
     def protocol(self) -> str:
@@ -69,40 +63,40 @@ def open_records(given: str | Sequence[str] | Mapping[str, str]) -> list[Record]
         named = [(str(name), source) for name, source in given.items()]
     else:
         named = [(None, source) for source in given]
-    found = [
+    records = [
         Record(name or str(content.get("name", file.parent.name)), file.parent, content)
         for name, source in named
         for file in record_files(from_root(source))
         for content in [read_results(file)]
     ]
-    return _told_apart(found)
+    return _numbered(records)
 
 
-def record_files(place: Path) -> list[Path]:
-    """Return every results.json at or below ``place``, sorted.
+def record_files(source: Path) -> list[Path]:
+    """Return every results.json at or below ``source``, sorted.
 
     Raises:
         DataError: If there is none.
     """
-    if place.is_file():
-        return [place]
-    files = sorted(place.rglob(RESULTS))
+    if source.is_file():
+        return [source]
+    files = sorted(source.rglob(RESULTS))
     if not files:
         raise DataError(
-            f"{place}: there is no {RESULTS} at or below it. Make one with "
+            f"{source}: there is no {RESULTS} at or below it. Make one with "
             "python -m src.evaluate checkpoint=… output=…"
         )
     return files
 
 
-def _told_apart(records: list[Record]) -> list[Record]:
+def _numbered(records: list[Record]) -> list[Record]:
     """Number records that score the same thing under one name."""
     seen: Counter[tuple[str, ...]] = Counter()
     apart = []
     for record in records:
-        place = (record.name, record.protocol, record.condition, *sorted(record.benchmarks))
-        seen[place] += 1
-        name = record.name if seen[place] == 1 else f"{record.name} ({seen[place]})"
+        what = (record.name, record.protocol, record.condition, *sorted(record.benchmarks))
+        seen[what] += 1
+        name = record.name if seen[what] == 1 else f"{record.name} ({seen[what]})"
         apart.append(Record(name, record.folder, record.content))
     return apart
 

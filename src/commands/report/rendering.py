@@ -5,6 +5,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from src.commands.report.published import Paper, missing
+from src.commands.report.tables import SET_NAMES, datasets_of, lines_of
+
 _TEX = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -15,6 +18,17 @@ _TEX = {
     "−": "$-$",
     "–": "--",
 }
+
+
+def render_tables(paper: Paper, kind: str) -> str:
+    """Return the tables of ``paper`` as Markdown (``md``), LaTeX (``tex``) or ``html``."""
+    return render(
+        f"table.{kind}",
+        paper=paper,
+        names=SET_NAMES,
+        missing=list(missing(paper)),
+        tables=[(table, datasets_of(table), lines_of(table)) for table in paper.tables],
+    )
 
 
 def render(template: str, **values: Any) -> str:  # noqa: ANN401

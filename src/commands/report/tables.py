@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from src.app.results import METRIC_DIGITS
-from src.commands.report.published import PublishedTable, Row
+from src.commands.report.published import PublishedRow, PublishedTable
 
 SET_NAMES = {
     "bsd100": "BSD100",
@@ -32,19 +32,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a printed table.
+    """One row of a printed table."""
 
-    Attributes:
-        condition: E.g. "σ 50".
-        method: As the paper calls it.
-        kind: ``published``, ``ours`` or ``difference``.
-        cells: For each image set, one cell a metric; empty where nothing is published.
-    """
-
-    condition: str
-    method: str
-    kind: str
-    cells: tuple[tuple[Cell, ...], ...]
+    condition: str  # e.g. "σ 50"
+    method: str  # as the paper calls it
+    kind: str  # published, ours or difference
+    cells: tuple[tuple[Cell, ...], ...]  # of each image set, one a metric; () if none is published
 
 
 def datasets_of(table: PublishedTable) -> list[str]:
@@ -63,15 +56,15 @@ def lines_of(table: PublishedTable) -> list[Line]:
         rows = [row for row in table.rows if row.condition_in_words == condition]
         ranks = _ranks(rows, table.metrics)
         for method in dict.fromkeys(row.method for row in rows):
-            held = {row.dataset: row for row in rows if row.method == method}
+            by_set = {row.dataset: row for row in rows if row.method == method}
             kinds = [PUBLISHED]
-            if any(row.record for row in held.values()):
+            if any(row.record for row in by_set.values()):
                 kinds.append(OURS)
-            if any(row.ours for row in held.values()):
+            if any(row.ours for row in by_set.values()):
                 kinds.append(DIFFERENCE)
             for kind in kinds:
                 cells = tuple(
-                    _cells(held.get(name), kind, table.metrics, ranks)
+                    _cells(by_set.get(name), kind, table.metrics, ranks)
                     for name in datasets_of(table)
                 )
                 lines.append(Line(condition, method, kind, cells))
@@ -81,7 +74,7 @@ def lines_of(table: PublishedTable) -> list[Line]:
 Ranks = Mapping[tuple[str, str], Sequence[float]]
 
 
-def _ranks(rows: Sequence[Row], metrics: Sequence[str]) -> Ranks:
+def _ranks(rows: Sequence[PublishedRow], metrics: Sequence[str]) -> Ranks:
     """Return (image set, metric) → the two best printed values, best first."""
     ranks = {}
     for dataset in dict.fromkeys(row.dataset for row in rows):
@@ -97,7 +90,9 @@ def _ranks(rows: Sequence[Row], metrics: Sequence[str]) -> Ranks:
     return ranks
 
 
-def _cells(row: Row | None, kind: str, metrics: Sequence[str], ranks: Ranks) -> tuple[Cell, ...]:
+def _cells(
+    row: PublishedRow | None, kind: str, metrics: Sequence[str], ranks: Ranks
+) -> tuple[Cell, ...]:
     if row is None:
         return ()
     if kind == PUBLISHED:
@@ -116,7 +111,7 @@ def _cells(row: Row | None, kind: str, metrics: Sequence[str], ranks: Ranks) -> 
     )
 
 
-def _marked(row: Row, scores: Mapping[str, float], metric: str, ranks: Ranks) -> Cell:
+def _marked(row: PublishedRow, scores: Mapping[str, float], metric: str, ranks: Ranks) -> Cell:
     if metric not in scores:
         return Cell("–")
     value, best = _printed(scores, metric), ranks[row.dataset, metric]

@@ -15,7 +15,7 @@ from src.app.processes.quiet import quiet_lightning
 from src.app.results import score_table
 from src.app.run_lock import alone_in
 from src.commands.train.settle import settle_training
-from src.core.console import plain_console
+from src.core.console import make_console
 from src.core.origin import origin
 from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig
@@ -132,7 +132,7 @@ def _continue_metrics(trainer: L.Trainer, step: int) -> None:
 @rank_zero_only
 def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
     count = sum(parameter.numel() for parameter in task.net.parameters())
-    console = plain_console(stderr=True)
+    console = make_console(stderr=True)
     console.print(f"Run folder  {folder}")
     console.print(f"Network     {type(task.net).__name__}, {count:,} parameters")
     console.print(f"Protocol    {task.evaluator.protocol}")
@@ -143,7 +143,7 @@ def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
 
 @rank_zero_only
 def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
-    console = plain_console(stderr=True)
+    console = make_console(stderr=True)
     if task.scoreboards:
         console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
     signums = [c.signum for c in trainer.callbacks if isinstance(c, GracefulStop)]  # type: ignore[attr-defined]

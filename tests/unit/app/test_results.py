@@ -5,7 +5,8 @@ from typing import NoReturn
 
 import pytest
 
-from src.app.results import finite, read_results, write_results
+from src.app.results import finite, read_results, score_table, write_results
+from src.core.console import make_console
 from src.core.errors import DataError
 from src.metrics.scoreboard import Scoreboard
 from tests.support.evaluations import write_evaluation
@@ -77,3 +78,19 @@ def test_a_missing_record_says_how_to_make_one(tmp_path: Path) -> None:
 def test_an_empty_evaluation_is_no_record(tmp_path: Path) -> None:
     write_results(tmp_path, {"none": Scoreboard()}, {})
     assert read_results(tmp_path)["benchmarks"]["none"]["mean"] == {}
+
+
+def test_at_80_columns_the_image_is_named_beside_all_of_its_scores(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    metrics = ("psnr", "ssim", "psnr_b", "lpips")
+    board = Scoreboard()
+    for image in ("a_photograph_with_a_rather_long_name_0801", "[/red]b"):
+        board.add(image, dict.fromkeys(metrics, 30.0), dict.fromkeys(metrics, 20.0))
+    make_console().print(score_table({"urban100": board}, "a protocol"))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name in ("a_photograph_with_a_rather_long_name_080", "[/red]b", "urban100, mean of 2"):
+        rows = [line.removeprefix(name) for line in lines if line.startswith(name)]
+        assert len(" ".join(rows).split()) == 3 * len(metrics)

@@ -107,6 +107,23 @@ def test_nothing_to_check_is_an_error(data_dir: Path, use: Use, capsys: Capture)
     assert "notrun:needsthepackageno_such_package:pipinstall'exemplar[no_such_package]'" in said
 
 
+def test_at_80_columns_the_command_that_mends_a_row_is_in_one_piece(
+    data_dir: Path, use: Use, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = rows_file(data_dir, mosaiced_psnr(data_dir / "Tiny"))
+    content = yaml.safe_load(path.read_text())
+    content["sets"]["no_such_set"] = {"images": 2, "folders": ["no_such_set"]}
+    content["groups"][0]["rows"].append({"set": "no_such_set", "psnr": 9.0})
+    path.write_text(yaml.safe_dump(content))
+    use(path)
+    assert check(data_dir) == 1
+    said = capsys.readouterr().out.splitlines()
+    command = "python -m src.prepare dataset=no_such_set"
+    assert f"  no_such_set, mosaic psnr: no images; {command}" in said
+    assert any("tiny, mosaic" in line and "agrees" in line for line in said)
+
+
 def row(**changes: object) -> Row:
     first = next(row for row in read_rows() if row.benchmark == "set5")
     return replace(first, **changes)

@@ -95,6 +95,24 @@ def test_the_command_prints_the_verdict_and_writes_strict_json(tmp_path: Path) -
     assert held["comparisons"][0]["verdict"] == "second"
 
 
+def test_at_80_columns_each_row_keeps_its_set_its_score_and_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ("[/red]panet_small_with_pyramid", "panet_small_with_local_attention")
+    write_evaluation(tmp_path / "a", FIRST, name=names[0], benchmark="urban100")
+    write_evaluation(tmp_path / "b", SECOND, name=names[1], benchmark="urban100")
+    done = command("report", f"compare=[{tmp_path}/a,{tmp_path}/b]")
+    table = done.out.partition("urban100 psnr:")[0].splitlines()
+    assert max(map(len, table)) <= 80
+    assert all(any(name in line for line in table) for name in names)
+    rows = [line.split() for line in table if "urban100" in line]
+    assert {tuple(row[:3]) for row in rows} == {("urban100", "(6)", "PSNR")}
+    figures = [word for row in rows for word in row[3:] if word != "…"]
+    assert len(figures) == 2 + 1 + 2 + 2  # means, difference, interval, both p
+    assert f"urban100 psnr: {names[1]} is better" in done.out
+
+
 def test_the_command_refuses_unlike_results_with_a_message(tmp_path: Path) -> None:
     _records(tmp_path, benchmark="others")
     done = command("report", f"compare=[{tmp_path}/a,{tmp_path}/b]")

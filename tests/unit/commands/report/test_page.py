@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from src.commands.report.groups import group_records
-from src.commands.report.page import write_page
-from src.commands.report.pictures import busiest, data_uri
+from src.commands.report.comparison import group_records
+from src.commands.report.page import busiest, data_uri, write_page
 from src.commands.report.records import open_records
 from tests.support.evaluations import GAUSSIAN, write_evaluation
 from tests.support.images import pixels

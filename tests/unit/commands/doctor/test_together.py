@@ -1,8 +1,8 @@
 """What the check makes of the findings of several processes."""
 
-from src.commands.doctor.examine import _check_cards
 from src.commands.doctor.finding import merged, note, right, wrong
-from src.commands.doctor.versions import check_same, facts
+from src.commands.doctor.machine import facts
+from src.commands.doctor.together import check_cards, check_same
 
 NAMES = ["0 (one)", "1 (two)", "2 (two)"]
 
@@ -31,7 +31,7 @@ def test_equal_code_is_one_row_and_another_version_is_named_with_its_process() -
 
 
 def test_two_processes_on_one_gpu_are_wrong_and_none_is_nothing() -> None:
-    assert _check_cards(["a", "b", "c"], NAMES) == []
-    assert _check_cards(["", "", ""], NAMES) == []
-    (row,) = _check_cards(["a", "b", "b"], NAMES)
+    assert check_cards(["a", "b", "c"], NAMES) == []
+    assert check_cards(["", "", ""], NAMES) == []
+    (row,) = check_cards(["a", "b", "b"], NAMES)
     assert "2 (two) and 1 (two) have the same one" in row.found

@@ -6,7 +6,13 @@ import sys
 import pytest
 
 from src.app.config.options import options_of
-from src.catalog import kind_called, known_kinds, sizes_of
+from src.commands.catalog.command import (
+    catalog,
+    first_sentences,
+    kind_called,
+    known_kinds,
+    sizes_of,
+)
 from src.core.errors import ConfigError
 from src.core.paths import ROOT
 
@@ -55,3 +61,29 @@ def test_the_command_prints_one_kind() -> None:
     assert done.returncode == 0, done.stderr
     assert "charbonnier" in done.stdout
     assert "panet" not in done.stdout
+
+
+def test_descriptions_are_whole() -> None:
+    text = first_sentences("task", "super_resolution_luma")
+    assert text.startswith("Super-resolution of the luma")
+    assert text.endswith("(VDSR and FSRCNN in PyTorch).")
+    assert "@package" not in text
+
+
+def test_at_80_columns_no_word_breaks_and_each_name_begins_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert catalog(["tasks"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name in options_of("task"):
+        (index,) = [i for i, line in enumerate(lines) if line.startswith(f"{name} ")]
+        column = lines[1].index("what")
+        said = [line[column:] for line in lines[index:]]
+        assert " ".join(" ".join(said).split()).startswith(first_sentences("task", name))
+
+
+def test_an_unknown_kind_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert catalog(["degradatoin"]) == 2
+    assert "Did you mean degradation" in capsys.readouterr().err

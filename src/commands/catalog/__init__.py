@@ -1,0 +1,1 @@
+"""What there is to choose from, with papers, cost and sizes."""

@@ -1,0 +1,47 @@
+"""The table of several combinations at 80 columns."""
+
+from pathlib import Path
+
+import pytest
+
+from src.commands.evaluate.job import Scored
+from src.commands.evaluate.plan import Combination
+from src.commands.evaluate.summary import Outcome, summary_table
+from src.core.console import make_console
+from src.core.errors import DataError
+from src.metrics.scoreboard import Scoreboard
+
+METRICS = ("psnr", "ssim", "psnr_b", "lpips", "dists")
+NAMES = ("panet_small_pyramid", "[/red]edsr_small_non_local")
+
+
+def _outcome(name: str) -> Outcome:
+    board = Scoreboard()
+    for image in ("a", "b"):
+        board.add(image, dict.fromkeys(METRICS, 30.0), dict.fromkeys(METRICS, 20.0))
+    about = {"name": name, "protocol_in_words": "a protocol"}
+    scored = Scored(Path("somewhere"), {"urban100": board}, about, "whole images")
+    return Outcome(_combination(name), scored)
+
+
+def test_each_row_keeps_its_model_set_and_condition_beside_every_score(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    make_console().print(summary_table([_outcome(name) for name in NAMES]))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name in NAMES:
+        rows = [line for line in lines if line.startswith(name[:12])]
+        assert sum(line.count(" ± ") for line in rows) == len(METRICS)
+        assert all("urban100" in row and "sigma=25" in row for row in rows)
+
+
+def test_where_all_have_failed_the_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = Outcome(_combination("net"), DataError("no images"))
+    make_console().print(summary_table([failed]))
+    assert "failed" in capsys.readouterr().out
+
+
+def _combination(name: str) -> Combination:
+    return Combination(name, None, None, {"sigma": 25}, (name,))
