@@ -11,8 +11,7 @@ from torch import nn
 
 from src.core.paths import ROOT
 from src.inference.footprint import footprint
-from src.ops.attention.operator_flops import FLOPS
-from src.ops.attention.operator_workspace import WORKSPACE
+from src.ops.attention.operator_costs import FLOPS, WORKSPACE
 
 CPU = torch.device("cpu")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for the peak")
