@@ -16,9 +16,12 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from src.ops.attention.triton_kernels.kernels import (
+    paste_others,
+    sum_of_changes,
+    sum_of_exponentials,
+)
 from src.ops.attention.triton_kernels.launch import BLOCK, WIDE
-from src.ops.attention.triton_kernels.paste import paste_others
-from src.ops.attention.triton_kernels.sums import sum_of_changes, sum_of_exponentials
 from src.ops.attention.triton_kernels.tiles import SIZES, Known, Sides
 
 TYPES = {"bf16": tl.bfloat16, "fp16": tl.float16, "fp32": tl.float32}

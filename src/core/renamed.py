@@ -10,6 +10,12 @@ MOVED = {
     "src.callbacks.": "src.training.callbacks.",
     "src.runtime.loggers.": "src.training.loggers.",
     "src.runtime.distributed.strategy.": "src.training.strategy.",
+    "src.degradations.bicubic_pillow.": "src.degradations.bicubic.",
+    "src.degradations.gaussian_seed0.": "src.degradations.gaussian.",
+    "src.metrics.psnr_b.": "src.metrics.psnr.",
+    "src.metrics.ssim_uniform.": "src.metrics.ssim.",
+    "src.optim.multistep.": "src.optim.schedules.",
+    "src.optim.warmup_cosine.": "src.optim.schedules.",
 }
 """Old beginning of a dotted name → the new one."""
 

@@ -1,9 +1,10 @@
-"""Bicubic down-scaling, as the low-resolution images of DIV2K and of all benchmarks were made."""
+"""Bicubic down-scaling: MATLAB's, which made DIV2K and all benchmarks, and Pillow's."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from src.ops.pillow import pillow_resize
 from src.ops.resize import downscale
 
 
@@ -32,3 +33,26 @@ class Bicubic(nn.Module):
     ) -> Float[Tensor, "b c h2 w2"]:
         """Map images in [0, 1], of sides that are multiples of ``scale``; nothing is drawn."""
         return downscale(clean, self.scale, clip8=self.clip8)
+
+
+class PillowBicubic(Bicubic):
+    """Shrink by Pillow's anti-aliased bicubic rule for 8-bit images, as in scores made in Python.
+
+    Results are not comparable with those from MATLAB's rule.
+
+    Args:
+        scale: By how much each side shrinks; 1 only rounds.
+
+    Raises:
+        ValueError: If ``scale`` is below 1.
+    """
+
+    def __init__(self, scale: int = 2) -> None:
+        super().__init__(scale)
+
+    def forward(
+        self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b c h2 w2"]:
+        """Map images in [0, 1], of sides that are multiples of ``scale``; nothing is drawn."""
+        height, width = clean.shape[-2:]
+        return pillow_resize(clean, (height // self.scale, width // self.scale))

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from src.ops.jpeg import Subsampling, jpeg
+from src.ops.pillow import Subsampling, jpeg
 
 _BLOCK = 8
 

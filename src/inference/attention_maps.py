@@ -1,7 +1,6 @@
-"""What the attention blocks of a network look at when they restore one pixel of an image."""
+"""What the attention blocks of a network look at when they restore one pixel, and its picture."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,12 +8,20 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.attention.non_local import NonLocalAttention
 from src.models.attention.pyramid import PyramidAttention
-from src.ops.attention.maps import patch_attention_map, pixel_attention_map
+from src.ops.attention.dense import patch_attention_map
+from src.ops.attention.pixels import pixel_attention_map
+
+CAPTION = "query pixel | where it looks, level by level (white: most)"
+
+_RED = (1.0, 0.1, 0.1)
+_DIM = 0.35
+_SMALL = 256
 
 
 @dataclass(frozen=True)
@@ -23,8 +30,7 @@ class AttentionMap:
 
     Attributes:
         block: Dotted name of the block in its network.
-        row: Of the query pixel in the block's features.
-        column: Of the query pixel in the block's features.
+        row, column: Of the query pixel in the block's features.
         size: (H, W) of the block's features.
         levels: One (H_s, W_s) of weights for each scale that is searched; together they sum to 1.
     """
@@ -36,34 +42,14 @@ class AttentionMap:
     levels: tuple[Tensor, ...]
 
 
-def _patches(
-    block: nn.Module, query: Tensor, keys: list[Tensor], row: int, column: int
-) -> list[Tensor]:
-    if not isinstance(block, PyramidAttention | CrossScaleAttention):
-        raise TypeError(f"{type(block).__name__} does not compare patches.")
-    scale, min_norm = block.softmax_scale, block.min_norm
-    return patch_attention_map(query, keys, row, column, softmax_scale=scale, min_norm=min_norm)
-
-
-def _pixels(
-    block: nn.Module, query: Tensor, keys: list[Tensor], row: int, column: int
-) -> list[Tensor]:
-    return [pixel_attention_map(query, keys[0], row, column)]
-
-
-RULES: dict[type[nn.Module], Callable[..., list[Tensor]]] = {
-    PyramidAttention: _patches,
-    CrossScaleAttention: _patches,
-    InScaleNonLocalAttention: _pixels,
-    NonLocalAttention: _pixels,
-}
-"""How a block compares; each embeds its features by its modules ``query`` and ``key``, the latter
-once a level. A subclass may compare otherwise, so it is not included."""
+_SHOWN = (PyramidAttention, CrossScaleAttention, InScaleNonLocalAttention, NonLocalAttention)
+"""Blocks that embed features by their modules ``query`` and ``key``, the latter once a level, and
+compare them by patches or by pixels. A subclass may compare otherwise, so it is not included."""
 
 
 def has_attention_maps(net: nn.Module) -> bool:
-    """Say whether some block of ``net`` can show where it looks."""
-    return any(type(module) in RULES for module in net.modules())
+    """Return whether some block of ``net`` can show where it looks."""
+    return any(type(module) in _SHOWN for module in net.modules())
 
 
 @torch.no_grad()
@@ -73,13 +59,8 @@ def attention_maps(
     """Run ``net`` once and return the map of each of its blocks for one pixel of the input.
 
     Memory is linear in pixels, as only one query is looked at. Of a block that is called several
-    times, as in CSNLN's recurrence, it is the map of the last call.
-
-    Args:
-        net: A network; blocks of kinds without a map are passed over.
-        degraded: What the network sees; H and W as it needs them.
-        row: Of the pixel of interest, 0 to H - 1.
-        column: Of the pixel of interest, 0 to W - 1.
+    times, as in CSNLN's recurrence, it is the map of the last call; blocks of kinds without a map
+    are passed over. ``degraded`` has the sides that the network needs.
 
     Raises:
         ValueError: If the pixel is not in the image.
@@ -90,12 +71,10 @@ def attention_maps(
             f"pixel ({row}, {column}) is not in the image: rows 0 to {height - 1}, "
             f"columns 0 to {width - 1}."
         )
-    place = (row / height, column / width)
+    at = (row / height, column / width)
     maps: dict[str, AttentionMap] = {}
-    handles = []
-    for name, block in net.named_modules():
-        if type(block) in RULES:
-            handles += _watch(name, block, place, maps)
+    shown = [(name, block) for name, block in net.named_modules() if type(block) in _SHOWN]
+    handles = [handle for name, block in shown for handle in _watch(name, block, at, maps)]
     try:
         net(degraded)
     finally:
@@ -105,7 +84,7 @@ def attention_maps(
 
 
 def _watch(
-    name: str, block: nn.Module, place: tuple[float, float], maps: dict[str, AttentionMap]
+    name: str, block: nn.Module, at: tuple[float, float], maps: dict[str, AttentionMap]
 ) -> list[Any]:
     """Let ``block`` put its map into ``maps`` when it is called; return the handles to undo it."""
     seen: dict[str, list[Tensor]] = defaultdict(list)
@@ -116,12 +95,60 @@ def _watch(
     def conclude(module: nn.Module, inputs: tuple[Tensor], output: object) -> None:
         (query,), keys = seen.pop("query"), seen.pop("key")
         height, width = inputs[0].shape[-2:]
-        row, column = int(place[0] * height), int(place[1] * width)
-        levels = RULES[type(module)](module, query, keys, row, column)
+        row, column = int(at[0] * height), int(at[1] * width)
+        if isinstance(module, PyramidAttention | CrossScaleAttention):
+            scale, least = module.softmax_scale, module.min_norm
+            levels = patch_attention_map(
+                query, keys, row, column, softmax_scale=scale, min_norm=least
+            )
+        else:
+            levels = [pixel_attention_map(query, keys[0], row, column)]
         maps[name] = AttentionMap(name, row, column, (height, width), tuple(levels))
 
-    embeddings = {"query": block.get_submodule("query"), "key": block.get_submodule("key")}
-    handles = [
-        module.register_forward_hook(partial(keep, kind)) for kind, module in embeddings.items()
+    embedded = [
+        block.get_submodule(kind).register_forward_hook(partial(keep, kind))
+        for kind in ("query", "key")
     ]
-    return [*handles, block.register_forward_hook(conclude)]
+    return [*embedded, block.register_forward_hook(conclude)]
+
+
+def draw_attention(
+    image: Float[Tensor, "c h w"], attention: AttentionMap
+) -> Float[Tensor, "3 h2 w2"]:
+    """Return the marked image, then heat over the dimmed grey image, side by side.
+
+    All levels share one scale: from black through red and yellow to white, the largest weight.
+    Levels of any size are stretched over the image, which has 1 or 3 channels in [0, 1]. Small
+    images are enlarged by a whole factor k, to 256 pixels or less.
+
+    Returns:
+        (3, k·H, (1 + levels)·k·W) in [0, 1].
+    """
+    factor = max(1, _SMALL // max(image.shape[-2:]))
+    shown = image.cpu().clamp(0, 1).expand(3, -1, -1)
+    colour = shown.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
+    grey = colour.mean(dim=0) * _DIM
+    peak = torch.stack([level.max() for level in attention.levels]).max()
+    parts = [_marked(colour, attention)]
+    for level in attention.levels:
+        weight = (level / peak).float().cpu()
+        heat = F.interpolate(weight[None, None], size=grey.shape, mode="nearest")[0, 0]
+        hot = torch.stack([3 * heat, 3 * heat - 1, 3 * heat - 2])
+        parts.append(torch.maximum(grey, hot).clamp(0, 1))
+    return torch.cat(parts, dim=2)
+
+
+def _marked(colour: Tensor, attention: AttentionMap) -> Tensor:
+    """Return a copy with a red frame around the pixels that the query stands for."""
+    marked = colour.clone()
+    query = (attention.row, attention.column)
+    frame = []
+    for at, size, side in zip(query, attention.size, colour.shape[-2:], strict=True):
+        margin = max(2, side // 64)
+        start, stop = at * side // size - margin, (at + 1) * side // size + margin
+        frame.append(slice(max(0, start), min(side, stop)))
+    inner = marked[:, frame[0], frame[1]]
+    edge = torch.ones(inner.shape[-2:], dtype=torch.bool)
+    edge[2:-2, 2:-2] = False
+    inner[:, edge] = torch.tensor(_RED)[:, None]
+    return marked

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -33,7 +33,7 @@ class Choice:
 
     Attributes:
         tile: Side of the tiles in input pixels; None is the whole at once.
-        need: Of one forward pass, on the whole or on a tile; None where nobody asked or can tell.
+        need: Of one forward pass, on the whole or on a tile; None where it is unknown.
         free: Bytes that were free on the device.
         why_not_whole: Why it is tiles although ``auto`` prefers the whole; empty otherwise.
     """
@@ -43,6 +43,11 @@ class Choice:
     free: int = 0
     why_not_whole: str = ""
 
+    @property
+    def bytes(self) -> int:
+        """Return the need in bytes, 0 where it is unknown."""
+        return 0 if self.need is None else self.need.bytes
+
     def __str__(self) -> str:
         words = "whole image" if self.tile is None else f"tiles of {self.tile} pixels"
         if self.need is not None:
@@ -50,31 +55,40 @@ class Choice:
         return f"{words} ({self.why_not_whole})" if self.why_not_whole else words
 
 
-def whole(net: nn.Module, shape: Sequence[int], device: torch.device) -> Choice:
-    """Return the choice of the whole image, whatever it takes."""
-    return Choice(None, _need(net, shape, device), free_bytes(device))
-
-
-def automatic(net: nn.Module, shape: Sequence[int], device: torch.device, *, above: int) -> Choice:
-    """Return the whole image where it fits, else the largest tiles that do.
+def choose(
+    net: nn.Module,
+    shape: Sequence[int],
+    device: torch.device,
+    *,
+    tile: int | Literal["auto"] | None,
+    overlap: int,
+) -> Choice:
+    """Return how an image goes through a network, which is traced where that decides.
 
     Args:
         net: A network that keeps the backbone contract.
         shape: (B, C, H, W) of the image.
         device: Where it will run.
-        above: Tiles must be larger than this, the overlap.
+        tile: Side of tiles; None is the whole image; ``auto`` is the whole where it fits, else the
+            largest tiles that do.
+        overlap: Input pixels that tiles share; they must be larger.
     """
+    longest = max(shape[-2:])
+    if isinstance(tile, int):
+        return Choice(tile if longest > tile else None)
+    if longest <= SMALL:
+        return Choice(None)
     contract = cast("RestorationNet", net)
     free, need = free_bytes(device), _need(net, shape, device)
-    why_not = _objection(contract, need, free, device)
+    why_not = "" if tile is None else _objection(contract, need, free, device)
     if not why_not:
         return Choice(None, need, free)
     sides = GLOBAL_TILES if contract.global_context else LOCAL_TILES
-    fitting = [side for side in sides if above < side < max(shape[-2:])]
-    side = fitting.pop(0) if fitting else above + sides[-1]
+    fitting = [side for side in sides if overlap < side < longest]
+    side = fitting.pop(0) if fitting else overlap + sides[-1]
     while True:
-        tile = -(-side // contract.multiple_of) * contract.multiple_of
-        need = _need(net, (*shape[:2], min(tile, shape[2]), min(tile, shape[3])), device)
+        rounded = -(-side // contract.multiple_of) * contract.multiple_of
+        need = _need(net, (*shape[:2], *(min(rounded, size) for size in shape[2:])), device)
         if need is None or need.bytes <= SHARE * free or not fitting:
             return Choice(side, need, free, why_not)
         side = fitting.pop(0)

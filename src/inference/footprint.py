@@ -1,4 +1,4 @@
-"""What a network needs for an image of a given size, found by tracing without computing.
+"""What a network needs for an image of a given size, by tracing without computing.
 
 The network runs on tensors that have shapes and no contents (``FakeTensorMode``). Each operator's
 result is counted as long as something refers to it, and each operator's own working memory on top.
@@ -20,8 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from src.ops.attention.operator_flops import FLOPS
-from src.ops.attention.operator_workspace import workspace_bytes
+from src.ops.attention.operator_costs import FLOPS, workspace_bytes
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Footprint:
     """What one forward pass costs.
 
     Attributes:
-        bytes: Most memory held at once beside weights and input, the result included.
+        bytes: Most memory at once beside weights and input, the result included.
         flops: Floating-point operations in products and convolutions.
     """
 
@@ -43,31 +42,25 @@ def footprint(
     """Return what ``net`` needs for an input of ``shape``, in inference.
 
     Returns:
-        None where it cannot be told, because the network's shapes depend on its input's values.
+        None where it is unknown, because the network's shapes depend on its input's values.
     """
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as fake:
         # The mode remembers these stand-ins and takes them where the network has its weights.
-        weights = [fake.from_tensor(held) for held in (*net.parameters(), *net.buffers())]
+        weights = [fake.from_tensor(weight) for weight in (*net.parameters(), *net.buffers())]
         image = torch.empty(tuple(shape), dtype=dtype, device=device)
         live = _LiveBytes([image, *weights])
+        kind = device.type
+        # Autocast as it is, but for its cache, which would keep stand-ins for real weights.
+        as_it_is = torch.autocast(
+            kind, enabled=torch.is_autocast_enabled(kind), cache_enabled=False
+        )
         counter = FlopCounterMode(display=False, custom_mapping=dict(FLOPS))
         try:
-            with _uncached_autocast(device), counter, live:
+            with as_it_is, counter, live:
                 net(image)
         except (DataDependentOutputException, DynamicOutputShapeException):
             return None
     return Footprint(live.peak, int(counter.get_total_flops()))
-
-
-def _uncached_autocast(device: torch.device) -> torch.autocast:
-    """Return autocast as it is, but for its cache, which would keep stand-ins for real weights."""
-    kind = device.type
-    return torch.autocast(
-        kind,
-        dtype=torch.get_autocast_dtype(kind),
-        enabled=torch.is_autocast_enabled(kind),
-        cache_enabled=False,
-    )
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -80,9 +73,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, before: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
-        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
-        for tensor in before:
-            self._known.add(tensor.untyped_storage())
+        self._known = weakref.WeakSet(tensor.untyped_storage() for tensor in before)
 
     def __torch_dispatch__(
         self,
@@ -95,17 +86,15 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
-                self._hold(tensor.untyped_storage())
+                self._count(tensor.untyped_storage())
         self.peak = max(self.peak, self.live + workspace_bytes(func, args, result))
         return result
 
-    def _hold(self, storage: torch.UntypedStorage) -> None:
-        if storage in self._known:
-            return
-        size = storage.nbytes()
-        self._known.add(storage)
-        self.live += size
-        weakref.finalize(storage, self._drop, size)
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if storage not in self._known:
+            self._known.add(storage)
+            self.live += storage.nbytes()
+            weakref.finalize(storage, self._forget, storage.nbytes())
 
-    def _drop(self, size: int) -> None:
+    def _forget(self, size: int) -> None:
         self.live -= size

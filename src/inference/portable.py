@@ -56,7 +56,7 @@ def multiples(net: nn.Module) -> Sequence[int]:
 
 @contextmanager
 def dense_attention(net: nn.Module) -> Iterator[None]:
-    """Let patch attention run in its plain form, which other programs know, and then as before."""
+    """Let patch attention run in its dense form, which other programs know, and then as before."""
     blocks = [module for module in net.modules() if hasattr(module, "implementation")]
     before = [block.implementation for block in blocks]
     for block in blocks:
@@ -64,5 +64,5 @@ def dense_attention(net: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for block, held in zip(blocks, before, strict=True):
-            block.implementation = held
+        for block, implementation in zip(blocks, before, strict=True):
+            block.implementation = implementation

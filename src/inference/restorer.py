@@ -1,21 +1,26 @@
-"""Whole images through a network: padding, tiles and self-ensemble in one place."""
+"""Whole images through a network: noise level, padding, tiles and self-ensemble in one place."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from src.core.errors import ConfigError
 from src.core.heap import given_back_at_once
 from src.core.types import RestorationNet
-from src.inference.choice import SMALL, Choice, automatic, whole
-from src.inference.ensemble import self_ensemble
-from src.inference.paper_tiles import LEAST_PIXELS, PaperRule, restore_quartered
-from src.inference.tiling import restore_tiled
+from src.inference.choice import SMALL, Choice, choose
+from src.inference.tiling import (
+    LEAST_PIXELS,
+    PaperRule,
+    restore_quartered,
+    restore_tiled,
+    self_ensemble,
+)
+from src.ops.padding import pad_to_multiple
 
 
 @dataclass(frozen=True)
@@ -61,20 +66,6 @@ class InferencePolicy:
         """Return the fields, for records."""
         return asdict(self)
 
-    def choose(self, net: nn.Module, shape: Sequence[int], device: torch.device) -> Choice:
-        """Return how an image of (B, C, H, W) goes through ``net``, tracing it where that decides.
-
-        Meant for ``tiling=feathered``.
-        """
-        side = max(shape[-2:])
-        if isinstance(self.tile, int):
-            return Choice(self.tile if side > self.tile else None)
-        if side <= SMALL:
-            return Choice(None)
-        if self.tile is None:
-            return whole(net, shape, device)
-        return automatic(net, shape, device, above=self.overlap)
-
 
 class Restorer:
     """Restore images of any size.
@@ -104,9 +95,10 @@ class Restorer:
         """Return how ``degraded`` goes through the network: the same for all of its size."""
         height, width = degraded.shape[-2:]
         if (height, width) not in self.choices:
-            padded = _pad(degraded, self.net.multiple_of, self.net.min_size)
-            chosen = self.policy.choose(self.module, padded.shape, degraded.device)
-            self.choices[height, width] = chosen
+            shape, policy = _padded(self.net, degraded).shape, self.policy
+            self.choices[height, width] = choose(
+                self.module, shape, degraded.device, tile=policy.tile, overlap=policy.overlap
+            )
         return self.choices[height, width]
 
     def announce(self, degraded: Tensor) -> str:
@@ -117,7 +109,7 @@ class Restorer:
     def describe(self) -> str:
         """Return in words how the images so far went through, the largest need of each way."""
         largest: dict[int | None, Choice] = {}
-        for chosen in sorted(self.choices.values(), key=_need):
+        for chosen in sorted(self.choices.values(), key=lambda one: one.bytes):
             largest[chosen.tile] = chosen
         return self._in_words(list(largest.values()))
 
@@ -129,35 +121,23 @@ class Restorer:
         return f"{way}; mean of 8 turns" if policy.ensemble else way
 
     def _restore(self, degraded: Tensor) -> Tensor:
-        height, width = degraded.shape[-2:]
-        scale = self.net.scale
-        if self.policy.tiling == "paper":
-            pixels, rule = self.policy.paper_pixels, self.policy.paper_rule
-            return restore_quartered(_Aligned(self.net), degraded, pixels=pixels, rule=rule)
+        policy, net = self.policy, _Aligned(self.net)
+        if policy.tiling == "paper":
+            pixels, rule = policy.paper_pixels, policy.paper_rule
+            return restore_quartered(net, degraded, pixels=pixels, rule=rule)
         tile = self.choice(degraded).tile
-        padded = _pad(degraded, self.net.multiple_of, self.net.min_size)
         if tile is None:
-            restored = self._whole(padded)
-        else:
-            tile = -(-tile // self.net.multiple_of) * self.net.multiple_of
-            restored = restore_tiled(
-                _Aligned(self.net), padded, tile=tile, overlap=self.policy.overlap
-            )
-        return restored[..., : height * scale, : width * scale]
-
-    def _whole(self, degraded: Tensor) -> Tensor:
-        """Restore at once, and large images in no more memory than was told beforehand.
-
-        Small ones and tiles go faster where freed memory is kept.
-        """
-        if max(degraded.shape[-2:]) <= SMALL:
-            return self.net(degraded).float()
-        with given_back_at_once():
-            return self.net(degraded).float()
-
-
-def _need(choice: Choice) -> int:
-    return 0 if choice.need is None else choice.need.bytes
+            # A large image in no more memory than was announced; small ones, and tiles, go faster
+            # where freed memory is kept.
+            small = max(degraded.shape[-2:]) <= SMALL
+            with nullcontext() if small else given_back_at_once():
+                return net(degraded)
+        height, width = degraded.shape[-2:]
+        tile = -(-tile // self.net.multiple_of) * self.net.multiple_of
+        restored = restore_tiled(
+            net, _padded(self.net, degraded), tile=tile, overlap=policy.overlap
+        )
+        return restored[..., : height * net.scale, : width * net.scale]
 
 
 class _Aligned:
@@ -171,17 +151,24 @@ class _Aligned:
 
     def __call__(self, degraded: Tensor) -> Tensor:
         height, width = degraded.shape[-2:]
-        padded = _pad(degraded, self.net.multiple_of, self.net.min_size)
-        restored = self.net(padded).float()
+        restored = self.net(_padded(self.net, degraded)).float()
         return restored[..., : height * self.scale, : width * self.scale]
 
 
-def _pad(image: Tensor, multiple_of: int, min_size: int) -> Tensor:
-    """Extend the bottom and right by mirroring up to a multiple; by repetition where too small."""
-    bottom, right = (
-        -(-max(size, min_size) // multiple_of) * multiple_of - size for size in image.shape[-2:]
-    )
-    if not bottom and not right:
-        return image
-    mirror = bottom < image.shape[-2] and right < image.shape[-1]
-    return F.pad(image, (0, right, 0, bottom), mode="reflect" if mirror else "replicate")
+def _padded(net: RestorationNet, image: Tensor) -> Tensor:
+    return pad_to_multiple(image, net.multiple_of, least=net.min_size)
+
+
+def takes_noise_level(net: RestorationNet) -> bool:
+    """Return whether ``net`` takes one channel more than it returns: the noise level (FFDNet)."""
+    return net.in_channels == net.out_channels + 1
+
+
+def with_noise_level(
+    noisy: Float[Tensor, "b c h w"], level: float
+) -> Float[Tensor, "b c_and_level h w"]:
+    """Return images with one channel more, ``level`` at every pixel: σ for intensities in [0, 1].
+
+    Zhang et al., 2018, arXiv:1710.04026, Sec. III-B.
+    """
+    return torch.cat([noisy, torch.full_like(noisy[:, :1], level)], dim=1)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from src.ops.color import LUMA, LUMA_SLIP, grey_level, luma
-from src.ops.pillow_resize import resample_to_multiple
+from src.ops.pillow import resample_to_multiple
 from src.ops.resize import mod_crop
 
 

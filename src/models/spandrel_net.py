@@ -64,14 +64,15 @@ def recognise(tensors: Mapping[str, Tensor]) -> Any:  # noqa: ANN401
             "-c constraints.txt."
         ) from error
     try:
-        found = package.ModelLoader().load_from_state_dict(dict(tensors))
+        description = package.ModelLoader().load_from_state_dict(dict(tensors))
     except (package.UnsupportedModelError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             "spandrel knows no network with such tensors; the names of those that this project "
             "reads itself are in  python -m src.convert --help"
         ) from error
-    if not isinstance(found, package.ImageModelDescriptor):
+    if not isinstance(description, package.ImageModelDescriptor):
         raise CheckpointError(
-            f"{found.architecture.name} does not map one image to one image (it takes a mask)."
+            f"{description.architecture.name} does not map one image to one image (it takes a "
+            "mask)."
         )
-    return found
+    return description

@@ -6,13 +6,17 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 
-def pad_to_multiple(image: Float[Tensor, "b c h w"], multiple: int) -> Float[Tensor, "b c h2 w2"]:
-    """Extend bottom and right up to multiples of ``multiple``.
+def pad_to_multiple(
+    image: Float[Tensor, "b c h w"], multiple: int, *, least: int = 1
+) -> Float[Tensor, "b c h2 w2"]:
+    """Extend bottom and right up to multiples of ``multiple`` that are at least ``least``.
 
     The image is mirrored without repeating its border; where it is too small for that, its border
     is repeated.
     """
-    bottom, right = (-size % multiple for size in image.shape[-2:])
+    bottom, right = (
+        -(-max(size, least) // multiple) * multiple - size for size in image.shape[-2:]
+    )
     if not bottom and not right:
         return image
     mirror = bottom < image.shape[-2] and right < image.shape[-1]

@@ -16,8 +16,7 @@ from src.commands.benchmark.measure import count_flops
 from src.core.errors import ConfigError
 from src.core.paths import ROOT
 from src.ops.attention.cpp.build import load
-from src.ops.attention.dense import per_sample_patch_attention
-from src.ops.attention.patch_attention import dense_patch_attention
+from src.ops.attention.dense import dense_patch_attention, per_sample_patch_attention
 from tests.support.compose import compose_config
 
 SMALL = ("runs=2", "warmup=0", "channels=8", "device=cpu", "threads=1")

@@ -27,7 +27,7 @@ runpy.run_module("src.predict", run_name="__main__", alter_sys=True)
 def test_bands_of_the_plain_form_are_its_rows() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(0)
-        block = PyramidAttention(16, implementation="plain")
+        block = PyramidAttention(16, implementation="chunked")
     features = torch.randn(1, 16, 23, 17, generator=torch.Generator().manual_seed(1))
     found = [plain_band(block, features, *band) for band in ((0, 7), (7, 15), (15, 23))]
     with torch.no_grad():

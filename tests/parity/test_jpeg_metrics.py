@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.metrics.psnr_b import psnr_b
-from src.metrics.ssim_uniform import ssim_uniform
+from src.metrics.psnr import psnr_b
+from src.metrics.ssim import ssim_uniform
 
 pytestmark = pytest.mark.parity
 

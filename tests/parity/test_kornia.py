@@ -7,7 +7,7 @@ from kornia.color import CFA
 
 from src.ops.bayer import Phase, mosaic
 from src.ops.color import luma
-from src.ops.jpeg import jpeg
+from src.ops.pillow import jpeg
 from src.ops.resize import downscale
 
 pytestmark = pytest.mark.parity

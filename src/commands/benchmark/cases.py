@@ -17,8 +17,7 @@ from src.core.errors import ConfigError, did_you_mean
 from src.core.seeding import generator_for, seed_from
 from src.models.attention.pyramid import PyramidAttention
 from src.models.attention.pyramid_local import LocalPyramidAttention
-from src.ops.attention.dense import per_sample_patch_attention
-from src.ops.attention.patch_attention import dense_patch_attention
+from src.ops.attention.dense import dense_patch_attention, per_sample_patch_attention
 
 AS_CONFIGURED = "as_configured"
 """The form that a network's own configuration chooses."""
@@ -57,7 +56,7 @@ class DensePyramidAttention(_OldForm):
 FORMS: dict[str, tuple[type[PyramidAttention], dict[str, str]]] = {
     "papers": (PapersPyramidAttention, {}),
     "dense": (DensePyramidAttention, {}),
-    "plain": (PyramidAttention, {"implementation": "plain"}),
+    "plain": (PyramidAttention, {"implementation": "chunked"}),
     "native": (PyramidAttention, {"implementation": "native"}),
     "triton": (PyramidAttention, {"implementation": "triton"}),
     "local": (LocalPyramidAttention, {}),

@@ -19,8 +19,7 @@ from src.core.console import make_console
 from src.core.errors import DataError, ExemplarError, ImageFileError
 from src.core.paths import from_root, shown
 from src.data.image_io import read_image, to_image, to_tensor, write_png
-from src.inference.noise_level import with_noise_level
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.restorer import InferencePolicy, Restorer, with_noise_level
 from src.ops.resize import upscale
 from src.weights.checkpoint import load_weights, open_checkpoint
 from src.weights.direct import with_published_weights

@@ -2,7 +2,7 @@
 
 from src.core.errors import ConfigError
 from src.core.types import RestorationNet
-from src.inference.noise_level import takes_noise_level
+from src.inference.restorer import takes_noise_level
 from src.weights.checkpoint import Checkpoint
 
 _HIGHEST = 255

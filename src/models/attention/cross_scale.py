@@ -7,8 +7,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.memory import MemoryBudget, check_budget
 from src.models.attention import ATTENTION
-from src.models.blocks.embedding import embedding
-from src.ops.attention.fastest import Implementation, patch_attention
+from src.models.blocks.channels import embedding
+from src.ops.attention.patch_attention import Implementation, patch_attention
 from src.ops.padding import pad_to_multiple
 
 OVERLAP = 6.0  # the authors' constant; interior pixels receive nine overlapping patches
@@ -26,11 +26,13 @@ class CrossScaleAttention(nn.Module):
         scale: s, the size of the output over that of the input.
         reduction: Ratio of C to the channels in which patches are compared.
         softmax_scale: Factor on the scores; the keys are normalised, the queries are not.
-        memory_budget: Bytes that may be held beside in- and outputs, in inference and in training,
-            or ``auto``: up to an eighth of what is free for PyTorch's way, the kernel's need else.
-        implementation: ``native`` is the C++ kernel, which holds no scores; ``plain`` is PyTorch
+        memory_budget: Bytes to be used at most beside in- and outputs, in inference and in
+            training, or ``auto``: up to an eighth of what is free for ``chunked``, the kernel's
+            need for ``native``.
+        implementation: ``native`` is the C++ kernel, which keeps no scores; ``chunked`` is PyTorch
             in blocks that fit the budget; ``auto`` takes the kernel where there is one and the
-            budget allows. ``triton`` is a kernel for GPUs that has not been timed yet.
+            budget allows; ``dense`` is for export. ``triton`` is a kernel for GPUs that has not
+            been timed yet.
 
     Raises:
         ValueError: If ``reduction`` does not divide ``channels``, ``scale`` is below 2, or

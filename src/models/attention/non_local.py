@@ -41,7 +41,7 @@ class NonLocalAttention(nn.Module):
             embed(features).flatten(2).transpose(1, 2)[:, None]  # (b, 1, hw, inner)
             for embed in (self.query, self.key, self.value)
         )
-        # The fused kernels never hold the n² scores; the paper does not scale them.
+        # The fused kernels never keep the n² scores; the paper does not scale them.
         attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         image = attended[:, 0].transpose(1, 2).reshape(count, -1, height, width)
         projected: Tensor = self.project(image)

@@ -10,8 +10,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.memory import MemoryBudget, check_budget
 from src.models.attention import ATTENTION
-from src.models.blocks.embedding import embedding
-from src.ops.attention.fastest import Implementation, patch_attention
+from src.models.blocks.channels import embedding
+from src.ops.attention.patch_attention import Implementation, patch_attention
 
 Resampling = Literal["size_ratio", "scale_factor"]
 MATCH_CHANNELS = 32
@@ -21,7 +21,7 @@ MATCH_CHANNELS = 32
 class PyramidAttention(nn.Module):
     """Replace each patch by a mean over similar patches at several scales, plus itself.
 
-    Level i holds the features shrunk to 1 - i/10 of their size; queries of the full size attend to
+    Level i is the features shrunk to 1 - i/10 of their size; queries of the full size attend to
     the patches of all levels in one softmax.
 
     Args:
@@ -36,11 +36,13 @@ class PyramidAttention(nn.Module):
             never scaled.
         resampling: ``size_ratio`` maps coordinates by H / floor(H·s) as torch 1.1 did, with which
             the published weights were made; ``scale_factor`` by 1 / s, the default of later torch.
-        memory_budget: Bytes that may be held beside in- and outputs, in inference and in training,
-            or ``auto``: up to an eighth of what is free for PyTorch's way, the kernel's need else.
-        implementation: ``native`` is the C++ kernel, which holds no scores; ``plain`` is PyTorch
+        memory_budget: Bytes to be used at most beside in- and outputs, in inference and in
+            training, or ``auto``: up to an eighth of what is free for ``chunked``, the kernel's
+            need for ``native``.
+        implementation: ``native`` is the C++ kernel, which keeps no scores; ``chunked`` is PyTorch
             in blocks that fit the budget; ``auto`` takes the kernel where there is one and the
-            budget allows. ``triton`` is a kernel for GPUs that has not been timed yet.
+            budget allows; ``dense`` is for export. ``triton`` is a kernel for GPUs that has not
+            been timed yet.
 
     Raises:
         ValueError: If ``reduction`` does not divide ``channels``, ``levels`` is out of range, or

@@ -19,7 +19,7 @@ class LocalPyramidAttention(PyramidAttention):
     Args:
         channels: Feature channels C; must be a multiple of ``reduction``.
         window: Side of the search window in pixels of the features, scaled with each level. 49
-            holds all of a 48×48 training patch, the papers' size.
+            covers all of a 48×48 training patch, the papers' size.
         levels: Number of scales, 1 to 9.
         reduction: Ratio of C to the channels in which patches are compared; see PyramidAttention.
         softmax_scale: Factor on the scores; the keys are normalised, the queries are not.

@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from src.models.attention import ATTENTION
-from src.models.blocks.channel_gate import ChannelGate
-from src.ops.attention.precision import at_least_float32, no_autocast
+from src.models.attention.channel import ChannelGate
+from src.ops.attention.contract import at_least_float32, no_autocast
 
 _LEAST_TRACE = 1e-12  # of a constant image, whose covariance is zero
 

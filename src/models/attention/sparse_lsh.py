@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.seeding import generator_for
 from src.models.attention import ATTENTION
-from src.ops.attention.precision import at_least_float32, no_autocast
+from src.ops.attention.contract import at_least_float32, no_autocast
 
 _MAX_BUCKETS = 128
 _MIN_NORM = 5e-5

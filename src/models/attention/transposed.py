@@ -6,9 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from src.models.attention import ATTENTION
-from src.models.blocks.channel_norm import ChannelNorm
-from src.models.blocks.heads import heads_for
-from src.ops.attention.precision import at_least_float32, no_autocast
+from src.models.blocks.channels import ChannelNorm, heads_for
+from src.ops.attention.contract import at_least_float32, no_autocast
 
 
 @ATTENTION.register(paper="Zamir et al., 2022, arXiv:2111.09881", cost="O(n·C²)")

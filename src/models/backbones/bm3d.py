@@ -74,8 +74,8 @@ class BM3D(nn.Module):
             sigma = float(image[-1].mean())
             # The package searches along memory, so its result depends on the layout.
             noisy = image[:-1].permute(1, 2, 0).squeeze(-1).contiguous().numpy()
-            found = np.atleast_3d(filtered(noisy, sigma, settings))
-            restored.append(torch.from_numpy(found.copy()).permute(2, 0, 1))
+            clean = np.atleast_3d(filtered(noisy, sigma, settings))
+            restored.append(torch.from_numpy(clean.copy()).permute(2, 0, 1))
         return torch.stack(restored).to(degraded)
 
 

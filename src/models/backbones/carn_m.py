@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global
-from src.models.blocks.interleave import interleaved
-from src.models.blocks.mean_shift import MeanShift
+from src.models.blocks.edsr import mean_shifts
+from src.models.blocks.trunk import any_global, interleaved
 
 _UNITS = 3  # uses of the one residual unit in a block
 _STEPS = {1: (), 2: (2,), 3: (3,), 4: (2, 2)}
@@ -59,17 +58,10 @@ class CARNM(nn.Module):
             raise ValueError(f"channels={channels} is no multiple of groups={groups}.")
         super().__init__()
         self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
-        # DIV2K's mean colour says nothing about grey images, mosaics or noise maps.
-        colour = in_channels == out_channels == 3
-        self.sub_mean = MeanShift(-1) if colour else nn.Identity()
-        self.add_mean = MeanShift(1) if colour else nn.Identity()
+        self.sub_mean, self.add_mean = mean_shifts(in_channels, out_channels)
         self.head = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
-        self.trunk, sites = interleaved(
-            [_CascadingBlock(channels, groups) for _ in range(blocks)],
-            attention=attention,
-            channels=channels,
-            sites=attention_sites,
-        )
+        row = [_CascadingBlock(channels, groups) for _ in range(blocks)]
+        self.trunk, sites = interleaved(row, blocks, attention, channels, attention_sites)
         self.joins = _joins(channels, blocks)
         self.upsampler = _upsampler(scale, channels, groups)
         self.tail = nn.Conv2d(channels, out_channels, kernel_size=3, padding=1)

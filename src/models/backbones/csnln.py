@@ -1,5 +1,7 @@
 """CSNLN (Mei et al., 2020, arXiv:2006.01424): super-resolution by an image's larger patches."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,11 +12,13 @@ from src.core.types import AttentionFactory
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import attention_site
-from src.models.blocks.mean_shift import MeanShift
-from src.models.blocks.multi_source import MultiSourceProjection
-from src.models.blocks.self_exemplars import SelfExemplarsCell
+from src.models.blocks.edsr import ResidualBlock, mean_shifts
+from src.models.blocks.trunk import attention_site
 from src.ops.padding import pad_to_multiple
+
+_GEOMETRY = {2: (6, 2, 2), 3: (9, 3, 3), 4: (8, 4, 2)}
+"""Factor to kernel, stride and padding of the authors' weights, with which convolution and
+deconvolution are exact inverses in size."""
 
 
 @BACKBONES.register(paper="Mei et al., 2020, arXiv:2006.01424", cost="O(n²), depth times")
@@ -35,7 +39,7 @@ class CSNLN(nn.Module):
             is what this network is, stays.
         checkpoint_recurrences: Whether training keeps only each recurrence's input and computes
             the rest again, for about a third more time and a ``depth``-th of the memory.
-        memory_budget: Bytes that each cross-scale attention may hold beside in- and outputs, or
+        memory_budget: Bytes that each cross-scale attention may use beside in- and outputs, or
             ``auto``; see CrossScaleAttention.
 
     Raises:
@@ -70,9 +74,7 @@ class CSNLN(nn.Module):
         self.depth = depth
         self.checkpoint_recurrences = checkpoint_recurrences
         self.step = 3 if scale == 3 else 2
-        colour = in_channels == out_channels == 3
-        self.sub_mean = MeanShift(-1) if colour else nn.Identity()
-        self.add_mean = MeanShift(1) if colour else nn.Identity()
+        self.sub_mean, self.add_mean = mean_shifts(in_channels, out_channels)
 
         def fusion(step: int) -> MultiSourceProjection:
             return MultiSourceProjection(
@@ -109,3 +111,90 @@ class CSNLN(nn.Module):
             return recomputed
         features: Tensor = self.cell(state)
         return features
+
+
+class SelfExemplarsCell(nn.Module):
+    """One recurrence: the state gives features of full size, and these the next state.
+
+    Args:
+        channels: Feature channels C.
+        scale: Full size over the state's: 2 and 3 take one step, 4 two steps of two.
+        fusion: Makes a multi-source projection of the given step.
+    """
+
+    def __init__(self, channels: int, *, scale: int, fusion: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        steps = {2: (2,), 3: (3,), 4: (2, 2)}[scale]
+        factors = (steps[0], scale)
+        self.stages = nn.ModuleList(
+            BackProjection(channels, enlarge=fusion(step), factor=factor)
+            for step, factor in zip(steps, factors, strict=False)
+        )
+        self.shrink = _strided(nn.Conv2d, scale, channels)
+        self.post = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU())
+
+    def forward(self, state: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """Return the features of full size that ``state`` leads to."""
+        features = state
+        for stage in self.stages:
+            features = stage(features, state)
+        return features
+
+    def advance(self, features: Float[Tensor, "b c h2 w2"]) -> Float[Tensor, "b c h w"]:
+        """Return the next state from the features of full size."""
+        state: Tensor = self.post(self.shrink(features))
+        return state
+
+
+class BackProjection(nn.Module):
+    """Enlarge features, then correct them by what they miss of the state when shrunk back.
+
+    Args:
+        channels: Feature channels C.
+        enlarge: Makes the features larger.
+        factor: Size of what ``enlarge`` returns over that of the state: 2, 3 or 4.
+    """
+
+    def __init__(self, channels: int, *, enlarge: nn.Module, factor: int) -> None:
+        super().__init__()
+        self.enlarge = enlarge
+        self.shrink = _strided(nn.Conv2d, factor, channels)
+        self.expand = _strided(nn.ConvTranspose2d, factor, channels)
+
+    def forward(
+        self, features: Float[Tensor, "b c h w"], state: Float[Tensor, "b c h1 w1"]
+    ) -> Float[Tensor, "b c h2 w2"]:
+        """Return enlarged features that agree with ``state``, (B, C, H, W) of the cell."""
+        enlarged: Tensor = self.enlarge(features)
+        error: Tensor = self.expand(state - self.shrink(enlarged))
+        return enlarged + error
+
+
+class MultiSourceProjection(nn.Module):
+    """Enlarge features by in-scale attention, then add what cross-scale attention knows beyond it.
+
+    Args:
+        channels: Feature channels C.
+        in_scale: Maps (B, C, H, W) to the same shape.
+        cross_scale: Maps (B, C, H, W) to (B, C, s·H, s·W).
+        scale: s, 2 or 3.
+    """
+
+    def __init__(
+        self, channels: int, *, in_scale: nn.Module, cross_scale: nn.Module, scale: int
+    ) -> None:
+        super().__init__()
+        self.cross_scale, self.in_scale = cross_scale, in_scale
+        self.expand = _strided(nn.ConvTranspose2d, scale, channels)
+        self.encoder = ResidualBlock(channels, activation=nn.PReLU())
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """Return the fused features, s times as large."""
+        near: Tensor = self.expand(self.in_scale(features))
+        residue: Tensor = self.encoder(self.cross_scale(features) - near)
+        return near + residue
+
+
+def _strided(layer: type[nn.Conv2d | nn.ConvTranspose2d], factor: int, channels: int) -> nn.Module:
+    """Return (de)convolution and PReLU that change the size by ``factor``: 2, 3 or 4."""
+    return nn.Sequential(layer(channels, channels, *_GEOMETRY[factor]), nn.PReLU())

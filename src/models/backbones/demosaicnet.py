@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global
-from src.models.blocks.he_init import he_init
-from src.models.blocks.interleave import interleaved
+from src.models.blocks.trunk import any_global, he_init, interleaved
 
 
 @BACKBONES.register(paper="Gharbi et al., 2016, doi:10.1145/2980179.2982399", cost="O(n)")
@@ -62,9 +60,7 @@ class DemosaicNet(nn.Module):
         self.merge = _layer(in_channels + out_channels, channels)
         self.tail = nn.Conv2d(channels, out_channels, kernel_size=1)
         he_init(nn.ModuleList([self.pack, self.head, *layers, self.split, self.merge, self.tail]))
-        self.trunk, sites = interleaved(
-            layers, attention=attention, channels=channels, sites=attention_sites
-        )
+        self.trunk, sites = interleaved(layers, blocks, attention, channels, attention_sites)
         self.global_context = any_global(sites)
 
     def forward(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:

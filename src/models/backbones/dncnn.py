@@ -8,10 +8,7 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global
-from src.models.blocks.he_init import he_init
-from src.models.blocks.image_skip import check_image_skip
-from src.models.blocks.interleave import interleaved
+from src.models.blocks.trunk import any_global, check_image_skip, he_init, interleaved
 
 
 @BACKBONES.register(paper="Zhang et al., 2017, arXiv:1608.03981", cost="O(n)")
@@ -63,9 +60,7 @@ class DnCNN(nn.Module):
         layers = [block() for _ in range(blocks)]
         self.tail = nn.Conv2d(channels, out_channels, kernel_size=3, padding=1)
         he_init(nn.ModuleList([self.head, *layers, self.tail]))
-        self.trunk, sites = interleaved(
-            layers, attention=attention, channels=channels, sites=attention_sites
-        )
+        self.trunk, sites = interleaved(layers, blocks, attention, channels, attention_sites)
         self.global_context = any_global(sites)
 
     def forward(self, degraded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -8,11 +8,8 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global
-from src.models.blocks.mean_shift import MeanShift
-from src.models.blocks.residual import ResidualBlock
-from src.models.blocks.trunk import attended_trunk, site_indices
-from src.models.blocks.upsampler import upsampler
+from src.models.blocks.edsr import ResidualBlock, mean_shifts, upsampler
+from src.models.blocks.trunk import any_global, residual_trunk
 
 
 @BACKBONES.register(paper="Lim et al., 2017, arXiv:1707.02921", cost="O(n) without attention")
@@ -54,25 +51,15 @@ class EDSR(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
-        # DIV2K's mean colour says nothing about grey images, mosaics or noise maps.
-        colour = in_channels == out_channels == 3
-        self.sub_mean = MeanShift(-1) if colour else nn.Identity()
-        self.add_mean = MeanShift(1) if colour else nn.Identity()
-
-        def residual_block() -> ResidualBlock:
-            return ResidualBlock(channels, activation=nn.ReLU(), residual_scale=residual_scale)
-
+        self.sub_mean, self.add_mean = mean_shifts(in_channels, out_channels)
         self.head = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
-        self.trunk = attended_trunk(
-            residual_block,
-            blocks=blocks,
-            channels=channels,
-            attention=attention,
-            sites=attention_sites,
+        row = (
+            ResidualBlock(channels, activation=nn.ReLU(), residual_scale=residual_scale)
+            for _ in range(blocks)
         )
+        self.trunk, sites = residual_trunk(row, blocks, attention, channels, attention_sites)
         self.upsampler = upsampler(scale, channels)
         self.tail = nn.Conv2d(channels, out_channels, kernel_size=3, padding=1)
-        sites = (self.trunk[index] for index in site_indices(blocks, attention_sites))
         self.global_context = any_global(sites)
 
     def forward(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:

@@ -1,4 +1,4 @@
-"""FFDNet (Zhang et al., 2018, arXiv:1710.04026): denoising at half size, told the noise level."""
+"""FFDNet (Zhang et al., 2018, arXiv:1710.04026): denoising at half size, of a known level."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global
-from src.models.blocks.he_init import he_init
-from src.models.blocks.interleave import interleaved
+from src.models.blocks.trunk import any_global, he_init, interleaved
 
 
 @BACKBONES.register(paper="Zhang et al., 2018, arXiv:1710.04026", cost="O(n)")
@@ -70,9 +68,7 @@ class FFDNet(nn.Module):
         ]
         self.tail = nn.Conv2d(channels, 4 * out_channels, kernel_size=3, padding=1)
         he_init(nn.ModuleList([self.head, *layers, self.tail]))
-        self.trunk, sites = interleaved(
-            layers, attention=attention, channels=channels, sites=attention_sites
-        )
+        self.trunk, sites = interleaved(layers, blocks, attention, channels, attention_sites)
         self.global_context = any_global(sites)
 
     def forward(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:

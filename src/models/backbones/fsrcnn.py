@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global
-from src.models.blocks.he_init import he_init
-from src.models.blocks.interleave import interleaved
+from src.models.blocks.trunk import any_global, he_init, interleaved
 
 
 @BACKBONES.register(paper="Dong et al., 2016, arXiv:1608.00367", cost="O(n)")
@@ -52,12 +50,8 @@ class FSRCNN(nn.Module):
         self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
         self.head = _layer(in_channels, outer_channels, 5)
         self.shrink = _layer(outer_channels, channels, 1)
-        self.trunk, sites = interleaved(
-            [_layer(channels, channels, 3) for _ in range(blocks)],
-            attention=attention,
-            channels=channels,
-            sites=attention_sites,
-        )
+        row = [_layer(channels, channels, 3) for _ in range(blocks)]
+        self.trunk, sites = interleaved(row, blocks, attention, channels, attention_sites)
         self.expand = _layer(channels, outer_channels, 1)
         self.tail = nn.ConvTranspose2d(
             outer_channels, out_channels, 9, stride=scale, padding=4, output_padding=scale - 1

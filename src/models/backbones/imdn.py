@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from src.core.types import AttentionFactory
+from src.models.attention.channel import ChannelGate
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.channel_gate import ChannelGate
-from src.models.blocks.interleave import interleaved
+from src.models.blocks.trunk import interleaved
 
 _SLOPE = 0.05  # of the leaky ReLU
 
@@ -59,12 +59,8 @@ class IMDN(nn.Module):
         super().__init__()
         self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
         self.head = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
-        self.trunk, _ = interleaved(
-            [_DistillationBlock(channels) for _ in range(blocks)],
-            attention=attention,
-            channels=channels,
-            sites=attention_sites,
-        )
+        row = [_DistillationBlock(channels) for _ in range(blocks)]
+        self.trunk, _ = interleaved(row, blocks, attention, channels, attention_sites)
         self.join = nn.Conv2d(blocks * channels, channels, kernel_size=1)
         self.smooth = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.tail = nn.Conv2d(channels, out_channels * scale**2, kernel_size=3, padding=1)

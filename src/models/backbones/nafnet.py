@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.channel_norm import ChannelNorm
-from src.models.blocks.image_skip import check_image_skip
-from src.models.blocks.interleave import interleaved
-from src.models.blocks.levels import per_level
+from src.models.blocks.channels import ChannelNorm
+from src.models.blocks.trunk import check_image_skip, interleaved, per_level
 
 
 @BACKBONES.register(paper="Chen et al., 2022, arXiv:2204.04676", cost="O(n)")
@@ -64,12 +62,8 @@ class NAFNet(nn.Module):
         self.encoder = nn.ModuleList(map(_level, widths, per_level(blocks, levels)))
         self.down = nn.ModuleList(nn.Conv2d(c, 2 * c, kernel_size=2, stride=2) for c in widths)
         coarsest = channels * 2**levels
-        self.middle, _ = interleaved(
-            [_Block(coarsest) for _ in range(middle_blocks)],
-            attention=attention,
-            channels=coarsest,
-            sites=attention_sites,
-        )
+        row = [_Block(coarsest) for _ in range(middle_blocks)]
+        self.middle, _ = interleaved(row, middle_blocks, attention, coarsest, attention_sites)
         self.up = nn.ModuleList(_enlarge(2 * c) for c in reversed(widths))
         back = blocks if isinstance(blocks, int) else decoder_blocks
         self.decoder = nn.ModuleList(map(_level, reversed(widths), per_level(back, levels)))

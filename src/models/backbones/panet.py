@@ -9,10 +9,8 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.types import AttentionFactory
 from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global
-from src.models.blocks.mean_shift import MeanShift
-from src.models.blocks.residual import ResidualBlock
-from src.models.blocks.trunk import attended_trunk, site_indices
+from src.models.blocks.edsr import MeanShift, ResidualBlock
+from src.models.blocks.trunk import any_global, residual_trunk
 
 
 @BACKBONES.register(paper="Mei et al., 2020, arXiv:2004.13824", cost="O(n²) with pyramid attention")
@@ -66,23 +64,18 @@ class PANet(nn.Module):
         self.image_skip = image_skip
         # Unused by the published network as well, but part of its checkpoints and its count.
         self.sub_mean, self.add_mean = MeanShift(-1), MeanShift(1)
-
-        shared = nn.PReLU() if shared_activation else None
-
-        def residual_block() -> ResidualBlock:
-            activation = shared if shared is not None else nn.PReLU()
-            return ResidualBlock(channels, activation=activation, residual_scale=residual_scale)
-
+        shared = nn.PReLU()
+        row = (
+            ResidualBlock(
+                channels,
+                activation=shared if shared_activation else nn.PReLU(),
+                residual_scale=residual_scale,
+            )
+            for _ in range(blocks)
+        )
         cell = unshuffle**2
         self.head = nn.Conv2d(in_channels * cell, channels, kernel_size=3, padding=1)
-        self.trunk = attended_trunk(
-            residual_block,
-            blocks=blocks,
-            channels=channels,
-            attention=attention,
-            sites=attention_sites,
-        )
-        sites = (self.trunk[index] for index in site_indices(blocks, attention_sites))
+        self.trunk, sites = residual_trunk(row, blocks, attention, channels, attention_sites)
         self.global_context = any_global(sites)
         self.tail = nn.Conv2d(channels, out_channels * cell, kernel_size=3, padding=1)
 

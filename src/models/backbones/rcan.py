@@ -6,9 +6,8 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.channel import ChannelAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global, attention_site
-from src.models.blocks.mean_shift import MeanShift
-from src.models.blocks.upsampler import upsampler
+from src.models.blocks.edsr import mean_shifts, upsampler
+from src.models.blocks.trunk import any_global, attention_site
 
 
 @BACKBONES.register(paper="Zhang et al., 2018, arXiv:1807.02758", cost="O(n)")
@@ -44,9 +43,7 @@ class RCAN(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
-        colour = in_channels == out_channels == 3
-        self.sub_mean = MeanShift(-1) if colour else nn.Identity()
-        self.add_mean = MeanShift(1) if colour else nn.Identity()
+        self.sub_mean, self.add_mean = mean_shifts(in_channels, out_channels)
         self.head = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
         self.trunk = _Residual(
             *(

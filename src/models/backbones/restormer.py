@@ -10,10 +10,8 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.types import AttentionFactory
 from src.models.attention.transposed import TransposedAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global, attention_site
-from src.models.blocks.channel_norm import ChannelNorm
-from src.models.blocks.image_skip import check_image_skip
-from src.models.blocks.levels import per_level
+from src.models.blocks.channels import ChannelNorm
+from src.models.blocks.trunk import any_global, attention_site, check_image_skip, per_level
 
 _LEVELS = 4
 _EXPANSION = 2.66  # hidden channels of the feed-forward part over C (Sec. 4)

@@ -7,11 +7,9 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.types import AttentionFactory
 from src.models.attention.window import WindowAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global, attention_site
-from src.models.blocks.channel_norm import ChannelNorm
-from src.models.blocks.image_skip import check_image_skip
-from src.models.blocks.mean_shift import MeanShift
-from src.models.blocks.upsampler import upsampler
+from src.models.blocks.channels import ChannelNorm
+from src.models.blocks.edsr import mean_shifts, upsampler
+from src.models.blocks.trunk import any_global, attention_site, check_image_skip
 
 _UPSAMPLED = 64  # channels of the upsampler
 _EXPANSION = 2  # hidden channels of the feed-forward part over C
@@ -55,9 +53,7 @@ class SwinIR(nn.Module):
             check_image_skip("SwinIR at scale 1", in_channels, out_channels)
         super().__init__()
         self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
-        colour = in_channels == out_channels == 3
-        self.sub_mean = MeanShift(-1) if colour else nn.Identity()
-        self.add_mean = MeanShift(1) if colour else nn.Identity()
+        self.sub_mean, self.add_mean = mean_shifts(in_channels, out_channels)
         self.head = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
         self.embed_norm, self.trunk_norm = ChannelNorm(channels), ChannelNorm(channels)
         self.groups = nn.Sequential(*(_Group(channels, blocks, attention) for _ in range(groups)))

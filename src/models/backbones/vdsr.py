@@ -8,10 +8,7 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.attention_site import any_global
-from src.models.blocks.he_init import he_init
-from src.models.blocks.image_skip import check_image_skip
-from src.models.blocks.interleave import interleaved
+from src.models.blocks.trunk import any_global, check_image_skip, he_init, interleaved
 
 
 @BACKBONES.register(paper="Kim et al., 2016, arXiv:1511.04587", cost="O(n)")
@@ -55,9 +52,7 @@ class VDSR(nn.Module):
         layers = [nn.Sequential(_conv(channels, channels), nn.ReLU()) for _ in range(blocks)]
         self.tail = _conv(channels, out_channels)
         he_init(nn.ModuleList([self.head, *layers, self.tail]))
-        self.trunk, sites = interleaved(
-            layers, attention=attention, channels=channels, sites=attention_sites
-        )
+        self.trunk, sites = interleaved(layers, blocks, attention, channels, attention_sites)
         self.global_context = any_global(sites)
 
     def forward(self, degraded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -1,6 +1,8 @@
 """Patch attention, one operator in several forms that compute the same.
 
-``dense`` is the papers' own formulation; ``chunked`` does it in blocks of rows and is the truth for
-tests; ``native`` is the C++ kernel and ``triton_form`` the one for GPUs; ``fastest`` chooses among
-them and is what attention blocks call; ``local`` looks at windows only.
+``dense`` is the papers' own formulation and the truth for tests; ``chunked`` does it in blocks of
+``rows``; ``native`` is the C++ kernel and ``triton_form`` the one for GPUs. ``patch_attention``
+chooses among them and is what attention blocks call. ``local`` looks at windows only, ``pixels``
+compares pixels instead of patches; ``contract`` is what all share, ``operator_costs`` what they
+take.
 """

@@ -6,20 +6,28 @@ arXiv:2205.14135, Sec. 3.1 and App. B.2, on patches). It is a PyTorch operator o
 tracing sees one call, and its memory is known beforehand.
 """
 
-from collections.abc import Sequence
-from functools import partial
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from src.core.memory import MemoryBudget, budget_bytes
-from src.ops.attention.out_of_memory import halve_when_full
-from src.ops.attention.patch_attention import OVERLAP, accumulator
+from src.ops.attention.contract import OVERLAP, accumulator, differentiate_by
 from src.ops.attention.rows import Problem, attend_by_rows, gradients_by_rows
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 AUTO = 0
 """Stands for ``auto`` among the operator's whole numbers."""
+
+GIVE_UP = 2**20
+"""Budgets below this many bytes are not halved again."""
 
 
 def chunked_patch_attention(
@@ -33,24 +41,12 @@ def chunked_patch_attention(
     overlap: float = OVERLAP,
     memory_budget: MemoryBudget = "auto",
 ) -> Float[Tensor, "b c h2 w2"]:
-    """Do as ``dense_patch_attention``, holding ``memory_budget`` bytes beside in- and output.
+    """Do as ``dense_patch_attention``, in ``memory_budget`` bytes beside in- and output.
 
     That is so in backward too, where gradients are outputs. One row against one row is the least
     that it works with, whatever the budget. Where a device runs out of memory nevertheless, the
-    blocks are halved.
-
-    Args:
-        query: (B, K, H, W).
-        keys: One (B, K, H_s, W_s) a level.
-        values: One (B, C, s·H_s, s·W_s) a level.
-        softmax_scale: Factor on the scores.
-        min_norm: Lower bound of a key patch's norm.
-        scale: s, the size of values and output over that of keys and query.
-        overlap: What the sum of overlapping patches is divided by.
-        memory_budget: Bytes, or ``auto``: a share of what is free on the device.
-
-    Returns:
-        (B, C, s·H, s·W).
+    blocks are halved. The budget ``auto`` is a share of what is free on the device; the other
+    arguments are those of ``dense_patch_attention``.
     """
     budget = AUTO if memory_budget == "auto" else memory_budget
     lowest = torch.as_tensor(min_norm, dtype=accumulator(query), device=query.device)
@@ -75,7 +71,9 @@ def chunked(
     """
     problem = Problem(query, keys, values, softmax_scale, min_norm, scale)
     with torch.autocast(query.device.type, enabled=False):
-        return halve_when_full(partial(attend_by_rows, problem), _in_bytes(budget, query))
+        return halve_when_full(
+            functools.partial(attend_by_rows, problem), given_bytes(budget, query)
+        )
 
 
 @chunked.register_fake
@@ -83,12 +81,10 @@ def _(
     query: Tensor,
     keys: Sequence[Tensor],
     values: Sequence[Tensor],
-    softmax_scale: float,
-    min_norm: Tensor,
-    scale: int,
-    budget: int,
+    *numbers: Any,  # noqa: ANN401
 ) -> tuple[Tensor, Tensor]:
     batch, _, height, width = query.shape
+    scale: int = numbers[2]
     output = values[0].new_empty(batch, values[0].shape[1], height * scale, width * scale)
     return output, query.new_empty(batch, height * width, 1, dtype=accumulator(query))
 
@@ -107,53 +103,49 @@ def chunked_backward(
 ) -> list[Tensor]:
     """Return the gradients of query, all keys and all values, in this order."""
     problem = Problem(query, keys, values, softmax_scale, min_norm, scale)
-    work = partial(gradients_by_rows, problem, grad_output, normaliser)
+    work = functools.partial(gradients_by_rows, problem, grad_output, normaliser)
     with torch.autocast(query.device.type, enabled=False):
-        return halve_when_full(work, _in_bytes(budget, query))
+        return halve_when_full(work, given_bytes(budget, query))
 
 
-@chunked_backward.register_fake
-def _(
-    grad_output: Tensor,
-    query: Tensor,
-    keys: Sequence[Tensor],
-    values: Sequence[Tensor],
-    normaliser: Tensor,
-    softmax_scale: float,
-    min_norm: Tensor,
-    scale: int,
-    budget: int,
-) -> list[Tensor]:
-    return [torch.empty_like(tensor.contiguous()) for tensor in (query, *keys, *values)]
+differentiate_by(chunked, chunked_backward)
 
 
-def _setup_context(
-    ctx: torch.autograd.function.FunctionCtx,
-    inputs: tuple[Tensor, list[Tensor], list[Tensor], float, Tensor, int, int],
-    output: tuple[Tensor, Tensor],
-) -> None:
-    query, keys, values, softmax_scale, min_norm, scale, budget = inputs
-    ctx.save_for_backward(query, min_norm, output[1], *keys, *values)
-    ctx.levels = len(keys)  # type: ignore[attr-defined]
-    ctx.numbers = softmax_scale, scale, budget  # type: ignore[attr-defined]
-
-
-def _differentiate(
-    ctx: torch.autograd.function.FunctionCtx, grad_output: Tensor, _: Tensor | None
-) -> tuple[Tensor | list[Tensor] | None, ...]:
-    levels: int = ctx.levels  # type: ignore[attr-defined]
-    softmax_scale, scale, budget = ctx.numbers  # type: ignore[attr-defined]
-    query, min_norm, normaliser, *rest = ctx.saved_tensors  # type: ignore[attr-defined]
-    keys, values = rest[:levels], rest[levels:]
-    gradients = chunked_backward(
-        grad_output, query, keys, values, normaliser, softmax_scale, min_norm, scale, budget
-    )
-    grad_levels = gradients[1 : 1 + levels], gradients[1 + levels :]
-    return gradients[0], *grad_levels, None, None, None, None
-
-
-chunked.register_autograd(_differentiate, setup_context=_setup_context)
-
-
-def _in_bytes(budget: int, query: Tensor) -> int:
+def given_bytes(budget: int, query: Tensor) -> int:
+    """Return the operator's whole number ``budget`` in bytes."""
     return budget_bytes("auto" if budget == AUTO else budget, query.device)
+
+
+def halve_when_full(work: Callable[[int], T], budget: int) -> T:
+    """Return ``work(budget)``, with half the budget again and again while the device is full.
+
+    Raises:
+        RuntimeError: If it is full even with the smallest budget; on a GPU torch.OutOfMemoryError.
+    """
+    while True:
+        try:
+            return work(budget)
+        except RuntimeError as error:
+            if budget <= GIVE_UP or not is_full(error):
+                raise
+        # outside the handler, where the error no longer refers to the blocks that did not fit
+        budget //= 2
+        _warn(budget)
+
+
+def is_full(error: RuntimeError) -> bool:
+    """Return whether it says that memory is used up, on a GPU or, where there is a limit, the CPU.
+
+    Torch's allocator for the CPU has no error of its own.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+@functools.cache  # one line, not one in each step of training
+def _warn(budget: int) -> None:
+    logger.warning(
+        "The device is out of memory: attention goes on in blocks of %.1f MiB, which is slower. "
+        "Set attention.memory_budget=%d to begin there, or use smaller images or batches.",
+        budget / 2**20,
+        budget,
+    )

@@ -1,8 +1,7 @@
-"""Patch attention as the papers' implementations compute it; to compare with, not to use.
+"""Patch attention that keeps a score for each pair of pixels: the definition, to compare with.
 
-Every sample makes convolution kernels of its own: the key patches are the kernels of a convolution
-that gives the scores, the value patches those of a transposed convolution that pastes the result
-(Mei et al., 2020, arXiv:2004.13824, Sec. 3, and arXiv:2006.01424).
+Every query patch is compared with every key patch of every level at once. Besides the form in
+matrix products there is the papers' own, and the scores of a single query, which make a picture.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,46 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from src.ops.attention.patch_attention import KERNEL, OVERLAP, normalise_patches, unfold_patches
+from src.ops.attention.contract import (
+    KERNEL,
+    OVERLAP,
+    accumulator,
+    normalise_patches,
+    paste_patches,
+    unfold_patches,
+)
+
+
+def dense_patch_attention(
+    query: Float[Tensor, "b k h w"],
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    *,
+    softmax_scale: float = 10.0,
+    min_norm: float | Tensor = 1e-4,
+    scale: int = 1,
+    overlap: float = OVERLAP,
+) -> Float[Tensor, "b c h2 w2"]:
+    """Attend from every patch of ``query`` to every patch of all levels jointly.
+
+    Args:
+        query: (B, K, H, W); its patches are not normalised.
+        keys: One (B, K, H_s, W_s) a level; their patches are normalised.
+        values: One (B, C, s·H_s, s·W_s) a level, s times as large as ``keys``.
+        softmax_scale: Factor on the scores before the softmax.
+        min_norm: Lower bound of a key patch's norm.
+        scale: s, the size of values and output over that of keys and query.
+        overlap: What the sum of overlapping patches is divided by.
+
+    Returns:
+        (B, C, s·H, s·W); memory B·H·W·Σ H_s·W_s scores.
+    """
+    height, width = query.shape[-2:]
+    key, value = _joined(keys, values, min_norm, scale)
+    scores = softmax_scale * unfold_patches(query).transpose(1, 2) @ key  # (b, hw, l)
+    attention = scores.softmax(dim=-1, dtype=accumulator(scores)).to(value.dtype)
+    pasted = value @ attention.transpose(1, 2)
+    return paste_patches(pasted, height, width, scale=scale, overlap=overlap)
 
 
 def per_sample_patch_attention(
@@ -25,22 +63,13 @@ def per_sample_patch_attention(
     scale: int = 1,
     overlap: float = OVERLAP,
 ) -> Float[Tensor, "b c h2 w2"]:
-    """Do as ``dense_patch_attention`` does, one sample after another.
+    """Do as ``dense_patch_attention`` does, one sample after another, as the papers' code does.
 
-    Args:
-        query: (B, K, H, W).
-        keys: One (B, K, H_s, W_s) a level.
-        values: One (B, C, s·H_s, s·W_s) a level.
-        softmax_scale: Factor on the scores.
-        min_norm: Lower bound of a key patch's norm.
-        scale: s, the size of values and output over that of keys and query.
-        overlap: What the sum of overlapping patches is divided by.
-
-    Returns:
-        (B, C, s·H, s·W).
+    Every sample makes convolution kernels of its own: its key patches are the kernels of a
+    convolution that gives the scores, its value patches those of a transposed convolution that
+    pastes the result (Mei et al., 2020, arXiv:2004.13824, Sec. 3, and arXiv:2006.01424).
     """
-    key = torch.cat([normalise_patches(unfold_patches(level), min_norm) for level in keys], dim=2)
-    value = torch.cat([unfold_patches(level, scale) for level in values], dim=2)
+    key, value = _joined(keys, values, min_norm, scale)
     side = KERNEL * scale
     results = []
     for sample in range(len(query)):
@@ -50,3 +79,43 @@ def per_sample_patch_attention(
         attention = (softmax_scale * scores).softmax(dim=1)
         results.append(F.conv_transpose2d(attention, paste, stride=scale, padding=scale))
     return torch.cat(results) / overlap
+
+
+def patch_attention_map(
+    query: Float[Tensor, "1 k h w"],
+    keys: Sequence[Tensor],
+    row: int,
+    column: int,
+    *,
+    softmax_scale: float = 10.0,
+    min_norm: float | Tensor = 1e-4,
+) -> list[Tensor]:
+    """Return how much the patch around one pixel attends to each patch of each level.
+
+    The authors show such maps in Fig. 8 of Mei et al., 2020, arXiv:2004.13824.
+
+    Args:
+        query: (1, K, H, W).
+        keys: One (1, K, H_s, W_s) a level.
+        row: Of the query pixel, 0 to H - 1.
+        column: Of the query pixel, 0 to W - 1.
+        softmax_scale: Factor on the scores.
+        min_norm: Lower bound of a key patch's norm.
+
+    Returns:
+        One (H_s, W_s) a level; together they sum to 1.
+    """
+    patch = unfold_patches(query)[0, :, row * query.shape[-1] + column]
+    scores = [
+        softmax_scale * patch @ normalise_patches(unfold_patches(key), min_norm)[0] for key in keys
+    ]
+    weights = torch.split(torch.cat(scores).softmax(dim=0), [len(part) for part in scores])
+    return [part.view(key.shape[-2:]) for part, key in zip(weights, keys, strict=True)]
+
+
+def _joined(
+    keys: Sequence[Tensor], values: Sequence[Tensor], min_norm: float | Tensor, scale: int
+) -> tuple[Float[Tensor, "b d l"], Float[Tensor, "b e l"]]:
+    """Return the normalised key patches and the value patches of all levels, side by side."""
+    key = torch.cat([normalise_patches(unfold_patches(level), min_norm) for level in keys], dim=2)
+    return key, torch.cat([unfold_patches(level, scale) for level in values], dim=2)

@@ -7,7 +7,8 @@ of their pixels, a box sum along the diagonals, and pasting is its transpose.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,9 +17,26 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from src.core.heap import kept_for_reuse
-from src.ops.attention.patch_attention import OVERLAP
-from src.ops.attention.precision import no_autocast
-from src.ops.attention.search_window import Span, spans
+from src.ops.attention.contract import OVERLAP, no_autocast
+
+BLOCK = 8
+"""Queries along each axis that share a region: few, or the region is much larger than a window."""
+
+
+class Span(NamedTuple):
+    """Some rows (or columns) of queries, and at each level where their windows are.
+
+    Attributes:
+        start: First query.
+        stop: One past the last.
+        regions: At each level the first key and one past the last.
+        hidden: At each level (queries, keys), true where a key is outside a query's window.
+    """
+
+    start: int
+    stop: int
+    regions: tuple[slice, ...]
+    hidden: tuple[Tensor, ...]
 
 
 def local_patch_attention(
@@ -38,19 +56,8 @@ def local_patch_attention(
     ``window`` is at least H and W, the result is that of ``dense_patch_attention``.
 
     Scores of one block of queries exist at a time; the backward pass makes them again. Sums are in
-    32 bits at least, also under autocast.
-
-    Args:
-        query: (B, K, H, W).
-        keys: One (B, K, H_s, W_s) a level.
-        values: One (B, C, H_s, W_s) a level.
-        window: Side of the search window, in pixels of the query.
-        softmax_scale: Factor on the scores.
-        min_norm: One number, the lower bound of a key patch's norm.
-        overlap: What the sum of overlapping patches is divided by.
-
-    Returns:
-        (B, C, H, W), of the values' type.
+    32 bits at least, also under autocast; the result is of the values' type. ``window`` counts
+    pixels of the query; the other arguments are those of ``dense_patch_attention`` at s = 1.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
     levels = [level.to(dtype) for level in (*keys, *values)]
@@ -115,14 +122,12 @@ class _Local(torch.autograd.Function):
 
 
 def _blocks(query: Tensor, levels: Sequence[Tensor], window: int) -> Iterator[tuple[Span, Span]]:
-    """Yield the rows and columns of each block of queries."""
+    """Return the rows and columns of each block of queries."""
     keys = levels[: len(levels) // 2]
     height, width = query.shape[-2:]
     vertical = spans(height, [key.shape[2] for key in keys], window, query.device)
     horizontal = spans(width, [key.shape[3] for key in keys], window, query.device)
-    for rows in vertical:
-        for columns in horizontal:
-            yield rows, columns
+    return product(vertical, horizontal)
 
 
 def _queries(rows: Span, columns: Span) -> tuple[slice, ...]:
@@ -137,8 +142,8 @@ def _cut(padded: Sequence[Tensor], rows: Span, columns: Span) -> list[Tensor]:
         (slice(None), slice(None), slice(y.start, y.stop + 2), slice(x.start, x.stop + 2))
         for y, x in zip(rows.regions, columns.regions, strict=True)
     ]
-    places = [_queries(rows, columns), *regions, *regions]
-    return [tensor[place] for tensor, place in zip(padded, places, strict=True)]
+    parts = [_queries(rows, columns), *regions, *regions]
+    return [tensor[part] for tensor, part in zip(padded, parts, strict=True)]
 
 
 def _attend(
@@ -150,10 +155,10 @@ def _attend(
     scores = []
     for level, key in enumerate(parts[1 : 1 + levels]):
         hidden = rows.hidden[level][:, None, :, None] | columns.hidden[level][:, None, :]
-        found = _patch_scores(asked, key, min_norm).masked_fill_(hidden, -torch.inf)
-        scores.append(found.flatten(3))
+        products = _patch_scores(asked, key, min_norm)
+        scores.append(products.masked_fill_(hidden, -torch.inf).flatten(3))
     attention = torch.cat(scores, dim=-1).softmax(dim=-1)
-    shares = torch.split(attention, [found.shape[-1] for found in scores], dim=-1)
+    shares = torch.split(attention, [level.shape[-1] for level in scores], dim=-1)
     pasted: Tensor | None = None
     for weights, value in zip(shares, parts[1 + levels :], strict=True):
         region = (value.shape[2] - 2, value.shape[3] - 2)
@@ -187,3 +192,31 @@ def _spread(weights: Float[Tensor, "b h w r s"]) -> Float[Tensor, "b h2 w2 r2 s2
     rows = tall[:, :-2, :, :-2] + tall[:, 1:-1, :, 1:-1] + tall[:, 2:, :, 2:]
     wide = F.pad(rows, (2, 2, 0, 0, 2, 2))
     return wide[:, :, :-2, :, :-2] + wide[:, :, 1:-1, :, 1:-1] + wide[:, :, 2:, :, 2:]
+
+
+def spans(size: int, levels: Sequence[int], window: int, device: torch.device) -> list[Span]:
+    """Cut one axis into spans of queries, and find their windows in each level.
+
+    Args:
+        size: Queries along the axis.
+        levels: Keys along the axis, one number a level.
+        window: Side of the search window in queries.
+        device: Where the masks are made.
+    """
+    axis = []
+    for start in range(0, size, BLOCK):
+        stop = min(start + BLOCK, size)
+        regions, hidden = [], []
+        for level in levels:
+            side = min(level, -(-window * level // size))
+            # The pixel of the level at the query's centre, in whole numbers.
+            firsts = [
+                min(max((2 * at + 1) * level // (2 * size) - side // 2, 0), level - side)
+                for at in range(start, stop)
+            ]
+            first = torch.tensor(firsts, device=device)[:, None]
+            key = torch.arange(firsts[0], firsts[-1] + side, device=device)
+            regions.append(slice(firsts[0], firsts[-1] + side))
+            hidden.append((key < first) | (key >= first + side))
+        axis.append(Span(start, stop, tuple(regions), tuple(hidden)))
+    return axis

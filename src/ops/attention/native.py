@@ -1,6 +1,6 @@
 """Patch attention by the C++ kernel, as a PyTorch operator with its own backward.
 
-The kernel computes what ``dense_patch_attention`` does without ever holding the scores: the dot
+The kernel computes what ``dense_patch_attention`` does and never has the scores in memory: the dot
 product of two patches is a box sum along the diagonals of dot products of pixels, so tiles of a few
 kilobytes are swept along the diagonals, once for the softmax's denominators, once for the result.
 """
@@ -11,9 +11,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from src.ops.attention.contract import differentiate_by
 from src.ops.attention.cpp.build import load
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
+
+LANES = 16
+"""Numbers in the kernel's vectors, at most; channels are filled up to a multiple."""
+
+COLUMNS = 64
+"""Queries that a strip of the kernel is wide, at most (``cpp/patch_bands.h``)."""
+
+TILES = 10
+"""Tiles of scores that a thread of the kernel works on, a fourth of a megabyte each."""
 
 _Integers = ctypes.POINTER(ctypes.c_int64)
 _Pointers = ctypes.POINTER(ctypes.c_void_p)
@@ -64,21 +74,14 @@ def native_patch_attention(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Attend and paste, on the CPU in float32 or float64; overlaps are summed, not divided.
 
-    Args:
-        query: (B, K, H, W).
-        keys: One (B, K, H_s, W_s) a level.
-        values: One (B, C, H_s, W_s) a level.
-        softmax_scale: Factor on the scores.
-        min_norm: One number, the lower bound of a key patch's norm.
+    Arguments are those of ``dense_patch_attention`` at s = 1.
 
     Returns:
         (B, C, H, W), and of each query, (B, H, W), what was subtracted from its scores, which are
         to base 2, and the denominator of its softmax.
     """
-    batch, _, height, width = query.shape
     query, keys, values = query.contiguous(), _contiguous(keys), _contiguous(values)
-    output = query.new_empty(batch, values[0].shape[1], height, width)
-    peak, denominator = (query.new_empty(batch, height, width) for _ in range(2))
+    output, peak, denominator = _results(query, keys, values)
     problem = _problem(query, keys, values, softmax_scale, min_norm)
     problem.output, problem.peak = output.data_ptr(), peak.data_ptr()
     problem.denominator = denominator.data_ptr()
@@ -87,17 +90,12 @@ def native_patch_attention(
 
 
 @native_patch_attention.register_fake
-def _(
-    query: Tensor,
-    keys: Sequence[Tensor],
-    values: Sequence[Tensor],
-    softmax_scale: float,
-    min_norm: Tensor,
+def _results(
+    query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], *__: object
 ) -> tuple[Tensor, Tensor, Tensor]:
     batch, _, height, width = query.shape
     output = query.new_empty(batch, values[0].shape[1], height, width)
-    peak, denominator = (query.new_empty(batch, height, width) for _ in range(2))
-    return output, peak, denominator
+    return output, query.new_empty(batch, height, width), query.new_empty(batch, height, width)
 
 
 @torch.library.custom_op("exemplar::patch_attention_backward", mutates_args=())
@@ -124,45 +122,45 @@ def _backward(
     return gradients
 
 
-@_backward.register_fake
-def _(
-    grad_output: Tensor,
-    query: Tensor,
-    keys: Sequence[Tensor],
-    values: Sequence[Tensor],
-    peak: Tensor,
-    denominator: Tensor,
-    softmax_scale: float,
-    min_norm: Tensor,
-) -> list[Tensor]:
-    return [torch.empty_like(tensor.contiguous()) for tensor in (query, *keys, *values)]
+differentiate_by(native_patch_attention, _backward)
 
 
-def _setup_context(
-    ctx: torch.autograd.function.FunctionCtx,
-    inputs: tuple[Tensor, list[Tensor], list[Tensor], float, Tensor],
-    output: tuple[Tensor, Tensor, Tensor],
-) -> None:
-    query, keys, values, softmax_scale, min_norm = inputs
-    ctx.save_for_backward(query, min_norm, *output[1:], *keys, *values)
-    ctx.levels, ctx.softmax_scale = len(keys), softmax_scale  # type: ignore[attr-defined]
+def native_bytes(
+    query: Tensor, keys: Sequence[Tensor], channels: int, *, backward: bool = False
+) -> int:
+    """Return the most memory that the kernel takes: as many framed samples as there are threads.
+
+    In inference each thread collects the result of a strip of queries; with ``backward`` it sums
+    its own gradients.
+
+    Args:
+        query: (B, K, H, W).
+        keys: One (B, K, H_s, W_s) a level.
+        channels: Of a pixel's value.
+        backward: Whether gradients are meant.
+    """
+    threads, match = torch.get_num_threads(), query.shape[1]
+    samples = min(len(query), threads)
+    sums = samples + threads - 1  # a thread that goes on to the next sample begins another sum
+    wide, deep = filled_up(channels), filled_up(match)
+    numbers = samples * query.shape[2] * query.shape[3] * (deep + wide * backward + 1)
+    for key in keys:
+        height, width = key.shape[2:]
+        framed = (height + 2 * (max(1, 256 // (width + 1)) + 3)) * (width + 1) + 8 * LANES
+        if backward:
+            numbers += samples * framed * (match + channels + deep + 3)
+            numbers += sums * framed * (deep + wide + 1)
+        else:
+            numbers += samples * framed * (match + wide + 3)
+    if not backward:
+        numbers += threads * query.shape[2] * min(COLUMNS, query.shape[3]) * wide
+    size = max(4, query.element_size())
+    return numbers * size + threads * TILES * 2**16 * size
 
 
-def _differentiate(
-    ctx: torch.autograd.function.FunctionCtx,
-    grad_output: Tensor,
-    grad_peak: Tensor | None,
-    grad_denominator: Tensor | None,
-) -> tuple[Tensor, list[Tensor], list[Tensor], None, None]:
-    levels: int = ctx.levels  # type: ignore[attr-defined]
-    query, min_norm, peak, denominator, *rest = ctx.saved_tensors  # type: ignore[attr-defined]
-    keys, values = rest[:levels], rest[levels:]
-    scale: float = ctx.softmax_scale  # type: ignore[attr-defined]
-    gradients = _backward(grad_output, query, keys, values, peak, denominator, scale, min_norm)
-    return gradients[0], gradients[1 : 1 + levels], gradients[1 + levels :], None, None
-
-
-native_patch_attention.register_autograd(_differentiate, setup_context=_setup_context)
+def filled_up(channels: int) -> int:
+    """Return the number of channels in whole vectors."""
+    return -(-channels // LANES) * LANES
 
 
 def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:

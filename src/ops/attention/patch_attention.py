@@ -1,86 +1,162 @@
-"""Patch attention: 3×3 patches are matched, and 3s×3s patches are pasted.
+"""Patch attention in the form that suits: the C++ kernel on the CPU, else PyTorch in blocks."""
 
-At s = 1 pyramid attention (Mei et al., 2020, arXiv:2004.13824, Sec. 3), at s > 1 cross-scale
-attention (Mei et al., 2020, arXiv:2006.01424); the arithmetic is that of the authors'
-implementations. Every query patch is compared with every key patch of every level at once, so the
-plain form here holds a score for each pair of pixels; ``chunked_patch_attention`` gives the same
-result within a memory budget.
-"""
-
-from collections.abc import Sequence
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-KERNEL = 3
-OVERLAP = 4.0  # the authors' constant; interior pixels receive nine overlapping patches
+from src.core.memory import MemoryBudget
+from src.ops.attention.chunked import chunked_patch_attention
+from src.ops.attention.contract import OVERLAP
+from src.ops.attention.dense import dense_patch_attention
+from src.ops.attention.native import DTYPES, available, native_bytes, native_patch_attention
+from src.ops.attention.triton_form import refusal, triton_patch_attention
+
+logger = logging.getLogger(__name__)
+
+Implementation = Literal["auto", "dense", "chunked", "native", "triton", "plain"]
+"""How attention is computed; ``plain`` is what earlier versions called ``chunked``."""
 
 
-def unfold_patches(features: Float[Tensor, "b c h w"], scale: int = 1) -> Float[Tensor, "b d n"]:
-    """Return zero-padded 3s×3s patches at stride s, channel-major, then row by row.
-
-    Returns:
-        (B, 9·s²·C, H·W/s²): one patch around each cell of s×s pixels; H and W divide by s.
-    """
-    return F.unfold(features, KERNEL * scale, padding=scale, stride=scale)
-
-
-def paste_patches(
-    patches: Float[Tensor, "b d n"],
-    height: int,
-    width: int,
-    *,
-    scale: int = 1,
-    overlap: float = OVERLAP,
-) -> Float[Tensor, "b c h2 w2"]:
-    """Sum overlapping 3s×3s patches, one a pixel of (H, W), into (s·H, s·W); divide by overlap."""
-    size = (height * scale, width * scale)
-    return F.fold(patches, size, KERNEL * scale, padding=scale, stride=scale) / overlap
-
-
-def normalise_patches(
-    patches: Float[Tensor, "b d n"], min_norm: float | Tensor
-) -> Float[Tensor, "b d n"]:
-    """Divide each patch by its Euclidean norm, or by ``min_norm`` where that is larger."""
-    norm = patches.to(accumulator(patches)).norm(dim=1, keepdim=True)
-    return patches / torch.clamp(norm, min=min_norm).to(patches.dtype)
-
-
-def dense_patch_attention(
+def patch_attention(
     query: Float[Tensor, "b k h w"],
     keys: Sequence[Tensor],
     values: Sequence[Tensor],
     *,
     softmax_scale: float = 10.0,
-    min_norm: float | Tensor = 1e-4,
+    min_norm: Tensor,
     scale: int = 1,
     overlap: float = OVERLAP,
+    memory_budget: MemoryBudget = "auto",
+    implementation: Implementation = "auto",
 ) -> Float[Tensor, "b c h2 w2"]:
-    """Attend from every patch of ``query`` to every patch of all levels jointly: the plain form.
+    """Attend as ``dense_patch_attention`` does; the result agrees to float32's rounding.
 
     Args:
-        query: (B, K, H, W); its patches are not normalised.
-        keys: One (B, K, H_s, W_s) a level; their patches are normalised.
-        values: One (B, C, s·H_s, s·W_s) a level, s times as large as ``keys``.
-        softmax_scale: Factor on the scores before the softmax.
-        min_norm: Lower bound of a key patch's norm.
+        query: (B, K, H, W).
+        keys: One (B, K, H_s, W_s) a level.
+        values: One (B, C, s·H_s, s·W_s) a level.
+        softmax_scale: Factor on the scores.
+        min_norm: One number, the lower bound of a key patch's norm.
         scale: s, the size of values and output over that of keys and query.
         overlap: What the sum of overlapping patches is divided by.
+        memory_budget: Bytes to be used at most beside in- and outputs, gradients included, or
+            ``auto``: ``chunked`` takes a share of what is free, and ``native`` what it needs,
+            which are copies of one sample for each thread and no scores.
+        implementation: ``native`` is the C++ kernel, ``chunked`` is PyTorch; ``auto`` takes the
+            kernel where it can be compiled and keeps within ``memory_budget``. ``dense`` keeps a
+            score for each pair of pixels, whatever the budget: it is for export, because other
+            programs know each of its operators. ``triton`` is a kernel for GPUs, which ``auto``
+            never takes: nobody has timed it yet.
 
     Returns:
-        (B, C, s·H, s·W); memory B·H·W·Σ H_s·W_s scores.
+        (B, C, s·H, s·W), of the values' type.
+
+    Raises:
+        RuntimeError: If ``native`` or ``triton`` is asked for and there is no such kernel here, or
+            ``native`` needs more than ``memory_budget``.
     """
-    height, width = query.shape[-2:]
-    key = torch.cat([normalise_patches(unfold_patches(level), min_norm) for level in keys], dim=2)
-    value = torch.cat([unfold_patches(level, scale) for level in values], dim=2)
-    scores = softmax_scale * unfold_patches(query).transpose(1, 2) @ key  # (b, hw, l)
-    attention = scores.softmax(dim=-1, dtype=accumulator(scores)).to(value.dtype)
-    pasted = value @ attention.transpose(1, 2)
-    return paste_patches(pasted, height, width, scale=scale, overlap=overlap)
+    options: dict[str, Any] = {"softmax_scale": softmax_scale, "min_norm": min_norm, "scale": scale}
+    if implementation == "triton":
+        if reason := refusal(query):
+            raise RuntimeError(f"implementation=triton: {reason}")
+        kernel = triton_patch_attention
+        return _by_kernel(kernel, query.dtype, query, keys, values, **options) / overlap
+    if implementation == "dense":
+        return dense_patch_attention(query, keys, values, overlap=overlap, **options)
+    if implementation in {"auto", "native"} and _kernel_is_taken(
+        query, keys, values, scale, memory_budget, by_name=implementation == "native"
+    ):
+        dtype = query.dtype if query.dtype in DTYPES else torch.float32
+        pasted = _by_kernel(native_patch_attention, dtype, query, keys, values, **options)
+        return pasted / overlap if pasted.requires_grad else pasted.div_(overlap)
+    return chunked_patch_attention(
+        query, keys, values, overlap=overlap, memory_budget=memory_budget, **options
+    )
 
 
-def accumulator(tensor: Tensor) -> torch.dtype:
-    """Return the type in which sums are kept: at least 32 bits."""
-    return torch.promote_types(tensor.dtype, torch.float32)
+def _by_kernel(
+    kernel: Callable[..., tuple[Tensor, ...]],
+    dtype: torch.dtype,
+    query: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    softmax_scale: float,
+    min_norm: Tensor,
+    scale: int,
+) -> Tensor:
+    """Call a kernel for s = 1: s×s cells of values become channels of one pixel.
+
+    A 3s×3s patch at stride s is a 3×3 patch of cells, so cross-scale attention is the same kernel.
+    Nothing is asked of sizes where s is 1, for export's sake.
+    """
+    cells = values if scale == 1 else [F.pixel_unshuffle(value, scale) for value in values]
+    typed = query.to(dtype), [key.to(dtype) for key in keys], [cell.to(dtype) for cell in cells]
+    pasted = kernel(*typed, softmax_scale, min_norm)[0]
+    return (pasted if scale == 1 else F.pixel_shuffle(pasted, scale)).to(values[0].dtype)
+
+
+def _kernel_is_taken(
+    query: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    scale: int,
+    memory_budget: MemoryBudget,
+    *,
+    by_name: bool,
+) -> bool:
+    """Return whether the C++ kernel is there and fits the budget: no form of it needs less.
+
+    Raises:
+        RuntimeError: If it is not so, but the kernel was asked for by name.
+    """
+    if not available(query):
+        if by_name:
+            raise RuntimeError(
+                "implementation=native: there is no kernel for this device, or no C++ compiler; "
+                "use implementation=auto."
+            )
+        return False
+    if memory_budget == "auto":
+        return True
+    needed = _kernel_bytes(query, keys, values, scale)
+    if needed > memory_budget and by_name:
+        raise RuntimeError(
+            f"implementation=native: the kernel needs {needed / 2**20:.1f} MiB here, more than "
+            f"memory_budget={memory_budget}; raise it to {needed}, or use "
+            "implementation=chunked, which works in blocks that fit."
+        )
+    if needed > memory_budget and not torch.compiler.is_compiling():  # a trace writes to no log
+        _warn(memory_budget)
+    return needed <= memory_budget
+
+
+def _kernel_bytes(
+    query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], scale: int
+) -> int:
+    """Return what the kernel needs beside in- and outputs, with the copies around it.
+
+    Those are of what is not 32 bits wide or is shuffled, and of a result before its division.
+    """
+    leaves = (query, *keys, *values)
+    backward = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves)
+    inside = native_bytes(query, keys, values[0].shape[1] * scale**2, backward=backward)
+    copied = leaves if query.dtype not in DTYPES else values if scale > 1 else ()
+    outputs = (int(query.dtype not in DTYPES or scale > 1) + backward) * values[0].shape[1]
+    numbers = outputs * len(query) * query.shape[2] * query.shape[3] * scale**2
+    numbers += sum(leaf.numel() for leaf in copied) * (1 + backward)
+    return inside + numbers * max(4, query.element_size())
+
+
+@functools.cache  # one line, not one in each step of training
+def _warn(budget: int) -> None:
+    logger.warning(
+        "The C++ kernel does not fit into memory_budget=%d: attention is PyTorch's, in blocks, "
+        "which is slower. A larger budget, or memory_budget=auto, brings the kernel back.",
+        budget,
+    )

@@ -1,4 +1,4 @@
-"""Attention between single pixels: softmax of dot products, plain or fused."""
+"""Attention between single pixels: softmax of dot products, dense or fused, or of one pixel."""
 
 import torch
 from jaxtyping import Float
@@ -38,7 +38,7 @@ def fused_pixel_attention(
     *,
     softmax_scale: float = 1.0,
 ) -> Float[Tensor, "b c n"]:
-    """Do as ``dense_pixel_attention`` without ever holding the scores, in training as well.
+    """Do as ``dense_pixel_attention`` without ever keeping the scores, in training as well.
 
     PyTorch's fused attention (Dao et al., 2022, arXiv:2205.14135) recomputes blocks of scores in
     backward. It wants queries, keys and values of one width, so zeros fill up the narrower ones;
@@ -52,7 +52,20 @@ def fused_pixel_attention(
     return attended[:, 0, :, : value.shape[1]].transpose(1, 2).contiguous()
 
 
+def pixel_attention_map(
+    query: Float[Tensor, "1 k h w"],
+    key: Float[Tensor, "1 k h2 w2"],
+    row: int,
+    column: int,
+    *,
+    softmax_scale: float = 1.0,
+) -> Float[Tensor, "h2 w2"]:
+    """Return how much one pixel of ``query`` attends to each pixel of ``key``; the sum is 1."""
+    scores = softmax_scale * query[0, :, row, column] @ key[0].flatten(1)
+    return scores.softmax(dim=0).view(key.shape[-2:])
+
+
 def _rows(pixels: Float[Tensor, "b c n"], width: int) -> Float[Tensor, "b 1 n w"]:
     """Return one row a pixel, filled up with zeros to ``width`` numbers."""
     filled = F.pad(pixels.transpose(1, 2), (0, width - pixels.shape[1]))
-    return filled.unsqueeze(1).contiguous()  # else PyTorch falls back to holding the scores
+    return filled.unsqueeze(1).contiguous()  # else PyTorch falls back to keeping the scores

@@ -1,4 +1,4 @@
-"""Patch attention by blocks of rows, forward and backward: the arithmetic of the chunked form.
+"""The arithmetic of the chunked form: patch attention by blocks of rows, forward and backward.
 
 A running softmax (Milakov and Gimelshein, 2018, arXiv:1805.02867) joins blocks of keys; backward
 makes the scores again from the saved denominators (Dao et al., 2022, arXiv:2205.14135, App. B.2).
@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
-from src.ops.attention.patch_attention import accumulator
-from src.ops.attention.row_blocks import cut_rows, paste_rows, plan_rows
+from src.ops.attention.contract import KERNEL, accumulator, at_least_float32
 
 
 class Problem(NamedTuple):
@@ -48,12 +48,7 @@ class _KeyBlock(NamedTuple):
 def attend_by_rows(problem: Problem, budget: int) -> tuple[Tensor, Tensor]:
     """Return the sum of pasted patches, and the logarithm of each query's softmax denominator.
 
-    Args:
-        problem: What is attended to.
-        budget: Bytes that blocks may take.
-
-    Returns:
-        (B, C, s·H, s·W) and (B, H·W, 1).
+    They are (B, C, s·H, s·W) and (B, H·W, 1); blocks take ``budget`` bytes.
     """
     query, values, scale = problem.query, problem.values, problem.scale
     batch, _, height, width = query.shape
@@ -76,11 +71,7 @@ def gradients_by_rows(
 ) -> list[Tensor]:
     """Return the gradients of query, keys and values, in this order.
 
-    Args:
-        problem: What was attended to.
-        grad_output: (B, C, s·H, s·W), of the sum of pasted patches.
-        normaliser: (B, H·W, 1), from ``attend_by_rows``.
-        budget: Bytes that blocks may take.
+    ``grad_output`` is that of the pasted sum, ``normaliser`` what ``attend_by_rows`` returned.
     """
     query, scale, levels = problem.query, problem.scale, len(problem.keys)
     height, width = query.shape[-2:]
@@ -122,7 +113,7 @@ def _key_blocks(problem: Problem, key_rows: Sequence[int]) -> Iterator[_KeyBlock
 
 def _key_block(problem: Problem, level: int, top: int, rows: int) -> _KeyBlock:
     key = cut_rows(problem.keys[level], top, rows)
-    norm = key.to(accumulator(key)).norm(dim=1, keepdim=True)
+    norm = at_least_float32(key).norm(dim=1, keepdim=True)
     key /= norm.clamp(min=problem.min_norm).to(key.dtype)
     value = cut_rows(problem.values[level], top, rows, problem.scale)
     return _KeyBlock(level, top, rows, key, norm, value)
@@ -155,8 +146,8 @@ def _products(
 ) -> Float[Tensor, "b n m"]:
     """Return leftᵀ·right in ``room``: fresh memory for each block would scatter over the heap."""
     batch, queries, keys = len(left), left.shape[2], right.shape[2]
-    place = room[: batch * queries * keys].view(batch, queries, keys)
-    return torch.bmm(left.transpose(1, 2), right, out=place)
+    result = room[: batch * queries * keys].view(batch, queries, keys)
+    return torch.bmm(left.transpose(1, 2), right, out=result)
 
 
 def _weights(block: Tensor, keys: _KeyBlock, logs: Tensor, room: Tensor) -> Float[Tensor, "b n m"]:
@@ -167,7 +158,7 @@ def _weights(block: Tensor, keys: _KeyBlock, logs: Tensor, room: Tensor) -> Floa
 
 def _change(grad: Tensor, keys: _KeyBlock, room: Tensor) -> Float[Tensor, "b n m"]:
     """Return the gradient of the weights."""
-    return _products(grad, keys.value, room).to(accumulator(grad))
+    return at_least_float32(_products(grad, keys.value, room))
 
 
 def _through_norm(keys: _KeyBlock, grad_key: Tensor, min_norm: Tensor) -> Float[Tensor, "b k m"]:
@@ -177,3 +168,79 @@ def _through_norm(keys: _KeyBlock, grad_key: Tensor, min_norm: Tensor) -> Float[
     """
     along = (grad_key * keys.key).sum(dim=1, keepdim=True) * (keys.norm > min_norm)
     return (grad_key - keys.key * along) / keys.norm.clamp(min=min_norm)
+
+
+class Plan(NamedTuple):
+    """How many rows are worked on at a time.
+
+    Attributes:
+        query_rows: Rows of queries.
+        key_rows: Rows of keys in each level.
+        scores: Numbers in the largest block of scores.
+        bytes_held: What these blocks take at most, beside in- and outputs.
+    """
+
+    query_rows: int
+    key_rows: tuple[int, ...]
+    scores: int
+    bytes_held: int
+
+
+def plan_rows(
+    query: Tensor, keys: Sequence[Tensor], channels: int, budget: int, *, backward: bool = False
+) -> Plan:
+    """Share ``budget`` bytes: a quarter for the query block, the rest for keys and scores.
+
+    Args:
+        query: (B, K, H, W).
+        keys: One (B, K, H_s, W_s) a level.
+        channels: Numbers of a value patch over nine.
+        budget: In bytes. One row against one row is the least, whatever it is.
+        backward: Whether gradients are computed too.
+    """
+    batch, match, height, width = query.shape
+    # Numbers at the worst moment of the functions above, one result of an expression included: of
+    # patches to match and of values, for each query and for each key, then for each score.
+    match_q, value_q, match_k, value_k, scores = (3, 1, 4, 2, 2) if backward else (1, 2, 1, 1, 1)
+    size = batch * max(4, query.element_size())  # sums are in 32 bits at least
+    numbers = budget * 3 // 4 // size  # the rest is for what allocators lose between blocks
+    a_query = 9 * (match_q * match + value_q * channels)
+    rows = min(height, max(1, numbers // 4 // (a_query * width)))
+    scores += int(query.element_size() < size // batch)  # a narrow copy of them
+    a_key = 9 * (match_k * match + value_k * channels) + scores * rows * width
+    key_rows = tuple(
+        min(key.shape[2], max(1, numbers * 3 // 4 // (a_key * key.shape[3]))) for key in keys
+    )
+    most = max(rows_ * key.shape[3] for rows_, key in zip(key_rows, keys, strict=True))
+    bytes_held = size * (a_query * rows * width + a_key * most)
+    return Plan(rows, key_rows, batch * rows * width * most, bytes_held)
+
+
+def cut_rows(
+    features: Float[Tensor, "b c h w"], top: int, rows: int, scale: int = 1
+) -> Float[Tensor, "b d n"]:
+    """Return the zero-padded patches around ``rows`` rows of cells from ``top``.
+
+    They are (B, 9·s²·C, rows·W/s), as ``unfold_patches`` returns them for the whole.
+    """
+    height = features.shape[2] // scale
+    above, below = scale * int(top == 0), scale * int(top + rows == height)
+    halo = features[:, :, max(0, top - 1) * scale : (top + rows + 1) * scale]
+    halo = F.pad(halo, (0, 0, above, below))
+    return F.unfold(halo, KERNEL * scale, padding=(0, scale), stride=scale)
+
+
+def paste_rows(
+    total: Float[Tensor, "b c h w"],
+    patches: Float[Tensor, "b d n"],
+    top: int,
+    rows: int,
+    scale: int = 1,
+) -> None:
+    """Add patches to ``total`` in place, where ``cut_rows`` would cut them: its transpose."""
+    height, width = total.shape[-2:]
+    size = ((rows + 2) * scale, width)
+    folded = F.fold(patches, size, KERNEL * scale, padding=(0, scale), stride=scale)
+    first = (top - 1) * scale
+    begin, end = max(0, first), min(height, first + size[0])
+    total[:, :, begin:end] += folded[:, :, begin - first : end - first]

@@ -1,7 +1,7 @@
 """Patch attention by Triton kernels for GPUs, as a PyTorch operator with its own backward.
 
 As in the C++ kernel, the dot product of two patches is a box sum along the diagonals of dot
-products of pixels, and no scores are held, forward or backward.
+products of pixels, and the scores are never in memory, forward or backward.
 """
 
 import importlib.util
@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from src.ops.attention.patch_attention import accumulator
-from src.ops.attention.patch_operator import differentiate_by
+from src.ops.attention.contract import accumulator, differentiate_by
 
 
 def refusal(query: Tensor) -> str | None:
@@ -42,12 +41,7 @@ def triton_patch_attention(
 ) -> tuple[Tensor, Tensor]:
     """Attend and paste, in any type, with sums in 32 bits; overlaps are summed, not divided.
 
-    Args:
-        query: (B, K, H, W).
-        keys: One (B, K, H_s, W_s) a level.
-        values: One (B, C, H_s, W_s) a level.
-        softmax_scale: Factor on the scores.
-        min_norm: One number, the lower bound of a key patch's norm.
+    Arguments are those of ``dense_patch_attention`` at s = 1.
 
     Returns:
         (B, C, H, W), and of each query, (B, 1, H, W), the logarithm to base 2 of the denominator of
@@ -61,11 +55,7 @@ def triton_patch_attention(
 
 @triton_patch_attention.register_fake
 def _(
-    query: Tensor,
-    keys: Sequence[Tensor],
-    values: Sequence[Tensor],
-    softmax_scale: float,
-    min_norm: Tensor,
+    query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], *__: object
 ) -> tuple[Tensor, Tensor]:
     batch, _, height, width = query.shape
     output = values[0].new_empty(batch, values[0].shape[1], height, width)
@@ -88,19 +78,6 @@ def _backward(
     keys, values = [key.contiguous() for key in keys], [value.contiguous() for value in values]
     grad_output, query = grad_output.contiguous(), query.contiguous()
     return differentiate(grad_output, query, keys, values, normaliser, softmax_scale, min_norm)
-
-
-@_backward.register_fake
-def _(
-    grad_output: Tensor,
-    query: Tensor,
-    keys: Sequence[Tensor],
-    values: Sequence[Tensor],
-    normaliser: Tensor,
-    softmax_scale: float,
-    min_norm: Tensor,
-) -> list[Tensor]:
-    return [torch.empty_like(tensor.contiguous()) for tensor in (query, *keys, *values)]
 
 
 differentiate_by(triton_patch_attention, _backward)

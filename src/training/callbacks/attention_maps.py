@@ -7,8 +7,7 @@ import lightning as L  # noqa: N812
 from torch import Tensor
 
 from src.data.image_io import to_image, write_png
-from src.inference.attention_maps import attention_maps
-from src.inference.attention_picture import CAPTION, draw_attention
+from src.inference.attention_maps import CAPTION, attention_maps, draw_attention
 from src.training.callbacks.image_panels import picture_name
 from src.training.callbacks.media import media_loggers, media_step
 from src.training.callbacks.non_finite_guard import Repeatable

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from src.core.errors import ConfigError
 from src.core.types import Pair
-from src.inference.noise_level import takes_noise_level, with_noise_level
+from src.inference.restorer import takes_noise_level, with_noise_level
 from src.training.tasks import TASKS
 from src.training.tasks.base import RestorationTask
 

@@ -11,7 +11,7 @@ from src.degradations.identity import Identity
 from src.degradations.jpeg import Jpeg
 from src.degradations.mosaic import Mosaic
 from src.ops.bayer import PHASES, mosaic
-from src.ops.jpeg import jpeg
+from src.ops.pillow import jpeg
 
 
 def _clean(count: int = 2, channels: int = 3, height: int = 24, width: int = 36) -> torch.Tensor:

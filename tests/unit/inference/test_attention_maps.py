@@ -7,8 +7,12 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from src.inference.attention_maps import AttentionMap, attention_maps, has_attention_maps
-from src.inference.attention_picture import draw_attention
+from src.inference.attention_maps import (
+    AttentionMap,
+    attention_maps,
+    draw_attention,
+    has_attention_maps,
+)
 from tests.support.compose import compose_config
 
 SHOWN = {

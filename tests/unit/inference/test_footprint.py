@@ -11,8 +11,7 @@ from torch import nn
 
 from src.core.paths import ROOT
 from src.inference.footprint import footprint
-from src.ops.attention.operator_flops import FLOPS
-from src.ops.attention.operator_workspace import WORKSPACE
+from src.ops.attention.operator_costs import FLOPS, WORKSPACE
 
 CPU = torch.device("cpu")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for the peak")
@@ -41,13 +40,13 @@ CSNLN = ("task=super_resolution", "model=csnln", "model.depth=2")
 
 
 def told_and_taken(
-    *words: str, size: tuple[int, int], threads: int = 1, plain: bool = False
+    *words: str, size: tuple[int, int], threads: int = 1, chunked: bool = False
 ) -> tuple[float, float]:
     case = json.dumps([words, *size, threads])
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, case],
         cwd=ROOT,
-        env=os.environ | ({"EXEMPLAR_NATIVE": "0"} if plain else {}),
+        env=os.environ | ({"EXEMPLAR_NATIVE": "0"} if chunked else {}),
         capture_output=True,
         text=True,
         check=True,
@@ -87,7 +86,7 @@ def test_what_is_told_is_right_within_a_fifth(
 
 @pytest.mark.slow  # as above
 @linux
-@pytest.mark.parametrize("plain", [False, True], ids=["native", "plain"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["native", "chunked"])
 @pytest.mark.parametrize(
     ("words", "size"),
     [
@@ -101,9 +100,9 @@ def test_what_is_told_is_right_within_a_fifth(
     ids=_name,
 )
 def test_it_is_so_with_the_papers_networks(
-    words: tuple[str, ...], size: tuple[int, int], *, plain: bool
+    words: tuple[str, ...], size: tuple[int, int], *, chunked: bool
 ) -> None:
-    check(*told_and_taken(*words, size=size, plain=plain))
+    check(*told_and_taken(*words, size=size, chunked=chunked))
 
 
 @pytest.mark.slow  # as above

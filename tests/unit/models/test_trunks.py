@@ -13,9 +13,8 @@ from src.models.attention.none import NoAttention
 from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones.edsr import EDSR
 from src.models.backbones.panet import PANet
-from src.models.blocks.attention_site import AttentionSite, attention_site
-from src.models.blocks.residual import ResidualBlock
-from src.models.blocks.upsampler import upsampler
+from src.models.blocks.edsr import ResidualBlock, upsampler
+from src.models.blocks.trunk import AttentionSite, attention_site
 from tests.support.compose import compose_config
 
 BACKBONES = [PANet, EDSR]

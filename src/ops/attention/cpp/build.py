@@ -16,14 +16,8 @@ from src.core.paths import user_cache
 logger = logging.getLogger(__name__)
 
 FLAGS = (
-    "-O3",
-    "-march=native",
-    "-std=c++17",
-    "-ffp-contract=fast",
-    "-fno-math-errno",
-    "-fopenmp",
-    "-shared",
-    "-fPIC",
+    *("-O3", "-march=native", "-std=c++17", "-ffp-contract=fast", "-fno-math-errno"),
+    *("-fopenmp", "-shared", "-fPIC"),
 )
 COMPILERS = ("g++", "c++", "clang++")
 

@@ -1,8 +1,8 @@
-"""Patch attention from launches of both Triton kernels, forward and backward, level by level.
+"""Patch attention from launches of the Triton kernels, forward and backward, level by level.
 
-Attention is kept nowhere: the softmax's denominators are found first, then pasting makes the
-weights again, and so does backward, for each gradient. What is held beside in- and outputs are a
-few numbers a pixel, and three partial results at a time.
+Attention is kept nowhere: the softmax's denominators come first, then pasting makes the weights
+again, and so does backward, for each gradient. Beside in- and outputs there are a few numbers a
+pixel, and three partial results at a time.
 """
 
 import math
@@ -15,9 +15,13 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from src.ops.attention.patch_attention import accumulator
-from src.ops.attention.triton_kernels.paste import paste_others
-from src.ops.attention.triton_kernels.sums import NOWHERE, sum_of_changes, sum_of_exponentials
+from src.ops.attention.contract import accumulator
+from src.ops.attention.triton_kernels.kernels import (
+    NOWHERE,
+    paste_others,
+    sum_of_changes,
+    sum_of_exponentials,
+)
 from src.ops.attention.triton_kernels.tiles import Known, Sides
 
 BLOCK = {"ROWS": 2, "OWN": 32, "OTHER": 32, "num_warps": 8}

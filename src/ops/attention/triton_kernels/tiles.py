@@ -1,4 +1,4 @@
-"""What both Triton kernels do with a tile: products of patches, and the weights made of them.
+"""What all Triton kernels do with a tile: products of patches, and the weights made of them.
 
 Each pair of pixels has an own side, for which a program computes something, and another side, which
 it goes through. A tile is a line of own pixels against a line of other ones. Triton reads the
@@ -70,7 +70,6 @@ def both_products(
     sides,
     depths,
     place,
-    sample,
     row,
     offset,
     GRADIENT: tl.constexpr,
@@ -81,7 +80,7 @@ def both_products(
 
     ``depths`` are the channels of both; see ``line_products`` for the rest.
     """
-    own, other = pixels(place[0]) * sample, pixels(place[1]) * sample
+    own, other = pixels(place[0]) * place[4], pixels(place[1]) * place[4]
     product = line_products(
         sides.own_match + own * depths[0],
         sides.other_match + other * depths[0],
@@ -128,14 +127,14 @@ def line_products(
     Args:
         own: One sample, (channels, height, width).
         other: One sample of the other side.
-        place: Sizes of both sides, pixels of both lines; they may be outside.
+        place: Sizes of both sides, pixels of both lines, which may be outside; the sample.
         row: Which own line; it may be outside.
         offset: How far below it the other line is.
         channels: Of both.
         OPERAND: Type in which is multiplied; sums are in 32 bits at least.
         PRECISION: ``ieee``, or ``tf32`` for operands of 32 bits.
     """
-    own_size, other_size, own_x, other_x = place
+    own_size, other_size, own_x, other_x, _ = place
     ACC: tl.constexpr = tl.float64 if tl.float64 == OPERAND else tl.float32
     total = tl.zeros((own_x.shape[0], other_x.shape[0]), dtype=ACC)
     line = row + offset
@@ -166,7 +165,6 @@ def line_weights(
     change,
     known,
     place,
-    sample,
     row,
     offset,
     KEYS_OWN: tl.constexpr,
@@ -178,14 +176,13 @@ def line_weights(
         product: Products of patches.
         change: Gradients of the attention, if ``GRADIENT``.
         known: Of each pixel.
-        place: Sizes of both sides, pixels of both lines.
-        sample: Which of the batch.
+        place: Sizes of both sides, pixels of both lines, the sample.
         row: Which own line.
         offset: How far below it the other line is.
         KEYS_OWN: Whether the own side are the keys, not the queries.
         GRADIENT: Which of both to return.
     """
-    own_size, other_size, own_x, other_x = place
+    own_size, other_size, own_x, other_x, sample = place
     own_seen = inside(own_size, row, own_x)[:, None]
     other_seen = inside(other_size, row + offset, other_x)[None, :]
     own_at = sample * pixels(own_size) + (row * own_size[1] + own_x)[:, None]

@@ -15,9 +15,9 @@ from torch.utils.checkpoint import checkpoint
 
 from src.models.attention.pyramid import PyramidAttention
 from src.ops.attention.cpp.build import load
-from src.ops.attention.fastest import patch_attention
+from src.ops.attention.dense import dense_patch_attention
 from src.ops.attention.local import local_patch_attention
-from src.ops.attention.patch_attention import dense_patch_attention
+from src.ops.attention.patch_attention import patch_attention
 from src.ops.attention.pixels import dense_pixel_attention, fused_pixel_attention
 
 MIN_NORM = torch.tensor([1e-4])
@@ -29,10 +29,10 @@ Attend = Callable[..., Tensor]
 
 
 class Operator(NamedTuple):
-    """One form, the plain one that it must agree with, and how much larger its values are."""
+    """One form, the dense one that it must agree with, and how much larger its values are."""
 
     attend: Attend
-    plain: Attend
+    dense: Attend
     scale: int = 1
 
 
@@ -46,17 +46,17 @@ def patches(implementation: str, scale: int) -> Operator:
             scale=scale,
             implementation=implementation,  # type: ignore[arg-type]
             # several blocks from 12×17 on; the kernel has no smaller form for small budgets
-            memory_budget=2**20 if implementation == "plain" else "auto",
+            memory_budget=2**20 if implementation == "chunked" else "auto",
         )
 
-    def plain(query: Tensor, *levels: Tensor) -> Tensor:
+    def dense(query: Tensor, *levels: Tensor) -> Tensor:
         return dense_patch_attention(query, levels[:2], levels[2:], scale=scale)
 
-    return Operator(attend, plain, scale)
+    return Operator(attend, dense, scale)
 
 
 def local(query: Tensor, *levels: Tensor) -> Tensor:
-    side = max(query.shape[-2:])  # the window holds all, so that the plain form says what is right
+    side = max(query.shape[-2:])  # the window holds all, so that the dense form says what is right
     return local_patch_attention(query, levels[:2], levels[2:], window=side, min_norm=MIN_NORM)
 
 
@@ -72,9 +72,9 @@ needs_compiler = pytest.mark.skipif(
     load("patch_attention") is None, reason="this machine has no C++ compiler"
 )
 OPERATORS = {
-    **{f"plain x{scale}": patches("plain", scale) for scale in (1, 2, 3)},
+    **{f"chunked x{scale}": patches("chunked", scale) for scale in (1, 2, 3)},
     **{f"native x{scale}": patches("native", scale) for scale in (1, 2, 3)},
-    "local": Operator(local, patches("plain", 1).plain),
+    "local": Operator(local, patches("chunked", 1).dense),
     "pixel": Operator(pixels(fused_pixel_attention), pixels(dense_pixel_attention)),
 }
 every_operator = pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def assert_near(found: Sequence[Tensor], expected: Sequence[Tensor], most: float
 @every_operator
 @pytest.mark.parametrize("dtype", EXACT)
 @pytest.mark.parametrize("size", SIZES)
-def test_result_and_gradients_are_those_of_the_plain_form(
+def test_result_and_gradients_are_those_of_the_dense_form(
     operator: Operator, size: tuple[int, int], dtype: torch.dtype
 ) -> None:
     leaves = inputs(operator, size, dtype=dtype, batch=1 if size[0] > 20 else 2)
     wide = [leaf.detach().double().requires_grad_() for leaf in leaves]
-    result, expected = operator.attend(*leaves), operator.plain(*wide)
+    result, expected = operator.attend(*leaves), operator.dense(*wide)
     assert result.dtype == dtype
     assert_near([result], [expected], EXACT[dtype])
     most = EXACT[dtype] * (1 if dtype == torch.float64 else 3)
@@ -152,7 +152,7 @@ def test_under_autocast_the_result_is_near_and_gradients_are_finite(
 
     with torch.autocast("cpu", dtype):
         result = operator.attend(*map(embedded, leaves))
-    exact = operator.plain(*(leaf.double() for leaf in leaves))
+    exact = operator.dense(*(leaf.double() for leaf in leaves))
     assert result.dtype == dtype
     torch.testing.assert_close(result.double(), exact, rtol=0, atol=HALF[dtype])
     for gradient in gradients(result, leaves):
@@ -225,7 +225,7 @@ def test_an_exported_program_computes_the_same(operator: Operator) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("implementation", ["plain", "native"])
+@pytest.mark.parametrize("implementation", ["chunked", "native"])
 def test_a_block_is_exported_once_for_all_sizes(implementation: str) -> None:
     block = PyramidAttention(8, levels=3, implementation=implementation).eval()  # type: ignore[arg-type]
     height, width = (torch.export.Dim(name, min=4, max=256) for name in ("height", "width"))
@@ -246,13 +246,13 @@ def test_recomputed_in_backward_the_gradients_have_the_same_bits(
     operator: Operator, *, reentrant: bool
 ) -> None:
     leaves = inputs(operator)
-    plain = gradients(operator.attend(*leaves), leaves)
+    kept = gradients(operator.attend(*leaves), leaves)
     recomputed = checkpoint(operator.attend, *leaves, use_reentrant=reentrant)
     assert isinstance(recomputed, Tensor)
     recomputed.backward(  # reentrant recomputation refuses torch.autograd.grad
         torch.linspace(-1, 1, recomputed.numel(), dtype=recomputed.dtype).view_as(recomputed)
     )
-    for leaf, expected in zip(leaves, plain, strict=True):
+    for leaf, expected in zip(leaves, kept, strict=True):
         found = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
         assert torch.equal(found, expected)
 
@@ -269,3 +269,9 @@ def test_the_same_call_gives_the_same_bits(operator: Operator) -> None:
     first, again = (operator.attend(*leaves) for _ in range(2))
     assert torch.equal(first, again)
     assert all(map(torch.equal, gradients(first, leaves), gradients(again, leaves)))
+
+
+def test_plain_the_word_of_earlier_versions_is_the_chunked_form() -> None:
+    leaves = inputs(OPERATORS["chunked x1"])
+    old, new = (patches(word, 1).attend(*leaves) for word in ("plain", "chunked"))
+    assert torch.equal(old, new)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from src.ops.attention.chunked import chunked_patch_attention
-from src.ops.attention.patch_attention import dense_patch_attention
+from src.ops.attention.dense import dense_patch_attention
 
 
 def cut(image: Tensor, top: int, left: int, side: int) -> Tensor:
@@ -54,7 +54,7 @@ def inputs(
 
 @pytest.mark.parity
 @pytest.mark.parametrize(("scale", "size"), [(2, (4, 6)), (3, (6, 3))])
-def test_plain_form_equals_loops_over_pixels(scale: int, size: tuple[int, int]) -> None:
+def test_dense_form_equals_loops_over_pixels(scale: int, size: tuple[int, int]) -> None:
     query, key, value = inputs(scale, *size)
     attended = dense_patch_attention(query, [key], [value], scale=scale, overlap=6.0)
     for b, image in enumerate(attended):
@@ -64,19 +64,19 @@ def test_plain_form_equals_loops_over_pixels(scale: int, size: tuple[int, int]) 
 
 @pytest.mark.parametrize("memory_budget", [1, 20_000, 100_000, 2**28])
 @pytest.mark.parametrize(("scale", "size"), [(2, (2, 2)), (2, (12, 18)), (3, (12, 9)), (4, (8, 4))])
-def test_chunked_form_equals_plain_form(
+def test_chunked_form_equals_dense_form(
     scale: int, size: tuple[int, int], memory_budget: int
 ) -> None:
     query, key, value = inputs(scale, *size)
     chunked = chunked_patch_attention(
         query, [key], [value], scale=scale, overlap=6.0, memory_budget=memory_budget
     )
-    plain = dense_patch_attention(query, [key], [value], scale=scale, overlap=6.0)
-    assert plain.shape[-2:] == (size[0] * scale, size[1] * scale)
-    torch.testing.assert_close(chunked, plain, rtol=0, atol=1e-12)
+    dense = dense_patch_attention(query, [key], [value], scale=scale, overlap=6.0)
+    assert dense.shape[-2:] == (size[0] * scale, size[1] * scale)
+    torch.testing.assert_close(chunked, dense, rtol=0, atol=1e-12)
 
 
-def test_gradients_of_the_plain_form_are_right() -> None:
+def test_gradients_of_the_dense_form_are_right() -> None:
     tensors = [tensor.requires_grad_() for tensor in inputs(2, 2, 4)]
 
     def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

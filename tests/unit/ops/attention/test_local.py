@@ -1,4 +1,4 @@
-"""Attention in a search window against the plain form and a loop; its cost, counted."""
+"""Attention in a search window against the dense form and a loop; its cost, counted."""
 
 import pytest
 import torch
@@ -7,13 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from src.models.attention.pyramid import PyramidAttention
 from src.models.attention.pyramid_local import LocalPyramidAttention
+from src.ops.attention.contract import normalise_patches, paste_patches, unfold_patches
+from src.ops.attention.dense import dense_patch_attention
 from src.ops.attention.local import local_patch_attention
-from src.ops.attention.patch_attention import (
-    dense_patch_attention,
-    normalise_patches,
-    paste_patches,
-    unfold_patches,
-)
 
 MIN_NORM = torch.tensor([1e-4])
 
@@ -43,7 +39,7 @@ def first_key(at: int, size: int, level: int, window: int) -> tuple[int, int]:
 
 
 def masked(query: Tensor, keys: list[Tensor], values: list[Tensor], window: int) -> Tensor:
-    """Attend by the plain form with a mask over all keys, made query by query."""
+    """Attend by the dense form with a mask over all keys, made query by query."""
     height, width = query.shape[-2:]
     seen = []
     for y in range(height):
@@ -64,11 +60,11 @@ def masked(query: Tensor, keys: list[Tensor], values: list[Tensor], window: int)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 3), (8, 9), (13, 17), (24, 31)])
-def test_a_window_over_the_whole_image_gives_the_plain_form(size: tuple[int, int]) -> None:
+def test_a_window_over_the_whole_image_gives_the_dense_form(size: tuple[int, int]) -> None:
     query, keys, values = inputs(*size)
     local = local_patch_attention(query, keys, values, window=max(size), min_norm=MIN_NORM)
-    plain = dense_patch_attention(query, keys, values, min_norm=MIN_NORM.double())
-    torch.testing.assert_close(local, plain, rtol=0, atol=1e-12)
+    dense = dense_patch_attention(query, keys, values, min_norm=MIN_NORM.double())
+    torch.testing.assert_close(local, dense, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 9, 16])
@@ -79,15 +75,15 @@ def test_each_query_attends_to_its_window_and_to_nothing_else(window: int) -> No
     torch.testing.assert_close(local, expected, rtol=0, atol=1e-12)
 
 
-def test_gradients_equal_those_of_the_masked_plain_form() -> None:
+def test_gradients_equal_those_of_the_masked_dense_form() -> None:
     query, keys, values = inputs(18, 21)
     leaves = [query, *keys, *values]
     local = local_patch_attention(query, keys, values, window=7, min_norm=MIN_NORM)
     weights = torch.linspace(-1, 1, local.numel(), dtype=local.dtype).view_as(local)
     ours = torch.autograd.grad(local, leaves, weights)
     expected = torch.autograd.grad(masked(query, keys, values, 7), leaves, weights)
-    for gradient, plain in zip(ours, expected, strict=True):
-        torch.testing.assert_close(gradient, plain, rtol=0, atol=1e-11)
+    for gradient, other in zip(ours, expected, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=0, atol=1e-11)
 
 
 def test_gradients_are_right_by_finite_differences() -> None:
@@ -111,7 +107,7 @@ def test_keys_of_zeros_give_finite_results_and_gradients() -> None:
 def blocks(window: int, channels: int = 16) -> tuple[PyramidAttention, LocalPyramidAttention]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        pyramid = PyramidAttention(channels, implementation="plain")
+        pyramid = PyramidAttention(channels, implementation="chunked")
     local = LocalPyramidAttention(channels, window=window)
     local.load_state_dict(pyramid.state_dict())  # strict: the same names and shapes
     return pyramid, local

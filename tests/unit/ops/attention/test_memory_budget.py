@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from src.core.paths import ROOT
-from src.ops.attention import fastest as fast_patch_attention
+from src.ops.attention import patch_attention as chooser
 from src.ops.attention.cpp.build import load
-from src.ops.attention.fastest import Implementation, patch_attention
-from src.ops.attention.operator_workspace import native_bytes
+from src.ops.attention.native import native_bytes
+from src.ops.attention.patch_attention import Implementation, patch_attention
 
-SIDE = 72  # 27 million scores: 103 MiB in the plain form, as much again for softmax and gradients
+SIDE = 72  # 27 million scores: 103 MiB in the dense form, as much again for softmax and gradients
 SLACK = 2**22  # the allocator rounds up
 SCRIPT = f"""
 import json, torch
@@ -43,7 +43,7 @@ print(json.dumps(found))
 """
 NATIVE = """
 import json, sys, torch
-from src.ops.attention.fastest import _kernel_bytes, patch_attention
+from src.ops.attention.patch_attention import _kernel_bytes, patch_attention
 from src.commands.benchmark.measure import peak_bytes
 threads, batch, scale, half = map(int, sys.argv[1:])
 torch.set_num_threads(threads)
@@ -148,9 +148,9 @@ def test_a_kernel_that_does_not_fit_is_refused_by_name_with_what_it_needs() -> N
 def test_where_the_kernel_does_not_fit_pytorch_does_the_work_and_one_line_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    fast_patch_attention._say.cache_clear()
+    chooser._warn.cache_clear()
     with caplog.at_level(logging.WARNING):
         found = [attend("auto", 100_000) for _ in range(2)]
-    assert all(torch.equal(one, attend("plain", 100_000)) for one in found)
+    assert all(torch.equal(one, attend("chunked", 100_000)) for one in found)
     (line,) = caplog.messages
     assert "memory_budget=100000" in line

@@ -1,4 +1,4 @@
-"""The C++ kernel against the plain form, forward and backward."""
+"""The C++ kernel against the dense and the chunked form, forward and backward."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from src.ops.attention.cpp.build import load
-from src.ops.attention.fastest import patch_attention
+from src.ops.attention.dense import dense_patch_attention
 from src.ops.attention.native import native_patch_attention
-from src.ops.attention.patch_attention import dense_patch_attention
+from src.ops.attention.patch_attention import patch_attention
 
 pytestmark = pytest.mark.skipif(
     load("patch_attention") is None, reason="this machine has no C++ compiler"
@@ -65,13 +65,13 @@ def threads(count: int) -> Iterator[None]:
 def both(
     size: tuple[int, int], **options: object
 ) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
-    """Return results and all gradients, of the kernel and of the plain form."""
+    """Return results and all gradients, of the kernel and of the chunked form."""
     scale = options.get("scale", 1)
     assert isinstance(scale, int)
     query, keys, values = inputs(size, **options)  # type: ignore[arg-type]
     leaves = [query, *keys, *values]
     found = []
-    for implementation in ("native", "plain"):
+    for implementation in ("native", "chunked"):
         result = patch_attention(
             query,
             keys,
@@ -85,17 +85,19 @@ def both(
     return found[0][0], found[1][0], found[0][1], found[1][1]
 
 
-def relative(ours: Tensor, plain: Tensor) -> float:
-    difference = (ours - plain).detach().abs().max()
-    return float(difference / plain.detach().abs().max().clamp(min=1e-12))
+def relative(ours: Tensor, theirs: Tensor) -> float:
+    difference = (ours - theirs).detach().abs().max()
+    return float(difference / theirs.detach().abs().max().clamp(min=1e-12))
 
 
 @pytest.mark.parametrize("amplitude", [0.2, 4.0], ids=["no maximum", "maximum subtracted"])
 @pytest.mark.parametrize("size", SIZES)
-def test_result_and_gradients_equal_the_plain_form(size: tuple[int, int], amplitude: float) -> None:
-    ours, plain, our_gradients, plain_gradients = both(size, amplitude=amplitude)
-    assert relative(ours, plain) < 1e-12
-    for gradient, expected in zip(our_gradients, plain_gradients, strict=True):
+def test_result_and_gradients_equal_the_chunked_ones(
+    size: tuple[int, int], amplitude: float
+) -> None:
+    ours, theirs, our_gradients, their_gradients = both(size, amplitude=amplitude)
+    assert relative(ours, theirs) < 1e-12
+    for gradient, expected in zip(our_gradients, their_gradients, strict=True):
         # one patch against one key: the softmax is constant and its gradient is rounding
         torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-11)
 
@@ -106,22 +108,22 @@ def test_result_and_gradients_equal_the_plain_form(size: tuple[int, int], amplit
     ("size", "levels", "batch"),
     [((1, 2), 5, 1), ((2, 1), 1, 2), ((2, 37), 3, 3), ((40, 2), 4, 1), ((9, 11), 5, 2)],
 )
-def test_every_scale_and_number_of_levels_equals_the_plain_form(
+def test_every_scale_and_number_of_levels_equals_the_chunked_form(
     size: tuple[int, int], levels: int, batch: int, scale: int, count: int
 ) -> None:
     with threads(count):
         found = both(size, levels=levels, batch=batch, channels=3, scale=scale)
-    ours, plain, our_gradients, plain_gradients = found
-    assert relative(ours, plain) < 1e-12
-    for gradient, expected in zip(our_gradients, plain_gradients, strict=True):
+    ours, theirs, our_gradients, their_gradients = found
+    assert relative(ours, theirs) < 1e-12
+    for gradient, expected in zip(our_gradients, their_gradients, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_single_precision_agrees_to_its_rounding() -> None:
     options = {"match": 32, "channels": 64, "amplitude": 0.3, "dtype": torch.float32}
-    ours, plain, our_gradients, plain_gradients = both((32, 29), **options)
-    assert relative(ours, plain) < 1e-5
-    for gradient, expected in zip(our_gradients, plain_gradients, strict=True):
+    ours, theirs, our_gradients, their_gradients = both((32, 29), **options)
+    assert relative(ours, theirs) < 1e-5
+    for gradient, expected in zip(our_gradients, their_gradients, strict=True):
         assert relative(gradient, expected) < 3e-5
 
 

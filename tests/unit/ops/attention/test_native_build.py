@@ -12,7 +12,7 @@ from torch import Tensor
 
 from src.core.paths import ROOT
 from src.ops.attention.cpp import build
-from src.ops.attention.fastest import Implementation, patch_attention
+from src.ops.attention.patch_attention import Implementation, patch_attention
 
 
 def results(implementation: Implementation) -> list[Tensor]:
@@ -47,11 +47,11 @@ def test_the_kernel_is_right_on_older_processors(
     monkeypatch.setenv("EXEMPLAR_CACHE", str(tmp_path))
     build.load.cache_clear()
     try:
-        ours, plain = (results(name) for name in ("native", "plain"))
+        ours, chunked = (results(name) for name in ("native", "chunked"))
     finally:
         build.load.cache_clear()
     assert any(tmp_path.iterdir())
-    for found, expected in zip(ours, plain, strict=True):
+    for found, expected in zip(ours, chunked, strict=True):
         most = 1e-11 if found.dtype == torch.float64 else 3e-5
         assert (found - expected).abs().max() <= most * expected.abs().max()
 

@@ -1,4 +1,4 @@
-"""Attention between pixels: the plain form against loops, the fused form against the plain."""
+"""Attention between pixels: the dense form against loops, the fused form against the dense."""
 
 import math
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def naive(query: Tensor, key: Tensor, value: Tensor, softmax_scale: float) -> Te
 
 @pytest.mark.parity
 @pytest.mark.parametrize("softmax_scale", [1.0, 0.25])
-def test_plain_form_equals_loops_over_pixels(softmax_scale: float) -> None:
+def test_dense_form_equals_loops_over_pixels(softmax_scale: float) -> None:
     tensors = inputs()
     attended = dense_pixel_attention(*tensors, softmax_scale=softmax_scale)
     torch.testing.assert_close(attended, naive(*tensors, softmax_scale), rtol=0, atol=1e-12)
@@ -42,7 +42,7 @@ def test_plain_form_equals_loops_over_pixels(softmax_scale: float) -> None:
     [(3, 4, 1, 1), (3, 4, 31, 20), (4, 4, 9, 600), (5, 2, 130, 33)],
     ids=["one pixel", "wide values", "many keys", "wide keys"],
 )
-def test_fused_form_equals_the_plain_form_with_its_gradients(
+def test_fused_form_equals_the_dense_form_with_its_gradients(
     match: int, channels: int, pixels: int, others: int
 ) -> None:
     generator = torch.Generator().manual_seed(1)
@@ -55,8 +55,8 @@ def test_fused_form_equals_the_plain_form_with_its_gradients(
     for form in (fused_pixel_attention, dense_pixel_attention):
         attended = form(*leaves, softmax_scale=0.7)
         found.append((attended, *torch.autograd.grad((attended**2).sum(), leaves)))
-    for ours, plain in zip(*found, strict=True):
-        torch.testing.assert_close(ours, plain, rtol=1e-10, atol=1e-12)
+    for ours, dense in zip(*found, strict=True):
+        torch.testing.assert_close(ours, dense, rtol=1e-10, atol=1e-12)
 
 
 def test_fused_form_keeps_no_scores_for_backward() -> None:

@@ -1,4 +1,4 @@
-"""The Triton kernels in Triton's interpreter, against the plain form; what is said without them."""
+"""The Triton kernels in Triton's interpreter, against the dense form; what is said without them."""
 
 import subprocess
 import sys
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from src.core.paths import ROOT
-from src.ops.attention.fastest import patch_attention
-from src.ops.attention.patch_attention import dense_patch_attention
+from src.ops.attention.dense import dense_patch_attention
+from src.ops.attention.patch_attention import patch_attention
 from src.ops.attention.triton_form import triton_patch_attention
 from tests.support.interpreted import INSTALLED, needs_interpreter
 
@@ -73,7 +73,7 @@ def exact(leaves: list[Tensor], *, scale: int = 1) -> Tensor:
         pytest.param((21, 17), {}, marks=pytest.mark.slow),
     ],
 )
-def test_result_equals_the_plain_form(size: tuple[int, int], options: dict[str, int]) -> None:
+def test_result_equals_the_dense_form(size: tuple[int, int], options: dict[str, int]) -> None:
     leaves, scale = inputs(size, dtype=torch.float32, **options), options.get("scale", 1)
     with torch.no_grad():
         found = attend(leaves, implementation="triton", scale=scale)
@@ -93,7 +93,7 @@ def test_result_equals_the_plain_form(size: tuple[int, int], options: dict[str, 
         pytest.param((2, 34), {}, marks=pytest.mark.slow),
     ],
 )
-def test_gradients_equal_those_of_the_plain_form(
+def test_gradients_equal_those_of_the_dense_form(
     size: tuple[int, int], options: dict[str, int]
 ) -> None:
     leaves, scale = inputs(size, **options), options.get("scale", 1)
@@ -104,17 +104,17 @@ def test_gradients_equal_those_of_the_plain_form(
             exact(leaves, scale=scale),
         )
     )
-    for ours, plain in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-11)
+    for ours, dense in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, dense, rtol=1e-9, atol=1e-11)
 
 
 @needs_interpreter
 @pytest.mark.slow
-def test_keys_below_the_least_norm_have_the_gradients_of_the_plain_form() -> None:
+def test_keys_below_the_least_norm_have_the_gradients_of_the_dense_form() -> None:
     leaves = [(1e-5 * leaf.detach()).requires_grad_() for leaf in inputs((2, 3))]
     ours = torch.autograd.grad(attend(leaves, implementation="triton").sum(), leaves)
-    plain = torch.autograd.grad(exact(leaves).sum(), leaves)
-    for found, expected in zip(ours, plain, strict=True):
+    dense = torch.autograd.grad(exact(leaves).sum(), leaves)
+    for found, expected in zip(ours, dense, strict=True):
         torch.testing.assert_close(found, expected)
 
 
@@ -137,8 +137,8 @@ def test_half_precision_is_as_near_as_its_numbers_allow(dtype: torch.dtype) -> N
     found, expected = attend(leaves, implementation="triton"), exact(leaves)
     assert found.dtype == dtype
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=0.02)
-    ours, plain = (torch.autograd.grad(result.sum(), leaves) for result in (found, expected))
-    for gradient, other in zip(ours, plain, strict=True):
+    ours, dense = (torch.autograd.grad(result.sum(), leaves) for result in (found, expected))
+    for gradient, other in zip(ours, dense, strict=True):
         assert gradient.dtype == dtype
         assert (gradient - other).norm() < 0.05 * other.norm()
 

@@ -9,8 +9,7 @@ from src.core.errors import ConfigError
 from src.core.types import Clean
 from src.ops.bayer import mosaic
 from src.ops.color import LUMA_SLIP, luma
-from src.ops.jpeg import jpeg
-from src.ops.pillow_resize import pillow_resize
+from src.ops.pillow import jpeg, pillow_resize
 from src.ops.resize import downscale, upscale
 from src.training.tasks.base import RestorationTask
 from src.training.tasks.refusals import check_compiler, check_patch

@@ -1,4 +1,6 @@
-"""Pillow's bicubic rule for batches, against Pillow itself on whole colour images."""
+"""Bicubic resizing and JPEG are Pillow's, pixel for pixel."""
+
+import io
 
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from src.ops.pillow_resize import pillow_resize, resample_to_multiple
+from src.ops.pillow import Subsampling, jpeg, pillow_resize, resample_to_multiple
+from tests.support.images import pixels
 
 
 def _image(height: int, width: int, channels: int = 3) -> Tensor:
@@ -33,3 +36,26 @@ def test_sides_are_resampled_to_multiples_and_multiples_stay() -> None:
 def test_an_image_smaller_than_the_scale_is_refused() -> None:
     with pytest.raises(ValueError, match="14×2 px is too small for scale 3"):
         resample_to_multiple(_image(2, 14), 3)
+
+
+@pytest.mark.parametrize("quality", [10, 40, 95])
+def test_one_channel_equals_a_grey_file(quality: int) -> None:
+    grey = pixels(20, 29, 1)
+    file = io.BytesIO()
+    Image.fromarray(grey[..., 0]).save(file, "JPEG", quality=quality)
+    expected = np.array(Image.open(file))
+    image = torch.from_numpy(grey).permute(2, 0, 1).float() / 255
+    ours = jpeg(image, quality=quality)
+    assert ours.shape == image.shape
+    assert np.array_equal((ours[0] * 255).round().numpy(), expected)
+
+
+@pytest.mark.parametrize(("subsampling", "code"), [("4:4:4", 0), ("4:2:2", 1), ("4:2:0", 2)])
+def test_colour_equals_a_file_of_that_subsampling(subsampling: Subsampling, code: int) -> None:
+    colour = pixels(17, 24)
+    file = io.BytesIO()
+    Image.fromarray(colour).save(file, "JPEG", quality=30, subsampling=code)
+    expected = np.array(Image.open(file))
+    image = torch.from_numpy(colour).permute(2, 0, 1).float() / 255
+    ours = jpeg(image, quality=30, subsampling=subsampling)
+    assert np.array_equal((ours * 255).round().permute(1, 2, 0).numpy(), expected)

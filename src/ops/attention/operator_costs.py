@@ -1,0 +1,100 @@
+"""What operators cost: the products of our own ones, and the memory that operators work in.
+
+Memory is what an operator has for itself while it runs, in inference on the CPU, beside arguments
+and result; measured by the high-water mark of processes with torch 2.13. Of PyTorch's operators
+only convolutions have so much that it shows in the peak of a network.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.ops.attention import triton_form  # noqa: F401  it defines its operators
+from src.ops.attention.chunked import given_bytes
+from src.ops.attention.native import filled_up, native_bytes
+from src.ops.attention.rows import plan_rows
+
+
+def _flops(match: int, value: int, *, patch: int = 1, backward: bool = False) -> Callable[..., int]:
+    """Return the formula of an operator that takes query, keys and values, after a gradient or not.
+
+    For each pair of a query and a key it multiplies ``match`` times what is compared and ``value``
+    times what is pasted, of one pixel or of the ``patch`` pixels of whole patches.
+    """
+
+    def count(*shapes: Any, **_: object) -> int:  # noqa: ANN401
+        query, keys, values = shapes[backward : backward + 3]
+        pairs = query[0] * query[2] * query[3] * sum(key[2] * key[3] for key in keys)
+        cell = values[0][2] * values[0][3] // (keys[0][2] * keys[0][3])
+        return int(2 * pairs * patch * (match * query[1] + value * values[0][1] * cell))
+
+    return count
+
+
+# The kernels count the products of pixels that no form without unfolding can do without: neither
+# what they compute a second time, nor their box sums. The chunked form's backward makes the scores
+# and the weights' gradient twice.
+FLOPS: Mapping[Any, Callable[..., int]] = {
+    torch.ops.exemplar.patch_attention: _flops(1, 1),
+    torch.ops.exemplar.patch_attention_backward: _flops(3, 2, backward=True),
+    torch.ops.exemplar.triton_patch_attention: _flops(1, 1),
+    torch.ops.exemplar.triton_patch_attention_backward: _flops(3, 2, backward=True),
+    torch.ops.exemplar.chunked_patch_attention: _flops(1, 1, patch=9),
+    torch.ops.exemplar.chunked_patch_attention_backward: _flops(4, 3, patch=9, backward=True),
+}
+"""From the shapes of an operator's arguments to its floating-point operations in products."""
+
+
+def workspace_bytes(operator: Any, args: Sequence[Any], result: object) -> int:  # noqa: ANN401
+    """Return the bytes that ``operator`` needs at its peak beside arguments and result."""
+    estimate = WORKSPACE.get(operator)
+    return estimate(args, result) if estimate else 0
+
+
+def _convolution(args: Sequence[Any], result: object) -> int:
+    """Count oneDNN's copies in blocks of channels: of weights and input, then of the output.
+
+    The result's own pages are written last, when the input's copy is gone. Features with channels
+    last are not copied, nor is what is a product of matrices.
+    """
+    image, weight, groups = args[0], args[1], int(args[8])
+    if not isinstance(result, Tensor) or image.device.type != "cpu" or not result.is_contiguous():
+        return 0
+    if groups == 1 and weight.shape[2:].numel() == 1:
+        return 0
+    copy = _blocked(result)
+    return int(weight.nbytes) + max(_blocked(image) + copy - result.nbytes, copy)
+
+
+def _blocked(image: Tensor) -> int:
+    return image.nbytes // image.shape[1] * filled_up(image.shape[1])
+
+
+def _native(args: Sequence[Any], _: object) -> int:
+    query, keys, values = args[:3]
+    return native_bytes(query, keys, values[0].shape[1])
+
+
+def _triton(args: Sequence[Any], _: object) -> int:
+    """Count three partial results in 32 bits, and numbers of each pixel, once more while made."""
+    query, keys, values = args[:3]
+    pixels = query.shape[2] * query.shape[3]
+    numbers = pixels * (3 * values[0].shape[1] + 2)
+    numbers += sum(key.shape[2] * key.shape[3] for key in keys) + pixels * query.shape[1]
+    return int(len(query) * numbers * max(4, query.element_size()))
+
+
+def _chunked(args: Sequence[Any], _: object) -> int:
+    query, keys, values, scale, budget = *args[:3], args[5], args[6]
+    channels = values[0].shape[1] * scale**2
+    return plan_rows(query, keys, channels, given_bytes(budget, query)).bytes_held
+
+
+WORKSPACE: Mapping[Any, Callable[[Sequence[Any], object], int]] = {
+    torch.ops.aten.convolution.default: _convolution,
+    torch.ops.exemplar.patch_attention.default: _native,
+    torch.ops.exemplar.triton_patch_attention.default: _triton,
+    torch.ops.exemplar.chunked_patch_attention.default: _chunked,
+}

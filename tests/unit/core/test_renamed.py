@@ -1,0 +1,30 @@
+"""Files made before a component moved still name one that is there."""
+
+import importlib
+
+import pytest
+
+from src.core.renamed import current_name, with_current_names
+
+
+@pytest.mark.parametrize(
+    ("old", "name"),
+    [
+        ("src.degradations.bicubic_pillow", "PillowBicubic"),
+        ("src.degradations.gaussian_seed0", "SharedGaussianNoise"),
+        ("src.metrics.psnr_b", "psnr_b"),
+        ("src.metrics.ssim_uniform", "ssim_uniform"),
+        ("src.optim.multistep", "MultiStep"),
+        ("src.optim.warmup_cosine", "WarmupCosine"),
+    ],
+)
+def test_a_moved_component_is_where_its_old_name_leads(old: str, name: str) -> None:
+    module, _, component = current_name(f"{old}.{name}").rpartition(".")
+    assert component == name
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_targets_are_renamed_at_any_depth_and_nothing_else_is() -> None:
+    old = {"a": [{"_target_": "src.metrics.psnr_b.psnr_b", "b": "src.metrics.psnr_b.psnr_b"}]}
+    new = {"a": [{"_target_": "src.metrics.psnr.psnr_b", "b": "src.metrics.psnr_b.psnr_b"}]}
+    assert with_current_names(old) == new
