@@ -10,7 +10,6 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from src.app.config import untrusted
 from src.app.config.options import all_groups, options_of
 from src.app.config.saved_words import check_overrides
 from src.core.errors import UntrustedError
@@ -21,6 +20,7 @@ from src.models.backbones import BACKBONES
 from src.models.spandrel_net import SpandrelNet
 from src.training.callbacks.report_to_study import ReportToStudy
 from src.training.tasks import TASKS
+from src.weights import untrusted
 from src.weights.untrusted import (
     TRUST,
     UNLISTED,
