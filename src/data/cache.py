@@ -157,7 +157,7 @@ class ImageCache:
         if not entry.is_file():
             return None
         try:
-            pixels = np.load(entry, mmap_mode="r", allow_pickle=False)
+            pixels = np.load(entry, mmap_mode="r", allow_pickle=False)  # noqa: TID251
         except (OSError, ValueError, EOFError):  # cut short, or not an array at all
             pixels = np.empty(0)
         if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == self.channels:
