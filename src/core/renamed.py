@@ -10,6 +10,7 @@ MOVED = {
     "src.callbacks.": "src.training.callbacks.",
     "src.runtime.loggers.": "src.training.loggers.",
     "src.runtime.distributed.strategy.": "src.training.strategy.",
+    "src.data.folders.folder_data": "src.data.datamodule.RestorationData",
 }
 """Old beginning of a dotted name → the new one."""
 

@@ -14,7 +14,7 @@ from src.core.errors import CheckpointError
 COMPONENTS = (
     *("src.training.callbacks.", "src.data.", "src.degradations.", "src.inference.", "src.losses."),
     *("src.metrics.", "src.models.", "src.ops.", "src.optim.", "src.training.tasks."),
-    "src.training.strategy.",
+    *("src.training.strategy.", "src.commands.prepare.image_set."),
     *(f"src.training.loggers.{name}_run." for name in ("wandb", "mlflow", "tensorboard")),
 )
 LIBRARIES = ("torch.nn.", "torch.optim.", "torchmetrics.", "lightning.pytorch.")

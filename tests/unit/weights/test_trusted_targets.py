@@ -36,7 +36,11 @@ def test_a_checkpoint_may_not_call_what_is_no_component(target: str) -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        *("src.models.backbones.panet.PANet", "src.data.folders.folder_data", "torch.nn.L1Loss"),
+        *(
+            "src.models.backbones.panet.PANet",
+            "src.data.datamodule.RestorationData",
+            "torch.nn.L1Loss",
+        ),
         *("src.ops.resize.target_size", "lightning.pytorch.Trainer", "torch.optim.AdamW"),
     ],
 )
