@@ -8,12 +8,14 @@ import lightning as L  # noqa: N812
 import pytest
 import torch
 import yaml
+from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.paths import CONF_DIR
+from src.core.renamed import with_current_names
 from src.core.types import Clean
 from src.data.datamodule import RestorationData
 from src.data.datasets.folder import ImageFolder
@@ -293,3 +295,17 @@ def test_a_setting_of_data_is_one_parameter_and_one_line_of_yaml() -> None:
     parameters = set(inspect.signature(RestorationData).parameters)
     which = {"train", "benchmarks", "train_dir", "val_dir"}
     assert (shared - {"_target_", "defaults"}) | {"transform"} == parameters - which
+
+
+def test_data_of_a_folder_as_earlier_checkpoints_name_it_are_still_built(tmp_path: Path) -> None:
+    before = {
+        "_target_": "src.data.folders.folder_data",
+        "train_dir": str(tmp_path / "Train"),
+        "val_dir": str(tmp_path / "Set2"),
+        "patch_size": 24,
+        "cache": "off",
+    }
+    module = instantiate(with_current_names(before), _convert_="all")
+    assert isinstance(module, RestorationData)
+    assert module.benchmark_names == ("Set2",)
+    assert module.patch_sizes == (24,)
