@@ -17,6 +17,7 @@ from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
 from src.models.blocks.recompute import recompute_blocks
 from src.training.callbacks.checkpoint import LastCheckpoint
+from src.training.callbacks.final_validation import FinalValidation
 from src.training.callbacks.pending_row import PendingRow
 from src.training.callbacks.provenance import Provenance
 from src.training.callbacks.random_state import RandomState
@@ -91,7 +92,7 @@ def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) 
     carried = (Provenance(config, origin), RunIdentity(), PendingRow())
     trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
         # The random state first: the checkpoint that a run begins with holds it as set then.
-        callbacks=[RandomState(), *limits, *ordered, *carried],
+        callbacks=[RandomState(), FinalValidation(), *limits, *ordered, *carried],
         logger=list(loggers.values()),
         plugins=[AtomicCheckpointIO(), cluster_environment()],
         default_root_dir=cfg.paths.output_dir,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.core.errors import CheckpointError
+from src.core.errors import CheckpointError, UntrustedError
 from src.core.files import remove_leftovers
 from src.training.callbacks.csv_logger import METRICS
 from src.weights.atomic_io import check_whole
@@ -76,6 +76,8 @@ def find_point(folder: Path) -> ResumePoint:
             continue
         try:
             found = open_checkpoint(path)
+        except UntrustedError:  # not damaged: it is to be looked at, not set aside
+            raise
         except CheckpointError as error:
             damaged[path] = str(error)
         else:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,12 +10,14 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.app.config.resume import OVERRIDES
-from src.core.errors import ConfigError, DataError
+from src.app.config.resume import OVERRIDES, saved_overrides
+from src.core.errors import ConfigError, DataError, UntrustedError
 from src.core.files import write_json, write_text
 from src.core.origin import environment
+from src.core.paths import from_root
 from src.core.types import PlainConfig
 from src.weights.generations import set_aside
+from src.weights.untrusted import check_config
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +56,13 @@ def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
 
     Raises:
         ConfigError: If the folder holds no run.
+        UntrustedError: If its config is more than plain data and listed components.
     """
     saved = _read_config(folder)
     old = OmegaConf.select(saved, "paths.output_dir")
     if isinstance(old, str):
         saved = DictConfig(_moved(OmegaConf.to_container(saved), old, str(folder)))
+    _refuse_elsewhere(folder, saved)
     for override in given:
         key = override.lstrip("+~").partition("=")[0]
         if override.startswith("~"):
@@ -83,6 +88,7 @@ def go_on(
         file.write(json.dumps(entry) + "\n")
     if given:
         _write_config(folder, config)
+    if overrides != saved_overrides(folder):  # a search path that has moved, too
         write_text(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))
 
 
@@ -112,7 +118,26 @@ def _read_config(folder: Path) -> DictConfig:
         raise ConfigError(f"resume={folder}: {CONFIG} is damaged; restore it.") from error
     if not isinstance(saved, DictConfig):
         raise ConfigError(f"resume={folder}: {CONFIG} holds no mapping.")
-    return saved
+    return DictConfig(check_config(path, OmegaConf.to_container(saved, resolve=False)))
+
+
+def _refuse_elsewhere(folder: Path, saved: DictConfig) -> None:
+    """Refuse a run whose callbacks or loggers would write into another folder than its own.
+
+    Raises:
+        UntrustedError: Naming the key.
+    """
+    own = Path(os.path.normpath(folder))
+    for section in ("callbacks", "logger"):
+        for name, node in (saved.get(section) or {}).items():
+            for key in ("dirpath", "save_dir"):
+                given = node.get(key) if isinstance(node, DictConfig) else None
+                place = own if given is None else Path(os.path.normpath(from_root(str(given))))
+                if not place.is_relative_to(own):
+                    raise UntrustedError(
+                        f"{folder / CONFIG}: refused, because {section}.{name}.{key}={given} is "
+                        "outside of the run folder, and may be another run's. Correct the file."
+                    )
 
 
 def _moved(node: Any, old: str, new: str) -> Any:  # noqa: ANN401

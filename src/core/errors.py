@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from src.core.paths import shown
+
 
 class ExemplarError(Exception):
     """A mistake in what was given, shown to the user without a traceback."""
@@ -22,7 +24,7 @@ class ImageFileError(ExemplarError):
     """
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"{shown(path)}: {reason}")
         self.path, self.reason = path, reason
 
 
@@ -32,6 +34,10 @@ class DataError(ExemplarError):
 
 class CheckpointError(ExemplarError):
     """A checkpoint cannot be read or does not fit."""
+
+
+class UntrustedError(CheckpointError):
+    """A file would have something called that is not listed; it is whole, but it is not used."""
 
 
 class NonFiniteError(ExemplarError):

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+LONGEST = 255
+"""Bytes of a file name, on every file system in use."""
+
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp(\..*)?")
 
 
@@ -27,7 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: As from the operating system.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:64]}.{secrets.token_hex(8)}.tmp{path.suffix}")
+    stem = os.fsdecode(os.fsencode(path.stem)[:64])
+    temporary = path.with_name(f".{stem}.{secrets.token_hex(8)}.tmp{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -55,6 +59,19 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fitting_name(name: str) -> str:
+    """Return a file name that file systems take: as it is, or its beginning and a hash.
+
+    The hash is of the whole name, so that names that differ stay different.
+    """
+    content = os.fsencode(name)
+    if len(content) <= LONGEST:
+        return name
+    mark = f"~{hashlib.sha256(content).hexdigest()[:16]}{Path(name).suffix[:16]}"
+    beginning = content[: LONGEST - len(os.fsencode(mark))]
+    return beginning.decode("utf-8", "ignore") + mark
 
 
 def name_aside(path: Path) -> Path:

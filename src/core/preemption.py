@@ -1,6 +1,10 @@
 """The machine is wanted back: how a scheduler says so, and how a process then ends."""
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 PREEMPTING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 """``scancel`` and preemption send the first, ``#SBATCH --signal`` what it names, submitit the
@@ -34,3 +38,40 @@ class Preemption(BaseException):
 def heeded() -> list[int]:
     """Return those of ``PREEMPTING`` that this process was not told to ignore, e.g. by nohup."""
     return [signum for signum in PREEMPTING if signal.getsignal(signum) != signal.SIG_IGN]
+
+
+def stopped_by(signum: int) -> BaseException:
+    """Return what ends a process that has nothing to save at signal ``signum``."""
+    if signum == signal.SIGINT:
+        return KeyboardInterrupt()
+    name = signal.Signals(signum).name
+    return Preemption(f"Stopped by {name} before the work was done. Start it again.", signum)
+
+
+@contextmanager
+def preemptible() -> Iterator[None]:
+    """End the block by ``Preemption`` at a scheduler's signal, rather than die of it.
+
+    So it is wherever there is no step to finish first: in the start of a training, in evaluation.
+    Signals that somebody else answers, such as submitit, stay theirs.
+
+    Raises:
+        Preemption: At the first signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python gives signals to the main thread alone
+        return
+    ours = [signum for signum in heeded() if signal.getsignal(signum) == signal.SIG_DFL]
+    for signum in ours:
+        signal.signal(signum, preempt)
+    try:
+        yield
+    finally:
+        for signum in ours:
+            signal.signal(signum, signal.SIG_DFL)
+
+
+def preempt(signum: int, frame: FrameType | None) -> None:
+    """Handle a scheduler's signal by raising ``Preemption``, once."""
+    signal.signal(signum, signal.SIG_IGN)  # timeout sends it to the process and to its group
+    raise stopped_by(signum)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -102,7 +103,7 @@ class CacheIndex:
     """
 
     def __init__(self, cache_dir: Path, folder: Path) -> None:
-        name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
+        name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
         self._file = cache_dir / "index" / f"{name}.json"
         self._changed = False
         try:
@@ -256,7 +257,7 @@ def evict(cache_dir: Path, limit: int) -> None:
         limit: Size of all entries together, in bytes.
     """
     entries: list[tuple[float, Path, int]] = []
-    for path in cache_dir.glob("??/*.npy"):
+    for path in filter(_is_entry, cache_dir.glob("??/*.npy")):
         with contextlib.suppress(
             FileNotFoundError
         ):  # another process has just renamed or removed it
@@ -281,6 +282,11 @@ def evict(cache_dir: Path, limit: int) -> None:
             "data.cache_dir=…",
             *(size / 1e9, limit / 1e9),
         )
+
+
+def _is_entry(path: Path) -> bool:
+    """Say whether ``path`` has the name of an entry, so that no other file is ever removed."""
+    return re.fullmatch(r"\.?[0-9a-f]{64}[-.].*\.npy", path.name) is not None
 
 
 def _remove_unused(entry: Path) -> bool:

@@ -13,6 +13,7 @@ from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
 from src.data.datasets.folder import ImageFolder
 from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages
+from src.data.loader import PatchLoader
 from src.data.patches import PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
 from src.data.source import ImageSource
@@ -139,7 +140,7 @@ class RestorationData(L.LightningDataModule):
         sampler = StagedSampler(
             self.stages, start=self._step, parts=self._accumulated(), rank=rank, world=world
         )
-        return DataLoader(
+        return PatchLoader(
             TrainingPatches(
                 self._open_train(), stages=self.stages, transform=self.transform, seed=self.seed
             ),

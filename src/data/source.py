@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from src.core.errors import DataError
+from src.core.paths import shown
 from src.data.image_io import Pixels, is_grey_file, read_image, with_channels
 
 
@@ -117,4 +118,5 @@ def _folder_and_name(path: Path) -> str:
 
 def _normal(text: str) -> str:
     # macOS stores é as two characters; keys seed the noise and must not depend on the machine.
-    return unicodedata.normalize("NFC", text)
+    # A byte that is not UTF-8 is escaped: keys stand in tables, records and names of pictures.
+    return unicodedata.normalize("NFC", shown(text))

@@ -1,6 +1,7 @@
 """Checkpoints are written whole or not at all, and read without running code."""
 
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -70,15 +71,17 @@ def read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: there is no such checkpoint file.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if not (isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)):
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise CheckpointError(
+                f"{path}: damaged or truncated ({reason}); copy or download it again."
+            ) from error
+        # Nothing of torch's own words: they say how to load it nevertheless.
         raise CheckpointError(
-            f"{path}: refused, because loading it could run code or it is no checkpoint "
-            f"({_reason(error)}). Only tensors and plain containers are accepted; ask for a "
+            f"{path}: refused, because loading it could run code or it is no checkpoint"
+            f"{_asked_for(error)}. Only tensors and plain containers are accepted; ask for a "
             "state dict or a .safetensors file."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path}: damaged or truncated ({_reason(error)}); copy or download it again."
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(
@@ -132,8 +135,6 @@ def _unwritten(target: Path, reason: str) -> str:
     )
 
 
-def _reason(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return next(
-        (line for line in text.splitlines() if "global" in line.lower()), text.splitlines()[0]
-    )
+def _asked_for(error: Exception) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f": it asks for {found[1]}" if found else ""

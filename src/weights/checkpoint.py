@@ -15,7 +15,7 @@ from src.weights.atomic_io import check_whole, read
 from src.weights.names import BEST, FORMAT, KEY, LAST, PREVIOUS
 from src.weights.network_file import open_network, read_network
 from src.weights.published.load import load_reference_weights, to_reference_weights
-from src.weights.trusted_targets import refuse_foreign_targets
+from src.weights.untrusted import check_config
 
 NETWORK_SUFFIX = ".safetensors"
 
@@ -89,17 +89,18 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     """Read a checkpoint of ours with the config that it carries.
 
     Raises:
-        CheckpointError: If there is none, it cannot be read, another program wrote it, or it would
-            call what is no component.
+        CheckpointError: If there is none, it cannot be read, or another program wrote it.
+        UntrustedError: If its configuration is more than plain data and listed components.
     """
     path = find(source)
     if path.suffix == NETWORK_SUFFIX:
         return _network_alone(path)
     content = read(path)
-    if KEY not in content or "state_dict" not in content:
+    if not _is_ours(content):
         raise CheckpointError(
-            f"{path}: not written by this project (it has no {KEY!r} entry). For the authors' "
-            "weights use src.weights.checkpoint.load_reference_weights."
+            f"{path}: not written by this project (it has no usable {KEY!r} entry). Of published "
+            "weights say whose they are, architecture=<name>, or convert them: "
+            "python -m src.convert --help"
         )
     check_whole(path)
     carried = dict(content[KEY])
@@ -108,8 +109,8 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
             f"{path}: format {carried['format']}, written by version {carried['version']}; this "
             f"version reads up to format {FORMAT}. Update exemplar."
         )
-    refuse_foreign_targets(path, carried["config"])
-    config = DictConfig(carried.pop("config"))
+    config = DictConfig(check_config(path, carried.pop("config")))
+    check_config(path, {"origin": carried})
     prefix = "net."
     weights = {
         name.removeprefix(prefix): tensor
@@ -117,6 +118,16 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
         if name.startswith(prefix)
     }
     return Checkpoint(path, config, int(content["global_step"]), carried, weights)
+
+
+def _is_ours(content: Mapping[str, Any]) -> bool:
+    carried = content.get(KEY)
+    return (
+        isinstance(carried, dict)
+        and isinstance(carried.get("format"), int)
+        and isinstance(carried.get("config"), dict)
+        and isinstance(content.get("state_dict"), dict)
+    )
 
 
 def _network_alone(path: Path) -> Checkpoint:

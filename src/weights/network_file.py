@@ -14,10 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from src.core.errors import CheckpointError
-from src.models.attention import ATTENTION
-from src.models.backbones import BACKBONES
-from src.models.spandrel_net import SpandrelNet
 from src.weights.names import FORMAT, KEY
+from src.weights.untrusted import check_config
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,8 @@ def read_network(path: Path) -> NetworkFile:
     """Read a file that ``write_network`` wrote; nothing in it can run code.
 
     Raises:
-        CheckpointError: If it is missing, damaged, not ours, or names other than our networks.
+        CheckpointError: If it is missing, damaged or not ours.
+        UntrustedError: If its metadata is more than plain data and networks that conf/ offers.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file.")
@@ -84,8 +83,9 @@ def read_network(path: Path) -> NetworkFile:
             f"{path}: damaged, truncated or no safetensors file ({error}); copy it again."
         ) from error
     carried = _carried(path, metadata)
-    _refuse_foreign_targets(path, carried["model"])
-    return NetworkFile(path, carried.pop("model"), carried, weights)
+    model = check_config(path, {"model": carried.pop("model")})["model"]
+    check_config(path, {"origin": carried})
+    return NetworkFile(path, model, carried, weights)
 
 
 def open_network(path: str | Path) -> nn.Module:
@@ -117,22 +117,3 @@ def _carried(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             f"{path}: format {carried['format']}; this version reads up to {FORMAT}. Update it."
         )
     return dict(carried)
-
-
-def _refuse_foreign_targets(path: Path, node: object) -> None:
-    """Let a file name registered networks and attention blocks, and nothing else, to be called."""
-    if isinstance(node, list):
-        for item in node:
-            _refuse_foreign_targets(path, item)
-    if not isinstance(node, dict):
-        return
-    target = node.get("_target_")
-    known = [registry[name].cls for registry in (BACKBONES, ATTENTION) for name in registry]
-    known.append(SpandrelNet)
-    if target is not None and target not in {f"{c.__module__}.{c.__qualname__}" for c in known}:
-        raise CheckpointError(
-            f"{path}: refused, because it asks for {target!r}, which is no registered network or "
-            "attention block. To list these:  python -m src.catalog"
-        )
-    for value in node.values():
-        _refuse_foreign_targets(path, value)

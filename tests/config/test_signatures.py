@@ -8,8 +8,9 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from src.app.config.signatures import locate, parameters_of
+from src.app.config.signatures import parameters_of
 from src.app.config.validate import SPECIAL
+from src.core.dotted import locate
 from src.core.paths import CONF_DIR
 from tests.support.compose import compose_config
 

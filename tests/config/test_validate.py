@@ -7,7 +7,8 @@ from typing import Any, Literal
 import pytest
 from torch import Tensor, nn
 
-from src.app.config.signatures import agrees, describe, locate, parameters_of
+from src.app.config.signatures import agrees, describe, parameters_of
+from src.core.dotted import locate
 from src.core.errors import ConfigError
 
 FITS: list[tuple[Any, Any]] = [

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -89,12 +90,27 @@ def test_the_same_image_is_restored_alike_alone_and_among_others(
     assert (tmp_path / "many/b.png").read_bytes() == (tmp_path / "one/b.png").read_bytes()
 
 
-def test_an_unreadable_image_stops_at_once_and_is_named(trained: Path, tmp_path: Path) -> None:
-    write_folder(tmp_path / "in", 1)
-    (tmp_path / "in/broken.png").write_bytes(b"no image")
+def test_a_bad_file_in_the_middle_is_named_when_the_others_are_done(
+    trained: Path, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "in", 3)  # a, b, c
+    (tmp_path / "in/bb.png").write_bytes(b"no image")
+    whole = (tmp_path / "in/b.png").read_bytes()
+    (tmp_path / "in/cut.png").write_bytes(whole[: len(whole) // 2])  # its header is whole
     done = _predict(trained, tmp_path / "in", tmp_path / "out")
     assert done.code == 1
-    assert "broken.png: is not an image" in done.err
+    assert "bb.png: is not an image" in done.err
+    assert "cut.png: is damaged" in done.err
+    assert "2 of 5 images could not be restored, 3 were" in done.err
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"a.png", "b.png", "c.png"}
+    times = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    for name in ("bb", "cut"):
+        write(tmp_path / f"in/{name}.png", pixels())
+    again = _predict(trained, tmp_path / "in", tmp_path / "out")
+    assert again.code == 0
+    assert "3 of 5 results are there already and stay" in again.err
+    assert "2 restored" in again.err
+    assert times == {file: file.stat().st_mtime_ns for file in times}
 
 
 def test_an_unreadable_image_is_skipped_only_when_told(trained: Path, tmp_path: Path) -> None:
@@ -108,15 +124,20 @@ def test_an_unreadable_image_is_skipped_only_when_told(trained: Path, tmp_path: 
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
 
 
-def test_results_are_replaced_only_when_told(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["overwrite=true", "existing=overwrite"])
+def test_results_are_replaced_only_when_told(trained: Path, tmp_path: Path, word: str) -> None:
     source = write(tmp_path / "a.png", pixels())
     write(tmp_path / "out/a.png", pixels(3, 3))
     before = (tmp_path / "out/a.png").read_bytes()
     done = _predict(trained, source, tmp_path / "out")
-    assert done.code == 1
-    assert "exists already; set overwrite=true" in done.err
+    assert done.code == 0
+    assert "1 of 1 results are there already and stay; existing=overwrite" in done.err
     assert (tmp_path / "out/a.png").read_bytes() == before
-    _restored(trained, source, tmp_path / "out", "overwrite=true")
+    done = _predict(trained, source, tmp_path / "out", "existing=refuse")
+    assert done.code == 1
+    assert "exists already (in all 1 of 1); set existing=skip" in done.err
+    assert (tmp_path / "out/a.png").read_bytes() == before
+    _restored(trained, source, tmp_path / "out", word)
     assert (tmp_path / "out/a.png").read_bytes() != before
 
 
@@ -140,13 +161,44 @@ def test_results_inside_the_input_folder_are_not_restored_again(
     assert first == second == {"a.png", "b.png"}
 
 
-def test_two_images_that_would_share_a_result_are_refused(trained: Path, tmp_path: Path) -> None:
+def test_images_that_would_share_a_result_get_names_that_tell_them_apart(
+    trained: Path, tmp_path: Path
+) -> None:
     write(tmp_path / "in/a.png", pixels())
     write(tmp_path / "in/a.bmp", pixels(seed=1))
-    done = _predict(trained, tmp_path / "in", tmp_path / "out")
+    write(tmp_path / "in/b.png", pixels(seed=2))
+    names = _restored(trained, tmp_path / "in", tmp_path / "out")
+    assert names == {"a.png.png", "a.bmp.png", "b.png"}
+    assert len({(tmp_path / "out" / name).read_bytes() for name in names}) == 3
+
+
+@pytest.mark.parametrize("typed", ["folder", "glob", "file"])
+def test_a_name_that_is_not_utf_8_is_restored_and_shown_escaped(
+    trained: Path, tmp_path: Path, typed: str
+) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    write(tmp_path / "in" / name, pixels())
+    source = {"folder": "in", "glob": "in/*.png", "file": f"in/{name}"}[typed]
+    assert _restored(trained, tmp_path / source, tmp_path / "out") == {name}
+    (tmp_path / "in" / name).write_bytes(b"no image")
+    done = _predict(trained, tmp_path / source, tmp_path / "again")
     assert done.code == 1
-    assert "would both become" in done.err
-    assert not (tmp_path / "out").exists()
+    assert "caf\\xe9.png: is not an image" in done.err
+
+
+@pytest.mark.parametrize("stem", ["é" * 120, "𠮷" * 60, "a" * 251], ids=["2", "4", "1"])
+def test_the_longest_names_are_restored(trained: Path, tmp_path: Path, stem: str) -> None:
+    write(tmp_path / f"in/{stem}.bmp", pixels())
+    write(tmp_path / f"in/{stem}.png", pixels(seed=1))  # the results' names are longer still
+    assert len(_restored(trained, tmp_path / "in", tmp_path / "out")) == 2
+
+
+def test_brackets_in_a_path_are_shown_as_they_are(trained: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "[bold]in[/red] :cat:/a.png", pixels())
+    output = tmp_path / "[bold]out[/red] :cat:"
+    done = _predict(trained, source, Path(f'"{output}"'))
+    assert done.code == 0, done.err
+    assert str(output) in done.err
 
 
 def test_tiles_and_ensemble_are_taken_from_the_command_line(trained: Path, tmp_path: Path) -> None:

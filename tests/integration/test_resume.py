@@ -90,13 +90,38 @@ def test_milestones_given_at_a_resume_are_used(tmp_path: Path) -> None:
     assert group["lr"] == pytest.approx(1e-3 / 8)
 
 
-def test_a_schedule_that_ends_with_the_run_follows_a_longer_run(tmp_path: Path) -> None:
+def _lr(folder: Path) -> list[float]:
+    return [float(row["train/lr"]) for row in rows(folder) if row["train/lr"]]
+
+
+def test_another_length_does_not_change_the_schedule_unsaid(tmp_path: Path) -> None:
     folder = _train(tmp_path / "run", "scheduler=warmup_cosine", steps=5)
-    _to_ten(folder)
+    before = (folder / "config.yaml").read_bytes()
+    done = command("train", f"resume={folder}", "trainer.max_steps=10")
+    assert done.code == 2
+    assert "the rate after step 5 would be 5e-05 instead of 0" in done.err
+    assert "scheduler.total_steps=10" in done.err
+    assert "scheduler.total_steps=5" in done.err
+    assert (folder / "config.yaml").read_bytes() == before
+    assert not (folder / "resumed.jsonl").exists()
+
+
+@pytest.mark.parametrize(("end", "rate"), [(10, 0.5e-4), (5, 0.0)])
+def test_the_schedule_of_a_longer_run_is_the_one_that_was_said(
+    end: int, rate: float, tmp_path: Path
+) -> None:
+    folder = _train(tmp_path / "run", "scheduler=warmup_cosine", steps=5)
+    _to_ten(folder, f"scheduler.total_steps={end}")
     saved = yaml.safe_load((folder / "config.yaml").read_text())
-    assert saved["scheduler"]["total_steps"] == 10
-    history = json.loads((folder / "resumed.jsonl").read_text())
-    assert history["overrides"] == ["trainer.max_steps=10", "scheduler.total_steps=10"]
+    assert saved["scheduler"]["total_steps"] == end
+    assert len(_lr(folder)) == 10
+    assert _lr(folder)[6] == pytest.approx(rate, rel=0.4)
+
+
+def test_the_learning_rate_of_each_step_is_logged(tmp_path: Path) -> None:
+    words = ("scheduler=multistep", "scheduler.milestones=[3]", "optimizer.lr=1e-4")
+    folder = _train(tmp_path / "run", *words, steps=5)
+    assert _lr(folder) == [1e-4, 1e-4, 1e-4, 5e-5, 5e-5]
 
 
 def test_a_schedule_with_an_end_of_its_own_keeps_it(tmp_path: Path) -> None:

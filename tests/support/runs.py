@@ -34,6 +34,8 @@ TARGETS = {
     "train": "src.commands.train.command.train",
     "evaluate": "src.commands.evaluate.command.evaluate",
     "predict": "src.commands.predict.command.predict",
+    "export": "src.commands.export.command.export",
+    "convert": "src.weights.conversion.convert",
     "dashboard": "src.commands.dashboard.command.dashboard",
     "prepare": "src.commands.prepare.command.prepare",
     "doctor": "src.commands.doctor.command.doctor",

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from src.app.config.explain import COMPOSITION_ERRORS, choice_help, explain, grammar_help
 from src.app.config.options import read_primary
 from src.app.config.resume import AUTO
+from src.app.config.search_path import folders_of, with_folders
 from src.app.config.validate import check_names, check_targets
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR, from_root
@@ -41,12 +43,15 @@ class Request:
     config_dir: str = str(CONF_DIR)
 
 
-def check(request: Request, *, complete: bool = True) -> None:
+def check(request: Request, *, complete: bool = True) -> list[dict[str, Any]]:
     """Refuse a command line that cannot work; nothing is written and no device is touched.
 
     Args:
         request: What was typed.
         complete: Whether the values and targets are checked too; else only the names.
+
+    Returns:
+        The configurations of the jobs, plain; empty mappings where only names were checked.
 
     Raises:
         ConfigError: Saying what came, what is allowed and what to do.
@@ -62,14 +67,62 @@ def check(request: Request, *, complete: bool = True) -> None:
     # Only now, with every name of every job accepted, is torch imported.
     for config in accepted if complete else ():
         check_targets(config, primary)
+    return accepted
 
 
-def sweep_folder(request: Request) -> Path:
-    """Return the folder in which the jobs of an accepted sweep get theirs."""
+@dataclass(frozen=True)
+class SweepPlan:
+    """What an accepted sweep is made of.
+
+    Attributes:
+        folder: In which its jobs get theirs.
+        search_path: Folders of options, absolute, beside that of the primary configs.
+        packages: Packages of options.
+        swept: Key → its values, in the order in which Hydra varies them.
+        resumable: Whether its jobs can go on.
+        resumes: Whether they are asked to.
+        searches: Whether the values are chosen on the way, so that no job is known before.
+        launcher: Dotted name of who starts them.
+    """
+
+    folder: Path
+    search_path: tuple[str, ...]
+    packages: tuple[str, ...]
+    swept: dict[str, list[str]]
+    resumable: bool
+    resumes: bool
+    searches: bool
+    launcher: str
+
+
+def sweep_plan(request: Request) -> SweepPlan:
+    """Return what the sweep of an accepted command line is made of."""
     with initialize_config_dir(request.config_dir, version_base="1.3", job_name="check"):
         cfg = _compose(request.config_name, next(_jobs(request)))
-        with _as_if_running(cfg):
-            return Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))).absolute()
+        with _as_if_running(cfg) as job:
+            path = folders_of(with_folders([], list(OmegaConf.select(cfg, "hydra.searchpath"))))
+            return SweepPlan(
+                folder=Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))).absolute(),
+                search_path=tuple(entry for entry in path if "://" not in entry),
+                packages=tuple(entry for entry in path if "://" in entry),
+                swept=_swept(request, cfg),
+                resumable="resume" in job,
+                resumes=job.get("resume") == AUTO,
+                launcher=str(OmegaConf.select(cfg, "hydra.launcher._target_")),
+                searches="Basic" not in str(OmegaConf.select(cfg, "hydra.sweeper._target_")),
+            )
+
+
+def _swept(request: Request, cfg: DictConfig) -> dict[str, list[str]]:
+    params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
+    lines = [f"{key}={value}" for key, value in params.items()]
+    latest = {override.get_key_element(): override for override in _parse(lines)}
+    latest |= {override.get_key_element(): override for override in _parse(request.overrides)}
+    return {
+        key: [text.removeprefix(f"{key}=") for text in _choices(override)]
+        for key, override in latest.items()
+        if override.is_sweep_override()
+    }
 
 
 def _jobs(request: Request) -> Iterator[list[str]]:

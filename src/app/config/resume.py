@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from src.app.config.saved_words import check_overrides
 from src.core.errors import ConfigError
 from src.core.paths import from_root
 
@@ -75,14 +76,15 @@ def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
     """
     changed = {f"${{{_key(text)}}}" for text in given}
     raw = OmegaConf.to_container(cfg, resolve=False)
-    paths = [path for path, value in _leaves(raw) if isinstance(value, str) and value in changed]
+    paths = [path for path, value in leaves(raw) if isinstance(value, str) and value in changed]
     return [f"{path}={OmegaConf.select(cfg, path)}" for path in paths if not path.startswith(FIXED)]
 
 
-def _leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
+def leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield (dotted path, value) of each value below ``node`` that is no mapping."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
     else:
         yield path, node
 
@@ -115,6 +117,7 @@ def saved_overrides(folder: Path) -> list[str]:
 
     Raises:
         ConfigError: If the file holds something else.
+        UntrustedError: If they are more than values and choices.
     """
     path = folder / OVERRIDES
     if not path.is_file():
@@ -125,6 +128,7 @@ def saved_overrides(folder: Path) -> list[str]:
         raise ConfigError(f"{path} cannot be read; restore it, or remove it.") from error
     if not isinstance(content, list) or not all(isinstance(text, str) for text in content):
         raise ConfigError(f"{path} is no list of key=value; restore it, or remove it.")
+    check_overrides(path, content)
     return content
 
 

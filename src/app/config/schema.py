@@ -28,6 +28,7 @@ GLOBAL_GROUPS = ("experiment", "local", "debug", "hparams_search")
 
 TYPES: dict[str, Any] = {
     "on_error": Literal["raise", "skip"],
+    "existing": Literal["skip", "overwrite", "refuse"],
     "inference.tile": int | Literal["auto", "as_trained"] | None,
     "inference.tiling": Literal["feathered", "paper", "as_trained"],
     "inference.paper_pixels": int | Literal["as_trained"],

@@ -21,7 +21,8 @@ from src.app.config.schema import (
     show,
 )
 from src.app.config.secret_values import check_secrets
-from src.app.config.signatures import agrees, describe, locate, parameters_of
+from src.app.config.signatures import agrees, describe, parameters_of
+from src.core.dotted import locate
 from src.core.errors import ConfigError, did_you_mean
 
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")

@@ -26,7 +26,7 @@ from src.app.processes.outcome import (
 )
 from src.app.processes.place import VARIABLES
 from src.core.paths import ROOT
-from src.core.preemption import PREEMPTING, Preemption, heeded
+from src.core.preemption import heeded, stopped_by
 
 GRACE_S = 10.0
 """Seconds that the others have to end by themselves when one process has failed."""
@@ -61,8 +61,7 @@ def run_group(job: Job) -> float:
         _end(started)
     outcome = _verdict(job, started, failed)
     if outcome.status == FAILED and -started[outcome.rank].returncode in received:
-        name = signal.Signals(received[0]).name  # met where there was nothing to save yet
-        raise Preemption(f"Stopped by {name} before training. Start it again.", received[0])
+        raise stopped_by(received[0])  # met where there was nothing to save yet
     if outcome.status == REFUSED:
         shutil.rmtree(job.place)  # the message says all; a refused run leaves nothing
     return result_of(outcome)
@@ -171,12 +170,11 @@ def _vanished(job: Job, rank: int, code: int) -> Outcome:
 
 @contextmanager
 def _signals_passed_on(started: list[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
-    """Yield what is received of a scheduler's signals, in the order in which they come."""
+    """Yield the signals that are received, in the order in which they come."""
     received: list[int] = []
 
     def pass_on(signum: int, frame: FrameType | None) -> None:
-        if signum in PREEMPTING:
-            received.append(signum)
+        received.append(signum)
         for process in started:
             if process.poll() is None:
                 process.send_signal(signum)

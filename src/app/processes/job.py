@@ -12,7 +12,7 @@ from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from src.app.config.signatures import locate
+from src.core.dotted import locate
 from src.core.errors import ConfigError
 from src.core.types import PlainConfig
 
@@ -89,6 +89,7 @@ def settled_by_hydra() -> dict[str, Any]:
         "runtime": {
             "output_dir": str(settings.runtime.output_dir),
             "choices": OmegaConf.to_container(settings.runtime.choices),
+            "config_sources": OmegaConf.to_container(settings.runtime.config_sources),
         },
         "overrides": {"task": list(settings.overrides.task)},
         "sweep": {"dir": str(settings.sweep.dir) if multirun else "."},

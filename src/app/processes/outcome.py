@@ -79,6 +79,10 @@ def perform(job: Job, rank: int) -> Outcome:
         score = job.call()
     except KeyboardInterrupt:
         outcome = Outcome(rank, digest, INTERRUPTED)
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):  # as which Lightning raises it
+            raise
+        outcome = Outcome(rank, digest, INTERRUPTED)
     except Preemption as stop:
         outcome = Outcome(rank, digest, PREEMPTED, message=str(stop), signum=stop.signum)
     except Exception as error:

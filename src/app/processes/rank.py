@@ -1,16 +1,19 @@
 """One process of a job: `python -m src.app.processes.rank <frozen job>`; see group.py."""
 
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
 
 from src.app.processes.process import prepare_process
+from src.core.preemption import preemptible
 
 
 def main() -> None:
     """Read the job that the first argument names and do this process's part of it."""
     prepare_process()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is somebody to read an outcome
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # only now, because it may import torch
     from src.app.processes.job import parse, restore_hydra  # noqa: PLC0415
@@ -19,7 +22,9 @@ def main() -> None:
 
     job = parse(Path(sys.argv[1]).read_text(encoding="utf-8"))
     restore_hydra(job.hydra)
-    outcome = take_part(job, int(os.environ["RANK"]))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with preemptible():
+        outcome = take_part(job, int(os.environ["RANK"]))
     sys.exit(EXIT[outcome.status])
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from src.app.config.resume import AUTO
 from src.app.sweeps.sweep import was_preempted
+from src.core.preemption import preempt
 
 RESTARTED = "EXEMPLAR_RESTARTED"
 """Variable by which a launcher says that it has started this job before; SLURM has one too. It is
@@ -19,8 +20,12 @@ def is_start_again(resume: str | None, folder: Path) -> bool:
         resume: The key of that name, None or ``auto``.
         folder: It may hold a run that goes on, or nothing yet.
     """
-    told = any(os.environ.get(name, "0") != "0" for name in (RESTARTED, "SLURM_RESTART_COUNT"))
-    return resume == AUTO or told or was_preempted(folder)
+    return resume == AUTO or told_again() or was_preempted(folder)
+
+
+def told_again() -> bool:
+    """Say whether a launcher or SLURM says that it has started this before."""
+    return any(os.environ.get(name, "0") != "0" for name in (RESTARTED, "SLURM_RESTART_COUNT"))
 
 
 def hand_on(signum: int) -> None:
@@ -29,5 +34,5 @@ def hand_on(signum: int) -> None:
     submitit, which started the job, sends it to the queue again and ends this process.
     """
     handler = signal.getsignal(signum)
-    if callable(handler):
+    if callable(handler) and handler is not preempt:
         handler(signum, None)

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from src.app.config.resume import WHOLE, is_resume
+from src.core.console import plain_console
 from src.core.errors import ExemplarError
 from src.core.preemption import Preemption
 
@@ -36,6 +38,7 @@ class JobResult:
         message: Why it failed.
         seconds: How long it took.
         folder: Where it wrote.
+        config: Its configuration as composed: key → value, interpolations as they are written.
     """
 
     number: int
@@ -45,6 +48,7 @@ class JobResult:
     score: float | None = None
     message: str = ""
     seconds: float = 0.0
+    config: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,14 +62,22 @@ class JobResult:
         kept = {key: value for key, value in asdict(self).items() if key != "settings"}
         (folder / _FILE).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
+    def value(self, key: str) -> str:
+        """Return what the job was given for ``key``, or has in its configuration."""
+        return self.settings.get(key, str(self.config.get(key, "")))
+
 
 @contextmanager
-def recorded_job() -> Iterator[JobResult]:
-    """Yield the result of the running job, to be filled; it is written however the job ends."""
+def recorded_job(config: Mapping[str, Any]) -> Iterator[JobResult]:
+    """Yield the result of the running job, to be filled; it is written however the job ends.
+
+    Args:
+        config: Of the job, as composed: key → value.
+    """
     settings = HydraConfig.get()
-    result = JobResult(
-        int(settings.job.num), list(settings.overrides.task), str(settings.runtime.output_dir)
-    )
+    given = [text for text in settings.overrides.task if not is_resume(text)]
+    result = JobResult(int(settings.job.num), given, str(settings.runtime.output_dir))
+    result.config = {key: value for key, value in config.items() if key != "resume"}
     begun = time.monotonic()
     try:
         yield result
@@ -78,6 +90,20 @@ def recorded_job() -> Iterator[JobResult]:
     finally:
         result.seconds = round(time.monotonic() - begun, 2)
         result.write()
+
+
+def finished_job() -> JobResult | None:
+    """Return the result of the running job if it was done by an earlier start with the same words.
+
+    Of a job that was to be trained further by other words, there is none.
+    """
+    settings = HydraConfig.get()
+    file = Path(str(settings.runtime.output_dir)) / _FILE
+    if not file.is_file():
+        return None
+    before = _read(file)
+    given = [text for text in settings.overrides.task if not is_resume(text)]
+    return before if before.status == DONE and before.overrides == given else None
 
 
 def was_preempted(folder: Path) -> bool:
@@ -107,19 +133,27 @@ def read_results(sweep: Path) -> list[JobResult]:
 
 
 def _read(file: Path) -> JobResult:
-    return JobResult(**json.loads(file.read_text(encoding="utf-8")))
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    return JobResult(**{**kept, "folder": str(file.parent)})  # where it is, whatever it says
+
+
+def score_before(folder: Path) -> float | None:
+    """Return the score that the job in ``folder`` had when it last ended; None for none."""
+    file = folder / _FILE
+    return _read(file).score if file.is_file() else None
 
 
 def write_results(sweep: Path, results: Sequence[JobResult]) -> None:
     """Write ``sweep_results.json`` and ``sweep_results.csv`` into the folder of the sweep."""
-    text = json.dumps([asdict(result) for result in results], indent=2, allow_nan=False)
+    kept = [{k: v for k, v in asdict(result).items() if k != "config"} for result in results]
+    text = json.dumps(kept, indent=2, allow_nan=False)
     (sweep / "sweep_results.json").write_text(text + "\n", encoding="utf-8")
     varied = varied_keys(results)
     with (sweep / "sweep_results.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["job", *varied, "status", "score", "seconds", "message", "folder"])
         for result in results:
-            values = [result.settings.get(key, "") for key in varied]
+            values = [result.value(key) for key in varied]
             ended = [result.status, result.score, result.seconds, result.message, result.folder]
             writer.writerow([result.number, *values, *ended])
 
@@ -137,7 +171,7 @@ def table_of(results: Sequence[JobResult]) -> Table:
     for result in results:
         score = "" if result.score is None else f"{result.score:.4f}"
         ended = result.status if not result.message else f"{result.status}: {result.message}"
-        values = [_short(result.settings.get(key, "")) for key in varied]
+        values = [_short(result.value(key)) for key in varied]
         table.add_row(
             str(result.number),
             *values,
@@ -150,11 +184,28 @@ def table_of(results: Sequence[JobResult]) -> Table:
 
 
 def varied_keys(results: Sequence[JobResult]) -> list[str]:
-    """Return the keys whose values differ between jobs, in the order in which they were given."""
-    all_settings: list[Mapping[str, str]] = [result.settings for result in results]
-    keys = dict.fromkeys(key for settings in all_settings for key in settings)
+    """Return the keys whose values differ between jobs, in the order in which they were given.
+
+    First those of the overrides, then those of the configurations that no override explains: a job
+    that goes on may be older than a file that it was composed from.
+    """
+    known = [result for result in results if result.overrides]  # a lost job may have had any
+    keys = dict.fromkeys(key for result in known for key in result.settings)
     told = [key for key in keys if not key.startswith(_OF_SEARCH)]
-    return [key for key in told if len({settings.get(key) for settings in all_settings}) > 1]
+    given = [key for key in told if len({result.settings.get(key) for result in known}) > 1]
+    composed = [result for result in known if result.config]
+    paths = dict.fromkeys(path for result in composed for path in result.config)
+    differ = [path for path in paths if len({str(r.config.get(path)) for r in composed}) > 1]
+    return [*given, *(path for path in differ if not _explained(path, given))]
+
+
+def _explained(path: str, given: Sequence[str]) -> bool:
+    """Say whether a key of ``given``, or the group that it chooses, decides ``path``."""
+    groups = [key.replace("/", ".") for key in given]
+    return path.startswith(_OF_SEARCH.removesuffix(".")) or any(
+        group in (*WHOLE, "task") or path == group or path.startswith(f"{group}.")
+        for group in groups
+    )
 
 
 def _short(value: str) -> str:
@@ -181,7 +232,7 @@ def concluded(sweep: Path | None) -> Iterator[None]:
         results = read_results(sweep) if sweep is not None and sweep.is_dir() else []
         if sweep is not None and results:
             write_results(sweep, results)
-            console = Console(stderr=True, soft_wrap=True, highlight=False)
+            console = plain_console(stderr=True)
             console.print(f"Sweep       {sweep}")
             console.print(table_of(results))
     failed = [str(result.number) for result in results if result.status not in {DONE, PRUNED}]

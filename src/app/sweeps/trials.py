@@ -12,6 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
+from src.app.sweeps.side_by_side import asked_to_stop
 from src.app.sweeps.space import split_overrides
 from src.app.sweeps.study import claim, count, open_study, storage_url
 from src.app.sweeps.sweep import PRUNED, mark
@@ -80,7 +81,7 @@ class Search:
         parser = OverridesParser.create(config_loader=self.loader)
         fixed, space = split_overrides(parser.parse_overrides(list(overrides)))
         OmegaConf.save(self.config, self.sweep / "multirun.yaml")
-        started = 0
+        started = self._first_number()
         while (left := self.n_trials - count(self.study)) > 0:
             trials = [self.study.ask(space) for _ in range(min(left, self.batch))]
             for trial in trials:
@@ -90,7 +91,14 @@ class Search:
             for number, (trial, job) in enumerate(zip(trials, returns, strict=True), started):
                 self._tell(trial, job.return_value, self.sweep / str(number))
             started += len(trials)
+            if asked_to_stop():
+                return
         self._say()
+
+    def _first_number(self) -> int:
+        """Return the number of the next job: after those of an earlier start in this folder."""
+        names = [folder.name for folder in self.sweep.iterdir() if folder.name.isdigit()]
+        return 1 + max(map(int, names), default=-1)
 
     def _chosen(self, trial: optuna.Trial) -> list[str]:
         chosen = [f"{key}={value}" for key, value in trial.params.items()]

@@ -1,6 +1,7 @@
 """What Hydra calls for each job: the target, its errors sorted, its result written down."""
 
 import math
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,12 +11,14 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from src.app.config.signatures import locate
+from src.app.config.resume import leaves
 from src.app.processes.user_errors import as_user_error
 from src.app.sweeps.requeue import hand_on
-from src.app.sweeps.sweep import DONE, FAILED, recorded_job
+from src.app.sweeps.side_by_side import run_beside
+from src.app.sweeps.sweep import DONE, FAILED, finished_job, recorded_job, score_before
+from src.core.dotted import locate
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption
@@ -34,10 +37,11 @@ def task_of(target: str, failed: list[Exception]) -> Callable[[DictConfig], Any]
             first. A job of a sweep writes its error into its folder instead: it may run in another
             process, and the others go on.
     """
+    starter = os.getpid()
 
     def job(cfg: DictConfig) -> Any:  # noqa: ANN401
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return _job_of_sweep(target, cfg)
+            return run_beside(lambda: _job_of_sweep(target, cfg), starter)
         try:
             return _run(target, cfg)
         except (ExemplarError, UnexpectedError) as error:
@@ -58,11 +62,16 @@ def _job_of_sweep(target: str, cfg: DictConfig) -> float:
 
 
 def _recorded(target: str, cfg: DictConfig) -> float:
-    with recorded_job() as result:
+    done = finished_job() if "resume" in cfg else None  # what cannot go on is done again
+    if done is not None:
+        print(f"job {done.number} is done already: score {done.score}", file=sys.stderr)  # noqa: T201
+        return math.nan if done.score is None else done.score
+    with recorded_job(dict(leaves(OmegaConf.to_container(cfg, resolve=False)))) as result:
         try:
             score = _run(target, cfg)
         except (ExemplarError, UnexpectedError) as error:
             result.status, result.message = FAILED, str(error)
+            result.score = score_before(Path(result.folder))  # of what the run was before
             what = HydraConfig.get().job.override_dirname
             print(f"job {result.number} ({what}) failed: {error}", file=sys.stderr)  # noqa: T201
             return math.nan

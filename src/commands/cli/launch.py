@@ -14,19 +14,25 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from src.app.config.check import Request, check, sweep_folder
+from src.app.config.check import Request, check
+from src.app.config.frozen import open_sweep
 from src.app.config.group_names import with_slash
 from src.app.config.resolvers import register_resolvers
 from src.app.config.resume import with_saved
+from src.app.config.search_path import check_folders, with_config_dir, with_that_of_checkpoint
 from src.app.processes.follow import follow, leading
-from src.app.processes.place import PATIENCE, here
-from src.app.processes.process import prepare_process
+from src.app.processes.output import refuse_lost_results
+from src.app.processes.place import PATIENCE, TORCHRUN, here
+from src.app.processes.process import end_with_parent, prepare_process
 from src.app.processes.shortage import shortages_said
+from src.app.sweeps.requeue import told_again
+from src.app.sweeps.side_by_side import signals_shared
 from src.app.sweeps.sweep import concluded
 from src.commands.cli.job import UnexpectedError, task_of
+from src.core.console import accept_all_names
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
-from src.core.preemption import Preemption
+from src.core.preemption import Preemption, preemptible
 
 EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
 
@@ -41,12 +47,14 @@ def launch(config_name: str, target: str) -> None:
             sweeper.
 
     Exits with 2 for a configuration that cannot work, 1 for any other failure, 130 when
-    interrupted, 75 or 143 when a scheduler wants the machine back. Only an unexpected error shows
+    interrupted, 75, 129 or 143 when the machine is wanted back. Only an unexpected error shows
     a traceback.
     """
     prepare_process()
+    accept_all_names()
     try:
-        _lead_or_follow(config_name, target)
+        with preemptible():
+            _lead_or_follow(config_name, target)
     except ConfigError as error:
         _stop(str(error), EXIT_CONFIG, _advice(config_name))
     except (ExemplarError, UnexpectedError) as error:
@@ -60,13 +68,16 @@ def launch(config_name: str, target: str) -> None:
         sys.exit(stop.exit_status)
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits with 1 after Ctrl-C
-            _stop("Interrupted at once; resume=<run folder> goes on.", EXIT_INTERRUPT)
+            how = " at once; resume=<run folder> goes on" if config_name == "train" else ""
+            _stop(f"Interrupted{how}.", EXIT_INTERRUPT)
         raise
 
 
 def _lead_or_follow(config_name: str, target: str) -> None:
     """Do what was typed; of several processes that were started with it, only the first does."""
     place = here()
+    if place.starter == TORCHRUN:
+        end_with_parent()
     if not place.leads:
         sys.exit(follow(place, timedelta(minutes=1) if config_name == "doctor" else PATIENCE))
     args = get_args_parser().parse_intermixed_args()
@@ -77,46 +88,80 @@ def _lead_or_follow(config_name: str, target: str) -> None:
 
 def _arrange(args: argparse.Namespace, config_name: str) -> None:
     """Put flags before overrides, as Hydra wants them, and a resumed run's own before those."""
-    flags = [word for word in sys.argv[1:] if word not in args.overrides]
-    args.overrides = [with_slash(word) for word in args.overrides]
-    if config_name == "train":
-        args.overrides = with_saved(args.overrides)
-    sys.argv[1:] = flags + args.overrides
+    flags = _without_config_dir([word for word in sys.argv[1:] if word not in args.overrides])
+    words = [with_slash(word) for word in args.overrides]
+    words = with_config_dir(words, args.config_dir)
+    words = with_saved(words) if config_name == "train" else with_that_of_checkpoint(words)
+    check_folders(words)
+    args.overrides, args.config_dir = words, None
+    sys.argv[1:] = flags + words
+
+
+def _without_config_dir(flags: list[str]) -> list[str]:
+    """Return ``flags`` without ``--config-dir`` and its folder, which is in the search path now."""
+    left, value_follows = [], False
+    for word in flags:
+        if word in {"--config-dir", "-cd"}:
+            value_follows = True
+        elif not value_follows and not word.startswith("--config-dir="):
+            left.append(word)
+        else:
+            value_follows = False
+    return left
 
 
 def _run(args: argparse.Namespace, config_name: str, target: str) -> None:
     looks = args.cfg is not None or args.info is not None
     passive = looks or args.help or args.hydra_help or args.shell_completion
     register_resolvers(claim=not passive)
+    request = _request(args, config_name)
     if looks or not passive:
-        check(_request(args, config_name), complete=not passive)
+        accepted = check(request, complete=not passive)
+        if request.multirun and config_name == "train":
+            from src.commands.cli.scored import refuse_unscored  # noqa: PLC0415  imports torch
 
-    sweep = _claim_sweep(args, config_name) if _is_sweep(args) and not passive else None
+            for config in filter(None, accepted):
+                refuse_unscored(config)
+
+    sweeps = request.multirun and not passive
+    sweep, launcher = _begin_sweep(request) if sweeps else (None, "")
     failed: list[Exception] = []
-    with concluded(sweep), shortages_said(), _errors_come_to_us():
+    with signals_shared(launcher), concluded(sweep), shortages_said(), _errors_come_to_us():
         hydra.main(str(CONF_DIR), config_name, version_base="1.3")(task_of(target, failed))()
     if failed:
         raise failed[0]
+    if passive or config_name != "train":  # a training's results are files
+        refuse_lost_results()
 
 
 def _is_sweep(args: argparse.Namespace) -> bool:
     return args.multirun or "hydra.mode=MULTIRUN" in args.overrides
 
 
-def _claim_sweep(args: argparse.Namespace, config_name: str) -> Path:
-    """Decide where a sweep writes, so that this process knows it whichever launcher runs it."""
-    folder = sweep_folder(_request(args, config_name))
-    sys.argv.append(f'hydra.sweep.dir="{folder}"')
-    return folder
+def _begin_sweep(request: Request) -> tuple[Path, str]:
+    """Decide where a sweep writes, and let all its jobs read the files as they are now.
+
+    Returns:
+        Its folder, and the dotted name of the launcher that starts its jobs.
+    """
+    sweep = open_sweep(request, started_again=told_again())
+    if sweep.changed:
+        print(  # noqa: T201
+            "The sweep goes on with its configuration files as they were when it began; changed "
+            "since, and not read:\n  " + "\n  ".join(sweep.changed),
+            file=sys.stderr,
+        )
+        check(sweep.request)
+    flags = [word for word in sys.argv[1:] if word not in request.overrides]
+    frozen = f"--config-path={sweep.request.config_dir}"
+    sys.argv[1:] = [*flags, frozen, *sweep.request.overrides, f'hydra.sweep.dir="{sweep.folder}"']
+    return sweep.folder, sweep.launcher
 
 
 def _request(args: argparse.Namespace, config_name: str) -> Request:
-    overrides = list(args.overrides)
-    if args.config_dir is not None and not any("hydra.searchpath" in text for text in overrides):
-        overrides.append(f'hydra.searchpath=["file://{Path(args.config_dir).resolve()}"]')
     return Request(
         args.config_name or config_name,
-        tuple(overrides),
+        tuple(args.overrides),
         multirun=_is_sweep(args),
         config_dir=str(Path(args.config_path or CONF_DIR).resolve()),
     )

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
+from src.core.console import plain_console
 from src.core.errors import CheckpointError, ConfigError
 from src.core.paths import from_root
 from src.weights.conversion import convert_file, known_architecture
@@ -29,7 +29,7 @@ def convert(cfg: DictConfig) -> int:
         raise CheckpointError(f"{output} exists already; set overwrite=true or another output.")
 
     count = convert_file(Path(str(cfg.source)), architecture, cfg.scale, output)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = plain_console()
     console.print(f"{architecture}, {count:,} parameters: {output}")
     console.print(f"Use it:  python -m src.predict checkpoint={cfg.output} input=… output=…")
     console.print(f"         python -m src.evaluate checkpoint={cfg.output} task=… sets=…")

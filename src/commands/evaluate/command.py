@@ -7,7 +7,6 @@ from pathlib import Path
 from hydra.errors import HydraException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from src.app.attention_swap import with_attention
 from src.app.processes.carry_out import carry_out
@@ -20,6 +19,7 @@ from src.commands.evaluate.job import Scored, output_folder, score
 from src.commands.evaluate.plan import Combination, combinations
 from src.commands.evaluate.progress import Bars
 from src.commands.evaluate.summary import Outcome, refuse_failures, summary_table, write_summary
+from src.core.console import plain_console
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.weights.checkpoint import Checkpoint, open_checkpoint
@@ -60,7 +60,7 @@ def score_all(job: Job) -> float:
 def _one(cfg: DictConfig, combination: Combination) -> float:
     alone = combination.applied(cfg)
     checkpoint = _open(combination, cfg.attention)
-    bars = Bars(Console(stderr=True), 1)
+    bars = Bars(plain_console(stderr=True), 1)
     with bars.shown():
         scored = score(
             alone,
@@ -69,16 +69,16 @@ def _one(cfg: DictConfig, combination: Combination) -> float:
             name=combination.name,
             callbacks=[bars.images()],
         )
-    scored.show(Console(soft_wrap=True, highlight=False), checkpoint)
+    scored.show(plain_console(), checkpoint)
     return scored.first_score()
 
 
 def _many(job: Job, cfg: DictConfig, planned: Sequence[Combination]) -> float:
-    console = Console(soft_wrap=True, highlight=False)
+    console = plain_console()
     folder = Path(job.folder)
     outcomes: list[Outcome] = []
     held: tuple[str | None, Checkpoint | None] = (None, None)
-    bars = Bars(Console(stderr=True), len(planned))
+    bars = Bars(plain_console(stderr=True), len(planned))
     with bars.shown():
         for combination in planned:
             bars.begin(str(combination))

@@ -16,7 +16,7 @@ from src.commands.evaluate import weightless
 from src.commands.evaluate.group import trainer_place
 from src.commands.evaluate.record import about
 from src.commands.evaluate.settings import settings
-from src.commands.evaluate.watch import Pictures
+from src.commands.evaluate.watch import Pictures, Preemptible
 from src.core.errors import DataError
 from src.core.paths import from_root
 from src.core.resources import Resources
@@ -89,6 +89,7 @@ def score(
         enable_model_summary=False,
         enable_progress_bar=False,
         callbacks=[
+            Preemptible(),
             Pictures(folder / "images", keep=cfg.images, comparison=cfg.picture),
             *callbacks,
         ],

@@ -53,6 +53,10 @@ def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
         # The trained degradation was frozen with the trained protocol's answer to this.
         merged.degradation.clip8 = merged.protocol.input_8bit
     merged.paths = OmegaConf.to_container(cfg.paths)
+    if (
+        cfg.get("data") is None and "cache_dir" in merged.data
+    ):  # the cache is this machine's, whatever the training's was
+        merged.data.cache_dir = cfg.paths.cache_dir
     merged.inference = merge_inference(checkpoint, cfg.inference)
     return merged
 

@@ -1,5 +1,7 @@
 """What looks on while images are scored: pictures, and progress bars."""
 
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,21 @@ import lightning as L  # noqa: N812
 from src.core.paths import from_root
 from src.data.image_io import write_png
 from src.training.callbacks.image_panels import panel, picture_name
+
+
+class Preemptible(L.Callback):
+    """Let SIGTERM do while images are scored what it did before Lightning took it.
+
+    Lightning would wait for the end of the image, say nothing, and leave with status 0.
+    """
+
+    def __init__(self) -> None:
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Give the signal back; Lightning has just taken it."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
 
 
 class Pictures(L.Callback):

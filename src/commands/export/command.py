@@ -15,6 +15,7 @@ from src.app.build import build_net, plain
 from src.commands.export.check import differences, opened, sizes_of
 from src.commands.export.onnx_file import need_onnx, write_onnx
 from src.commands.export.program import Size, save, trace
+from src.core.console import plain_console
 from src.core.errors import CheckpointError, ConfigError
 from src.core.origin import origin
 from src.core.paths import from_root
@@ -47,7 +48,7 @@ def export(cfg: DictConfig) -> float:
     load_weights(net, checkpoint)
     net.eval().requires_grad_(False)
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = plain_console()
     console.print(f"{type(net).__name__} of {checkpoint.path}")
     if output.suffix == ".safetensors":
         write_network(output, net.state_dict(), plain(checkpoint.config.model), _about(checkpoint))

@@ -1,8 +1,7 @@
 """Predict: images in, restored images out."""
 
-import glob
 import logging
-from itertools import takewhile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,10 +13,11 @@ from torch import Tensor, nn
 from src.app.attention_swap import with_attention
 from src.app.build import build_net, plain
 from src.app.inference import give_back_large_blocks, merge_inference, pick_device
+from src.commands.predict.batch import OVERWRITE, Batch, plan
 from src.commands.predict.noise_level import image_channels, noise_level
-from src.core.errors import DataError, ExemplarError, ImageFileError, did_you_mean
-from src.core.paths import from_root
-from src.data.datasets.folder import ImageFolder
+from src.core.console import plain_console
+from src.core.errors import DataError, ExemplarError, ImageFileError
+from src.core.paths import from_root, shown
 from src.data.image_io import read_image, to_image, to_tensor, write_png
 from src.inference.noise_level import with_noise_level
 from src.inference.restorer import InferencePolicy, Restorer
@@ -31,14 +31,23 @@ logger = logging.getLogger(__name__)
 def predict(cfg: DictConfig) -> int:
     """Restore every image of ``cfg.input`` into ``cfg.output`` as PNG; return how many.
 
+    Results that are there already stay, unless ``cfg.existing`` says otherwise. An image that
+    cannot be used does not keep the others from being done.
+
     Raises:
-        DataError: If there is no image, a result exists already, or none could be restored.
+        DataError: If there is no image, or, when all others are done, naming those that could not
+            be used; with ``on_error=skip`` only if nothing could.
     """
     cfg = with_published_weights(cfg)
     checkpoint = with_attention(open_checkpoint(cfg.checkpoint), cfg.attention)
     OmegaConf.resolve(checkpoint.config)
     device = pick_device(cfg.device)
-    jobs = _jobs(str(cfg.input), from_root(cfg.output), overwrite=cfg.overwrite)
+    output = from_root(cfg.output)
+    batch = plan(str(cfg.input), output, OVERWRITE if cfg.overwrite else cfg.existing)
+    console = plain_console(stderr=True)
+    _say_plan(batch, console)
+    if not batch.jobs:
+        return _conclude(batch, list(batch.faults), cfg, console)
     give_back_large_blocks()
 
     net: nn.Module = build_net(checkpoint.config)
@@ -48,26 +57,44 @@ def predict(cfg: DictConfig) -> int:
     io = plain(checkpoint.config.io)
     sigma = noise_level(restorer.net, checkpoint, cfg.sigma)
     enlarge = int(io["scale"]) // restorer.net.scale  # super-resolution by a network of scale 1
-
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
     if sigma is not None:
-        console.print(f"Noise      sigma={sigma:g} on the 8-bit scale", markup=False)
-    failed = _restore_all(restorer, jobs, cfg, (enlarge, sigma), console)
-    done = len(jobs) - len(failed)
+        console.print(f"Noise      sigma={sigma:g} on the 8-bit scale")
+    failed = _restore_all(restorer, batch.jobs, (enlarge, sigma), console)
+    done = _conclude(batch, [*batch.faults, *failed], cfg, console)
+    console.print(f"{done} restored with {shown(checkpoint.path)} into {shown(output)}")
+    return done
+
+
+def _say_plan(batch: Batch, out: Console) -> None:
+    if batch.kept:
+        out.print(
+            f"{len(batch.kept)} of {len(batch.kept) + len(batch.jobs) + len(batch.faults)} results "
+            "are there already and stay; existing=overwrite makes them again"
+        )
+    if batch.faults:
+        out.print(
+            f"{len(batch.faults)} images cannot be used (named at the end); the others are done",
+            style="yellow",
+        )
+
+
+def _conclude(batch: Batch, failed: Sequence[ImageFileError], cfg: DictConfig, out: Console) -> int:
+    """Return how many were restored, or name those that could not be."""
+    done = len(batch.jobs) + len(batch.faults) - len(failed)
+    nothing = not done and not batch.kept
+    if failed and (nothing or cfg.on_error == "raise"):
+        named = "".join(f"\n  {problem}" for problem in failed)
+        raise DataError(
+            f"{len(failed)} of {done + len(failed)} images could not be restored, {done} were:"
+            f"{named}\n  Mend or remove them; the same command then does what is left."
+        )
     for problem in failed:
-        console.print(f"skipped {problem}", style="yellow", markup=False)
-    console.print(f"{done} restored with {checkpoint.path} into {from_root(cfg.output)}")
-    if not done:
-        raise DataError(f"None of the {len(jobs)} images in {cfg.input} could be restored.")
+        out.print(f"skipped {problem}", style="yellow")
     return done
 
 
 def _restore_all(
-    restorer: Restorer,
-    jobs: dict[Path, Path],
-    cfg: DictConfig,
-    way: tuple[int, float | None],
-    out: Console,
+    restorer: Restorer, jobs: Mapping[Path, Path], way: tuple[int, float | None], out: Console
 ) -> list[ImageFileError]:
     """Restore all ``jobs``, saying how whenever that changes; return what could not be read."""
     failed: list[ImageFileError] = []
@@ -76,63 +103,14 @@ def _restore_all(
         try:
             degraded = _degraded(restorer, source, *way)
         except ImageFileError as error:
-            if cfg.on_error == "raise":
-                raise
             failed.append(error)
             continue
         words = restorer.announce(degraded)
         if words != said:
-            out.print(f"Inference  {words}", markup=False)
+            out.print(f"Inference  {words}")
             said = words
         _restore(restorer, degraded, target)
     return failed
-
-
-def _jobs(pattern: str, output: Path, *, overwrite: bool) -> dict[Path, Path]:
-    """Return source → target, refusing collisions before any work is done."""
-    sources, base = _sources(pattern)
-    if base.resolve() in output.resolve().parents:  # results of an earlier start are no input
-        sources = [source for source in sources if output.resolve() not in source.resolve().parents]
-    jobs: dict[Path, Path] = {}
-    taken: dict[Path, Path] = {}
-    for source in sources:
-        target = output / source.relative_to(base).with_suffix(".png")
-        if target in taken:
-            raise DataError(
-                f"{taken[target]} and {source} would both become {target}; rename one of them."
-            )
-        if target.resolve() == source.resolve():
-            raise DataError(f"{target} would replace its own input; choose another output folder.")
-        if target.exists() and not overwrite:
-            raise DataError(f"{target} exists already; set overwrite=true or another output.")
-        taken[target] = source
-        jobs[source] = target
-    return jobs
-
-
-def _sources(pattern: str) -> tuple[list[Path], Path]:
-    """Return the images of a file, a folder or a glob, and the folder that names start from."""
-    path = Path(pattern).expanduser()
-    path = path.absolute() if path.exists() else from_root(path)
-    if path.is_file():
-        return [path], path.parent
-    if path.is_dir():
-        return list(ImageFolder(path).files().values()), path
-    # Path.glob takes no absolute pattern.
-    names = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207
-    found = [Path(name) for name in names]
-    files = [file for file in found if file.is_file()]
-    if not files:
-        near = [str(child) for child in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(str(path), near) if near else f"{path.parent} is not there either."
-        raise DataError(f"input={pattern}: no such file or folder, and no file matches it. {hint}")
-    return files, _fixed_part(Path(pattern).expanduser())
-
-
-def _fixed_part(pattern: Path) -> Path:
-    """Return the folder above the first wildcard of a glob."""
-    folders = takewhile(lambda part: not glob.has_magic(part), pattern.parts[:-1])
-    return Path(*folders)
 
 
 def _degraded(restorer: Restorer, source: Path, enlarge: int, sigma: float | None) -> Tensor:
@@ -154,5 +132,6 @@ def _restore(restorer: Restorer, degraded: Tensor, target: Path) -> None:
         write_png(target, to_image(restored))
     except OSError as error:
         raise ExemplarError(
-            f"{target} cannot be written: {error.strerror or error}. Choose another output folder."
+            f"{shown(target)} cannot be written: {error.strerror or error}. "
+            "Choose another output folder."
         ) from error

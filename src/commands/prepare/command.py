@@ -16,6 +16,7 @@ from src.commands.prepare.manifest import Source
 from src.commands.prepare.origins import Downloader, Origins
 from src.commands.prepare.pixels import known_tests, unchecked
 from src.commands.prepare.staging import clear_leftovers
+from src.core.console import plain_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError
 from src.core.locks import alone_in
 from src.core.paths import from_root
@@ -35,7 +36,7 @@ def prepare(cfg: DictConfig) -> int:
         DataError: If a set cannot be had, is not what it should be, or does not fit on the disk.
     """
     sets = chosen_sets(cfg)
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = plain_console(stderr=True)
     data_dir = from_root(str(cfg.paths.data_dir))
     failed: dict[str, ExemplarError] = {}
     count, done = 0, False

@@ -18,6 +18,7 @@ from src.commands.report.published import Paper, missing, read_papers
 from src.commands.report.records import Record, open_records
 from src.commands.report.rendering import render
 from src.commands.report.tables import SET_NAMES, datasets_of, lines_of
+from src.core.console import plain_console
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.files import write_json
 from src.core.paths import from_root
@@ -33,7 +34,7 @@ def report(cfg: DictConfig) -> None:
         ConfigError: If the wishes contradict each other.
         DataError: If a record is missing, damaged, or not comparable.
     """
-    console = Console(soft_wrap=True, highlight=False)
+    console = plain_console()
     given = plain(cfg)
     if cfg.compare is not None and cfg.results is not None:
         raise ConfigError("compare=… and results=… are two reports; ask for one at a time.")

@@ -1,13 +1,11 @@
 """Train: build what the config names, fit, save, and say what came out."""
 
-import math
 import signal
 from pathlib import Path
 
 import lightning as L  # noqa: N812
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from src.app import run_folder
 from src.app.build import build_data, build_task, build_trainer, plain
@@ -16,12 +14,14 @@ from src.app.processes.job import Job
 from src.app.processes.quiet import quiet_lightning
 from src.app.results import score_table
 from src.commands.train.settle import settle_training
+from src.core.console import plain_console
 from src.core.locks import alone_in
 from src.core.origin import origin
 from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig
-from src.training.callbacks.csv_logger import ResumableCSVLogger
+from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger
 from src.training.callbacks.graceful_stop import GracefulStop
+from src.training.callbacks.metrics_file import last_value
 from src.training.callbacks.new_settings import NewSettings
 from src.training.callbacks.run_identity import RUN_IDS
 from src.training.callbacks.same_job import SameJob
@@ -44,7 +44,7 @@ def train(cfg: DictConfig) -> float:
     """Train as ``cfg`` says, in its run folder, in as many processes as its trainer asks for.
 
     Returns:
-        The last value of the monitored score, for sweeps; NaN where none was logged.
+        The last value of the monitored score, for sweeps, also of an earlier start; NaN for none.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C, when everything has been saved.
@@ -64,6 +64,7 @@ def fit(job: Job) -> float:
     resume = None if point is None else open_checkpoint(point)
     if resume is not None:
         _restore_run_ids(folder, resume)
+    begun = None if resume is not None or cfg.weights is None else open_checkpoint(cfg.weights)
 
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     task, data = build_task(cfg), build_data(cfg)
@@ -74,10 +75,9 @@ def fit(job: Job) -> float:
         step = 0 if resume is None else resume.step
         _go_on(folder, config, overrides, given, step)
         _continue_metrics(trainer, step)
-    if resume is None:
-        if cfg.weights is not None:
-            load_weights(task.net, open_checkpoint(cfg.weights))
-    else:
+    if begun is not None:
+        load_weights(task.net, begun)
+    if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
     trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
     _announce(task, cfg, folder)
@@ -86,7 +86,8 @@ def fit(job: Job) -> float:
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 
     _conclude(trainer, task, folder)
-    return float(trainer.callback_metrics.get(cfg.monitor, math.nan))
+    score = trainer.callback_metrics.get(cfg.monitor)
+    return last_value(folder / METRICS, cfg.monitor) if score is None else float(score)
 
 
 @rank_zero_only
@@ -123,7 +124,7 @@ def _continue_metrics(trainer: L.Trainer, step: int) -> None:
 @rank_zero_only
 def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
     count = sum(parameter.numel() for parameter in task.net.parameters())
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = plain_console(stderr=True)
     console.print(f"Run folder  {folder}")
     console.print(f"Network     {type(task.net).__name__}, {count:,} parameters")
     console.print(f"Protocol    {task.evaluator.protocol}")
@@ -134,7 +135,7 @@ def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
 
 @rank_zero_only
 def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = plain_console(stderr=True)
     if task.scoreboards:
         console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
     signums = [c.signum for c in trainer.callbacks if isinstance(c, GracefulStop)]  # type: ignore[attr-defined]

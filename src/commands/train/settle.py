@@ -8,11 +8,13 @@ from omegaconf import DictConfig, OmegaConf
 from src.app import run_folder
 from src.app.build import build_data, plain
 from src.app.config.resume import AUTO, followers, given_now, is_resume, refuse_changes
+from src.app.config.search_path import is_search_path
 from src.app.processes.job import Job, settled_by_hydra
 from src.app.processes.place import here
 from src.app.processes.size import settle_size
 from src.app.resume_point import NEW, find_point
 from src.app.sweeps.requeue import is_start_again
+from src.commands.train.schedule import refuse_unsaid_change
 
 
 def settle_training(cfg: DictConfig, target: str) -> Job:
@@ -40,8 +42,11 @@ def settle_training(cfg: DictConfig, target: str) -> Job:
         refuse_changes(folder, given)
         if point.config is not None:
             run_folder.mend_config(folder, point.config)
-        given = [*given, *followers(cfg, given)]
-        cfg = run_folder.continued(folder, cfg, given)
+        followed = followers(cfg, given)
+        old = run_folder.continued(folder, cfg, [])
+        cfg = run_folder.continued(folder, cfg, [*given, *followed])
+        refuse_unsaid_change(old, cfg, given, followed, point.step)
+        given = [*given, *followed]
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     check_batch(cfg, processes * cfg.trainer.num_nodes)
@@ -53,8 +58,18 @@ def settle_training(cfg: DictConfig, target: str) -> Job:
         folder=str(folder),
         processes=processes,
         hydra=settled_by_hydra(),
-        notes={"overrides": overrides, "given": given, "resumes": resumes, **point.note()},
+        notes={
+            "overrides": [*_search_path(), *overrides],
+            "given": given,
+            "resumes": resumes,
+            **point.note(),
+        },
     )
+
+
+def _search_path() -> list[str]:
+    """Return the search path that this command was given, which the run's next start needs too."""
+    return [text for text in HydraConfig.get().overrides.hydra if is_search_path(text)]
 
 
 def _goes_on(resume: str | None, folder: Path) -> bool:

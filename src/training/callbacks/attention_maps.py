@@ -9,6 +9,7 @@ from torch import Tensor
 from src.data.image_io import to_image, write_png
 from src.inference.attention_maps import attention_maps
 from src.inference.attention_picture import CAPTION, draw_attention
+from src.training.callbacks.image_panels import picture_name
 from src.training.callbacks.media import media_loggers, media_step
 from src.training.callbacks.non_finite_guard import Repeatable
 
@@ -51,12 +52,15 @@ class AttentionMaps(L.Callback):
         image = middle[0, :3] if middle.shape[1] >= 3 else middle[0, :1]
         for attention in attention_maps(pl_module.net, middle, row, column):
             picture = to_image(draw_attention(image, attention))
-            name = f"{outputs['benchmark']}_{outputs['key'][0]}_{attention.block}".replace("/", "_")
+            file = picture_name(outputs["benchmark"], outputs["key"][0], attention.block)
             folder = self.dirpath / f"step_{trainer.global_step:07d}"
-            write_png(folder / f"{name}.png", picture)
+            write_png(folder / file, picture)
             for logger in media_loggers(trainer):
                 logger.log_picture(
-                    f"attention/{name}", picture, caption=CAPTION, step=media_step(trainer)
+                    f"attention/{Path(file).stem}",
+                    picture,
+                    caption=CAPTION,
+                    step=media_step(trainer),
                 )
 
 

@@ -1,6 +1,5 @@
 """When checkpoints are written: the last state regularly, the best by a validation score."""
 
-import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +7,7 @@ import lightning as L  # noqa: N812
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
+from src.training.callbacks.final_validation import validation_follows
 from src.weights.names import BEST, LAST
 
 
@@ -32,17 +32,6 @@ class LastCheckpoint(Checkpoint):
         if trainer.ckpt_path is None:
             self._save(trainer)
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Before the first step, count one less: Lightning adds one whenever it goes on.
-
-        It takes any checkpoint for one that was saved after a step and before that was counted.
-        Without this, a run that goes on from step 0 would log each step as the next one.
-        """
-        if trainer.global_step == 0 and self._saved_step == 0:
-            checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] = -1
-
     def on_train_batch_end(
         self,
         trainer: L.Trainer,
@@ -59,7 +48,7 @@ class LastCheckpoint(Checkpoint):
         step = trainer.global_step
         if step == self._saved_step or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        if _validation_follows(trainer, batch_idx):
+        if validation_follows(trainer, batch_idx):
             return
         if step % self.every_n_steps == 0 or step >= trainer.max_steps or trainer.should_stop:
             self._save(trainer)
@@ -74,11 +63,6 @@ class LastCheckpoint(Checkpoint):
         for logger in trainer.loggers:
             logger.save()  # else a killed run would lose rows that no resumed run writes again
         trainer.save_checkpoint(self.path)
-
-
-def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
-    due = (batch_idx + 1) % (trainer.val_check_batch or math.inf) == 0
-    return due and trainer.enable_validation and sum(trainer.num_val_batches) > 0
 
 
 class BestCheckpoint(ModelCheckpoint):

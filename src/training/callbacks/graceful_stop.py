@@ -1,7 +1,6 @@
 """Ctrl-C and a scheduler's signals stop after the running step, with everything saved."""
 
 import logging
-import math
 import signal
 from types import FrameType
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from src.core.preemption import heeded
+from src.training.callbacks.final_validation import validation_due
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +19,19 @@ logger = logging.getLogger(__name__)
 def _say(text: str) -> None:
     """Tell the user; Lightning's own way of doing so is silenced with its advice."""
     logger.info(text)
+
+
+def stop_after_step(trainer: L.Trainer) -> None:
+    """Let training end after the running step, leaving what a run leaves that goes on here.
+
+    Lightning would validate once more, which takes time, and log a step that is not due: rows of
+    metrics that no uninterrupted run has.
+    """
+    trainer.should_stop = True
+    trainer.limit_val_batches = 0
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    if every and trainer.global_step % every:
+        trainer.log_every_n_steps = 0  # type: ignore[attr-defined]
 
 
 class GracefulStop(L.Callback):
@@ -59,8 +72,7 @@ class GracefulStop(L.Callback):
     ) -> None:
         """Ask the trainer to stop after a whole step; LastCheckpoint runs after this and saves.
 
-        Lightning would validate once more before it stops, which takes time and leaves a row of
-        metrics that no uninterrupted run has; but a validation that is due now takes place.
+        A validation that is due now takes place.
         """
         done = batch_idx + 1
         if done % trainer.accumulate_grad_batches:
@@ -69,10 +81,8 @@ class GracefulStop(L.Callback):
         # for the same reason.
         asked = torch.tensor(self._asked, device=trainer.strategy.root_device)
         self.signum = int(trainer.strategy.reduce(asked, reduce_op="max"))
-        validation_due = done % (trainer.val_check_batch or math.inf) == 0
-        if self.interrupted and not validation_due:
-            trainer.should_stop = True
-            trainer.limit_val_batches = 0
+        if self.interrupted and not validation_due(trainer, batch_idx):
+            stop_after_step(trainer)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give the signals back to whoever had them."""

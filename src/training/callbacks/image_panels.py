@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from src.core.files import fitting_name
 from src.data.image_io import to_image, write_png
 from src.training.callbacks.media import media_loggers, media_step
 
@@ -21,6 +22,11 @@ def panel(degraded: Tensor, restored: Tensor, target: Tensor) -> NDArray[np.uint
     error = (restored.clamp(0, 1) - target).abs() * ERROR_GAIN
     strip = torch.cat([degraded, restored, target, error], dim=2)
     return to_image(strip.expand(3, -1, -1) if strip.shape[0] == 1 else strip)
+
+
+def picture_name(*parts: str) -> str:
+    """Return the file name of a picture of ``parts``, such as a benchmark and an image's key."""
+    return fitting_name(f"{'_'.join(parts)}.png".replace("/", "_"))
 
 
 class ImagePanels(L.Callback):
@@ -53,15 +59,13 @@ class ImagePanels(L.Callback):
             outputs["target"].cpu(),
             strict=True,
         ):
-            name = f"{outputs['benchmark']}_{key}".replace("/", "_")
+            file = picture_name(outputs["benchmark"], key)
             image = panel(degraded, restored, target)
-            write_png(self.dirpath / f"step_{trainer.global_step:07d}" / f"{name}.png", image)
+            write_png(self.dirpath / f"step_{trainer.global_step:07d}" / file, image)
             for logger in media_loggers(trainer):
                 logger.log_picture(
-                    f"images/{name}", image, caption=CAPTION, step=media_step(trainer)
+                    f"images/{Path(file).stem}",
+                    image,
+                    caption=CAPTION,
+                    step=media_step(trainer),
                 )
-
-
-def picture_name(benchmark: str, key: str) -> str:
-    """Return the file name of the panel of an image."""
-    return f"{benchmark}_{key}.png".replace("/", "_")

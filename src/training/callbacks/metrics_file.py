@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -111,6 +112,15 @@ class MetricsFile:
             file.write(_text(self._columns, self.metrics, header=False))
             file.flush()
             os.fsync(file.fileno())
+
+
+def last_value(path: Path, column: str) -> float:
+    """Return the last number in ``column`` of a file of metrics; NaN where there is none."""
+    if not path.is_file():
+        return math.nan
+    with path.open(newline="", encoding="utf-8") as file:
+        values = [row[column] for row in csv.DictReader(file) if row.get(column)]
+    return float(values[-1]) if values else math.nan
 
 
 def _text(columns: list[str], rows: Iterable[Row], *, header: bool) -> str:

@@ -25,7 +25,7 @@ class PendingRow(L.Callback):
         """Add the row, if the step that has just been done will be logged."""
         step = trainer.global_step
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        due = every > 0 and (step % every == 0 or trainer.should_stop)
+        due = every > 0 and step % every == 0
         if not trainer.training or step == 0 or not due:
             return
         logged = trainer.logged_metrics.items()

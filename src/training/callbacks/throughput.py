@@ -54,7 +54,8 @@ class Throughput(L.Callback):
         self._images += len(batch["target"]) * trainer.world_size
         self._batches += 1
         self._ended = now
-        if (batch_idx + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (batch_idx + 1) % every == 0:
             self._log(trainer, pl_module)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -1,11 +1,13 @@
 """`trainer.max_time`: how long this start of a run may train, before it saves and ends."""
 
 import logging
-import math
 from typing import Any
 
 import lightning as L  # noqa: N812
 from lightning.pytorch.callbacks import Timer
+
+from src.training.callbacks.final_validation import validation_due
+from src.training.callbacks.graceful_stop import stop_after_step
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +38,8 @@ class TimeLimit(Timer):
         left = self.time_remaining() or 0.0
         # One process may see the end a step before another, and all must stop after the same step.
         over = trainer.strategy.reduce_boolean_decision(left <= 0, all=False)
-        validation_due = done % (trainer.val_check_batch or math.inf) == 0
-        if over and not validation_due:
-            trainer.should_stop = True
-            trainer.limit_val_batches = 0
+        if over and not validation_due(trainer, batch_idx):
+            stop_after_step(trainer)
             if trainer.is_global_zero:
                 logger.info("The time that trainer.max_time gives is up.")
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from src.core.errors import ConfigError
 from src.core.seeding import generator_for
@@ -104,6 +105,11 @@ class RestorationTask(ScoredModule):
         loss: Tensor = self.loss(restored.float(), pair["target"])
         self.log("train/loss", loss, prog_bar=True, batch_size=len(restored), sync_dist=True)
         return loss
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the learning rate of the step that is being done, the same in all processes."""
+        rate = optimizer.param_groups[0]["lr"]
+        self.log("train/lr", torch.tensor(rate, dtype=torch.float64))  # float32 would blur 1e-4
 
     def on_fit_start(self) -> None:
         """Refuse what cannot work before the first step, later stages included."""

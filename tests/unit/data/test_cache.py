@@ -227,12 +227,21 @@ def test_what_was_used_in_three_days_stays_even_above_the_limit(
 
 def test_what_a_killed_process_left_half_made_leaves(tmp_path: Path) -> None:
     (made,) = entries(tmp_path, 9)
-    half, fresh = (made.with_name(f".half.{number}.tmp.npy") for number in range(2))
+    half, fresh = (made.with_name(f".{'a' * 64}.{number}.tmp.npy") for number in range(2))
     for path in (half, fresh):
         path.write_bytes(bytes(10))
     used(half, 4)
     evict(tmp_path, 10 * SIZE)
     assert (made.exists(), half.exists(), fresh.exists()) == (True, False, True)
+
+
+def test_a_file_that_is_no_entry_is_never_removed(tmp_path: Path) -> None:
+    (made,) = entries(tmp_path, 9)
+    theirs = made.with_name("features.npy")
+    theirs.touch()
+    used(theirs, 9)
+    evict(tmp_path, 0)
+    assert (made.exists(), theirs.exists()) == (False, True)
 
 
 def test_each_use_keeps_an_image_for_three_days_more(tmp_path: Path) -> None:

@@ -158,7 +158,9 @@ def test_a_file_that_would_call_something_else_is_refused(
     monkeypatch.chdir(tmp_path)
     carried = json.dumps({"format": 1, "model": model})
     path = _file(tmp_path / "net.safetensors", {"restoration": carried})
-    with pytest.raises(CheckpointError, match=r"refused, because it asks for 'os\."):
+    with pytest.raises(
+        CheckpointError, match=r"refused, because its configuration would call 'os\."
+    ):
         open_network(path)
     assert not (tmp_path / "pwned").exists()
 

@@ -9,7 +9,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch.utils.data import DataLoader
 
 from src.core.preemption import PREEMPTING
-from src.training.callbacks.graceful_stop import GracefulStop
+from src.training.callbacks.graceful_stop import GracefulStop, stop_after_step
 from src.training.callbacks.image_panels import panel
 from src.training.callbacks.new_settings import NewSettings
 from src.training.callbacks.throughput import Throughput
@@ -18,9 +18,11 @@ from src.training.callbacks.throughput import Throughput
 def _trainer(**values: object) -> Any:  # noqa: ANN401
     held: dict[str, object] = {
         "world_size": 1,
+        "global_step": 2,
         "log_every_n_steps": 2,
         "should_stop": False,
         "limit_val_batches": 1.0,
+        "max_steps": 100,
     }
     held |= {"strategy": SingleDeviceStrategy("cpu")}
     return cast("L.Trainer", _Duck(**{**held, **values}))
@@ -152,6 +154,14 @@ def test_the_first_interrupt_asks_for_a_stop_after_a_whole_step(stop: GracefulSt
     assert not trainer.should_stop
     stop.on_train_batch_end(trainer, _Log(), None, None, 1)
     assert trainer.should_stop
+
+
+@pytest.mark.parametrize(("step", "every"), [(3, 0), (4, 2)])
+def test_a_stop_logs_its_step_only_where_that_is_due(step: int, every: int) -> None:
+    trainer = _trainer(global_step=step)
+    stop_after_step(trainer)
+    assert trainer.should_stop
+    assert trainer.log_every_n_steps == every  # type: ignore[attr-defined]
 
 
 def test_a_validation_that_is_due_takes_place_before_the_stop(stop: GracefulStop) -> None:

@@ -1,0 +1,155 @@
+"""The configuration files of a sweep, copied before its first job: later edits change no job."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from src.app.config.check import Request, SweepPlan, sweep_plan
+from src.app.config.search_path import with_folders
+from src.core.errors import ConfigError
+
+FOLDER = "frozen"
+"""In the folder of the sweep: its files as they were, those of conf/ in 0/."""
+
+_SWEPT = "swept.json"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that may start.
+
+    Attributes:
+        folder: Where its jobs get theirs.
+        request: What was typed, reading the copies.
+        launcher: Dotted name of who starts them.
+        changed: Files that are not any more as they were when the sweep began.
+    """
+
+    folder: Path
+    request: Request
+    launcher: str
+    changed: tuple[str, ...] = ()
+
+
+def open_sweep(request: Request, *, started_again: bool) -> Sweep:
+    """Freeze the files of a sweep, or take those that it was begun with.
+
+    Args:
+        request: What was typed.
+        started_again: Whether a scheduler has started this command before.
+
+    Raises:
+        ConfigError: If its folder has the jobs of another sweep, or of this one and nobody has
+            asked to go on.
+    """
+    plan = sweep_plan(request)
+    store, goes_on = plan.folder / FOLDER, plan.resumable and _has_jobs(plan.folder)
+    if goes_on:
+        _refuse_another(plan, store, started_again=started_again)
+    sources = [Path(request.config_dir), *(Path(text) for text in plan.search_path)]
+    changed: list[str] = []
+    if goes_on and store.is_dir():
+        for number, source in enumerate(sources):
+            changed += _differences(source, store / str(number), plan.folder)
+    else:
+        _copy_all(sources, store, plan)
+    copies = [str(store / str(number)) for number in range(len(sources))]
+    frozen = with_folders(request.overrides, [*copies[1:], *plan.packages])
+    return Sweep(
+        plan.folder,
+        replace(request, config_dir=copies[0], overrides=tuple(frozen)),
+        plan.launcher,
+        tuple(changed),
+    )
+
+
+def _has_jobs(folder: Path) -> bool:
+    jobs = folder.glob("[0-9]*") if folder.is_dir() else ()
+    return any(job.is_dir() and any(job.iterdir()) for job in jobs)
+
+
+def _refuse_another(plan: SweepPlan, store: Path, *, started_again: bool) -> None:
+    """Refuse to write into the folders of jobs that are others, or that nobody wants to go on."""
+    if plan.searches:  # each trial gets a folder of its own
+        return
+    if not (plan.resumes or started_again):
+        raise ConfigError(
+            f"{plan.folder} holds the jobs of a sweep already. Go on with it by resume=auto, which "
+            "keeps those that are done, or choose another hydra.sweep.dir."
+        )
+    try:
+        before = json.loads((store / _SWEPT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # a sweep of an earlier version
+        return
+    if not _continues(before, plan.swept):
+        raise ConfigError(
+            f"{plan.folder} holds a sweep over {_words(before)}, and this one is over "
+            f"{_words(plan.swept)}: its jobs would be others. Only values at the end of the first "
+            "key can be added; choose another hydra.sweep.dir for another sweep."
+        )
+
+
+def _continues(before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) -> bool:
+    """Say whether the jobs of ``now`` begin with those of ``before``, the first key being slowest.
+
+    With one key all is said by its values.
+    """
+    if list(before) != list(now):
+        return False
+    first = next(iter(now), None)
+    return all(
+        list(now[key])[: len(before[key])] == list(before[key])
+        and (key == first or len(now[key]) == len(before[key]))
+        for key in now
+    )
+
+
+def _words(swept: Mapping[str, Sequence[str]]) -> str:
+    return " ".join(f"{key}={','.join(values)}" for key, values in swept.items()) or "nothing"
+
+
+def _copy_all(sources: Sequence[Path], store: Path, plan: SweepPlan) -> None:
+    """Copy the YAML files of all ``sources``; the folder appears when all of them are there."""
+    begun = store.with_name(f".{store.name}.{os.getpid()}")
+    try:
+        for number, source in enumerate(sources):
+            copy = begun / str(number)
+            copy.mkdir(parents=True)
+            for file in _files(source, plan.folder):
+                (copy / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / file, copy / file)
+        (begun / _SWEPT).write_text(json.dumps(plan.swept, indent=2) + "\n", encoding="utf-8")
+        shutil.rmtree(store, ignore_errors=True)
+        begun.rename(store)
+    except OSError as error:
+        raise ConfigError(
+            f"The configuration of the sweep cannot be kept in {store}: {error.strerror}. Choose "
+            "another hydra.sweep.dir."
+        ) from error
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+
+
+def _differences(source: Path, copy: Path, sweep: Path) -> Iterator[str]:
+    for file in sorted({*_files(source, sweep), *_files(copy, sweep / "0")}):
+        one, other = source / file, copy / file
+        if not (one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()):
+            yield str(one)
+
+
+def _files(root: Path, sweep: Path) -> Iterator[Path]:
+    """Yield the YAML files below ``root``, relative to it, but for hidden ones and the sweep's."""
+    seen: set[str] = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen or real == os.path.realpath(sweep):
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield from (
+            Path(folder, name).relative_to(root) for name in names if name.endswith(".yaml")
+        )

@@ -1,0 +1,120 @@
+"""What `src.predict` is to do: which images, under which names, and what is there already."""
+
+import glob
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from src.core.errors import DataError, ImageFileError, did_you_mean
+from src.core.files import fitting_name
+from src.core.paths import from_root
+from src.data.datasets.folder import ImageFolder
+from src.data.image_io import is_grey_file, read_image
+
+SKIP, OVERWRITE, REFUSE = "skip", "overwrite", "refuse"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images to restore.
+
+    Attributes:
+        jobs: Source → target, of those whose header can be read.
+        kept: Targets that are there already, and stay as they are.
+        faults: What is wrong with the others.
+    """
+
+    jobs: Mapping[Path, Path]
+    kept: tuple[Path, ...]
+    faults: tuple[ImageFileError, ...]
+
+
+def plan(pattern: str, output: Path, existing: str) -> Batch:
+    """Return what is to be done, looking at names and headers only.
+
+    Args:
+        pattern: A file, a folder or a glob.
+        output: Folder of the results.
+        existing: What happens where a result is there: ``skip``, ``overwrite`` or ``refuse``.
+
+    Raises:
+        DataError: If there is no image, or a result may not be written.
+    """
+    sources, base = _sources(pattern)
+    if base.resolve() in output.resolve().parents:  # results of an earlier start are no input
+        sources = [source for source in sources if output.resolve() not in source.resolve().parents]
+    targets = _targets(sources, base, output)
+    there = {source: target for source, target in targets.items() if target.exists()}
+    for source, target in there.items():
+        if target.resolve() == source.resolve():
+            raise DataError(f"{target} would replace its own input; choose another output folder.")
+    if there and existing == REFUSE:
+        raise DataError(
+            f"{next(iter(there.values()))} exists already (in all {len(there)} of {len(targets)}); "
+            "set existing=skip, existing=overwrite or another output."
+        )
+    kept = there if existing == SKIP else {}
+    left = {source: target for source, target in targets.items() if source not in kept}
+    faults = {source: fault for source in left if (fault := _fault(source)) is not None}
+    jobs = {source: target for source, target in left.items() if source not in faults}
+    return Batch(jobs, tuple(kept.values()), tuple(faults.values()))
+
+
+def _fault(source: Path) -> ImageFileError | None:
+    """Return what is wrong with an image; one whose header can be read may still be damaged."""
+    try:
+        is_grey_file(source)
+    except Exception:
+        try:
+            read_image(source, channels=3)
+        except ImageFileError as error:
+            return error
+    return None
+
+
+def _targets(sources: list[Path], base: Path, output: Path) -> dict[Path, Path]:
+    """Return source → target: ``a.png``, or ``a.jpg.png`` where ``a.bmp`` is there too.
+
+    Raises:
+        DataError: If two would still share a name.
+    """
+    short = {source: source.relative_to(base).with_suffix(".png") for source in sources}
+    shared = Counter(short.values())
+    targets: dict[Path, Path] = {}
+    taken: dict[Path, Path] = {}
+    for source in sources:
+        name = f"{source.name}.png" if shared[short[source]] > 1 else short[source].name
+        target = output / short[source].with_name(fitting_name(name))
+        if target in taken:
+            raise DataError(
+                f"{taken[target]} and {source} would both become {target}; rename one of them."
+            )
+        taken[target], targets[source] = source, target
+    return targets
+
+
+def _sources(pattern: str) -> tuple[list[Path], Path]:
+    """Return the images of a file, a folder or a glob, and the folder that names start from."""
+    path = Path(pattern).expanduser()
+    path = path.absolute() if path.exists() else from_root(path)
+    if path.is_file():
+        return [path], path.parent
+    if path.is_dir():
+        return list(ImageFolder(path).files().values()), path
+    # Path.glob takes no absolute pattern.
+    names = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207
+    found = [Path(name) for name in names]
+    files = [file for file in found if file.is_file()]
+    if not files:
+        near = [str(child) for child in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = did_you_mean(str(path), near) if near else f"{path.parent} is not there either."
+        raise DataError(f"input={pattern}: no such file or folder, and no file matches it. {hint}")
+    return files, _fixed_part(Path(pattern).expanduser())
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folder above the first wildcard of a glob."""
+    folders = takewhile(lambda part: not glob.has_magic(part), pattern.parts[:-1])
+    return Path(*folders)

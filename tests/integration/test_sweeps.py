@@ -1,0 +1,128 @@
+"""A sweep that is repeated, edited meanwhile, or could not score, with the real command."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from src.app.config.check import Request, check
+from src.app.config.frozen import open_sweep
+from src.app.config.search_path import with_config_dir
+from src.app.sweeps.sweep import JobResult, varied_keys
+from src.core.errors import ConfigError
+from tests.support.runs import TINY, Finished, command
+
+LENGTH = ("trainer.max_steps=2", "trainer.val_check_interval=1000")
+
+
+def _sweep(folder: Path, *words: str) -> Finished:
+    return command("train", "-m", *TINY, *LENGTH, f"hydra.sweep.dir={folder}", *words)
+
+
+def _results(folder: Path) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads((folder / "sweep_results.json").read_text())
+    return found
+
+
+def test_a_repeated_sweep_keeps_the_jobs_that_are_done(tmp_path: Path) -> None:
+    first = _sweep(tmp_path, "seed=0,1")
+    assert first.code == 0, first.err
+    before = _results(tmp_path)
+    assert all(isinstance(result["score"], float) for result in before)
+
+    refused = _sweep(tmp_path, "seed=0,1")
+    assert refused.code == 2
+    assert "resume=auto" in refused.err
+    other = _sweep(tmp_path, "seed=5,0", "resume=auto")
+    assert other.code == 2
+    assert "its jobs would be others" in other.err
+    assert _results(tmp_path) == before
+
+    again = _sweep(tmp_path, "seed=0,1,2", "resume=auto")
+    assert again.code == 0, again.err
+    assert "job 0 is done already" in again.err
+    after = _results(tmp_path)
+    assert after[:2] == before
+    assert isinstance(after[2]["score"], float)
+
+
+def _experiment(folder: Path, rate: str) -> Path:
+    file = folder / "experiment/mine.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"# @package _global_\noptimizer: {{lr: {rate}}}\n", encoding="utf-8")
+    return file
+
+
+def test_a_file_edited_while_a_sweep_runs_changes_no_job(tmp_path: Path) -> None:
+    _experiment(tmp_path / "conf", "1e-4")
+    typed = ("experiment=mine", "seed=0,1", f"hydra.sweep.dir={tmp_path / 'sweep'}", "resume=auto")
+    words = tuple(with_config_dir(typed, str(tmp_path / "conf")))
+    sweep = open_sweep(Request("train", words, multirun=True), started_again=False)
+    edited = _experiment(tmp_path / "conf", "7e-4")
+    path = next(text for text in sweep.request.overrides if "searchpath" in text)
+    with initialize_config_dir(sweep.request.config_dir, version_base="1.3"):
+        cfg = compose("train", overrides=["experiment=mine", path])
+    assert cfg.optimizer.lr == 1e-4
+
+    (tmp_path / "sweep/0").mkdir()
+    (tmp_path / "sweep/0/config.yaml").touch()  # a job has begun
+    again = open_sweep(Request("train", words, multirun=True), started_again=False)
+    assert again.request == sweep.request
+    assert again.changed == (str(edited),)
+
+
+def test_the_table_shows_what_differs_in_the_configurations() -> None:
+    def job(number: int, rate: str, blocks: int) -> JobResult:
+        words = [f"seed={number}", f"model={'ab'[number]}"]
+        made = JobResult(number, words, "", status="done")
+        made.config = {"seed": number, "optimizer.lr": rate, "model.blocks": blocks, "x": "${seed}"}
+        return made
+
+    lost = JobResult(2, [], "")
+    jobs = [job(0, "1e-4", 2), job(1, "7e-4", 4), lost]
+    assert varied_keys(jobs) == ["seed", "model", "optimizer.lr"]
+    assert jobs[1].value("optimizer.lr") == "7e-4"
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("trainer.limit_val_batches=0", "nothing would be validated"),
+        ("~data.benchmarks.synthetic", "no image to score"),
+        ("monitor=val/psnrr", "Did you mean val/psnr"),
+    ],
+)
+@pytest.mark.parametrize("sweeper", [(), ("hydra/sweeper=optuna",)], ids=["grid", "search"])
+def test_a_sweep_that_cannot_score_is_refused(
+    sweeper: tuple[str, ...], word: str, says: str
+) -> None:
+    if sweeper:
+        pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
+    words = (*TINY, "optimizer.lr=1e-4,1e-3", word, *sweeper)
+    with pytest.raises(ConfigError, match=says):
+        check(Request("train", words, multirun=True))
+
+
+def test_a_run_with_options_of_ones_own_goes_on_by_the_printed_line(tmp_path: Path) -> None:
+    conf, run = tmp_path / "conf", tmp_path / "run"
+    _experiment(conf, "3e-4")
+    (conf / "protocol").mkdir()
+    (conf / "protocol/mine.yaml").write_text("defaults: [denoise_rgb_clip8]\n", encoding="utf-8")
+    flag = ("--config-dir", str(conf), "experiment=mine")
+    done = command("train", *TINY, *LENGTH, f"hydra.run.dir={run}", *flag)
+    assert done.code == 0, done.err
+    done = command("train", f"resume={run}", "trainer.max_steps=3")
+    assert done.code == 0, done.err
+    scored = command("evaluate", f"checkpoint={run}", "protocol=mine", "device=cpu")
+    assert scored.code == 0, scored.err
+
+    moved = conf.rename(tmp_path / "moved")
+    done = command("train", f"resume={run}", "trainer.max_steps=4")
+    assert done.code == 2
+    assert f"there is no folder {conf}" in done.err
+    given = f"hydra.searchpath=[file://{moved}]"
+    done = command("train", f"resume={run}", "trainer.max_steps=4", given)
+    assert done.code == 0, done.err
+    done = command("train", f"resume={run}", "trainer.max_steps=5")
+    assert done.code == 0, done.err

@@ -1,0 +1,168 @@
+"""A file from anywhere is only read, by every command: nothing that it names is called."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from src.app.sweeps.sweep import JobResult, mark
+from src.training.callbacks.checkpoint import BEST
+from src.training.callbacks.provenance import KEY
+from src.weights.atomic_io import read
+from src.weights.untrusted import TRUST
+from tests.support.images import pixels, write
+from tests.support.runs import TINY, command
+from tools.hostile_files import (
+    KINDS,
+    OPENINGS,
+    WITH_ALL,
+    WORDS,
+    Hostile,
+    Opening,
+    everything,
+    pairs,
+    refusal,
+    try_kind,
+    try_words,
+    write_pickle,
+    write_script,
+)
+
+RESOLVER = next(kind for kind in KINDS if kind.name == WITH_ALL[1])
+
+
+@pytest.mark.parametrize("opening", OPENINGS, ids=lambda opening: f"{opening.name} {opening.place}")
+def test_every_command_that_opens_a_file_refuses_a_resolver_in_it(
+    opening: Opening, trained: Path, tmp_path: Path
+) -> None:
+    try_kind(trained, RESOLVER, opening, tmp_path / "here")
+
+
+def _name(value: Hostile | Opening) -> str:
+    return value.name if isinstance(value, Hostile) else f"{value.name} {value.place}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "opening"), list(pairs()), ids=_name)
+def test_every_kind_of_hostile_file_is_refused(
+    kind: Hostile, opening: Opening, trained: Path, tmp_path: Path
+) -> None:
+    try_kind(trained, kind, opening, tmp_path / "here")
+
+
+@pytest.mark.parametrize("name", ["overrides: how Hydra works", "overrides: a file elsewhere"])
+def test_the_saved_words_of_a_run_folder_do_not_reach_hydra(
+    name: str, trained: Path, tmp_path: Path
+) -> None:
+    try_words(trained, *WORDS[name], tmp_path / "here")
+
+
+def _zip(path: Path, mark: Path) -> Path:
+    return write_pickle(path, mark, zipped=True)
+
+
+def _old(path: Path, mark: Path) -> Path:
+    return write_pickle(path, mark, zipped=False)
+
+
+def _script(path: Path, mark: Path) -> Path:
+    return write_script(path)
+
+
+@pytest.mark.filterwarnings("ignore:.*TorchScript", "ignore:.*torch.jit")
+@pytest.mark.parametrize("make", [_zip, _old, _script])
+@pytest.mark.parametrize("name", ["convert", "predict", "evaluate"])
+def test_published_weights_that_hold_code_are_refused_without_torchs_advice(
+    name: str, make: Callable[[Path, Path], Path], tmp_path: Path
+) -> None:
+    file = make(tmp_path / "weights.pt", tmp_path / "ran")
+    words = {
+        "convert": (f"source={file}", f"output={tmp_path}/net.safetensors"),
+        "predict": (f"checkpoint={file}", f"input={tmp_path}", f"output={tmp_path}/out"),
+        "evaluate": (f"checkpoint={file}", "task=denoise", f"output={tmp_path}/out"),
+    }
+    before = everything(tmp_path)
+    done = command(name, "architecture=dncnn", *words[name], f"paths.output_root={tmp_path}/o")
+    said = refusal(done, str(file), tmp_path, before)
+    assert "safe_globals" not in said
+
+
+def test_a_job_of_a_sweep_is_noted_in_its_own_folder_whatever_it_says(tmp_path: Path) -> None:
+    job, other = tmp_path / "0", tmp_path / "other"
+    JobResult(0, [], str(job)).write()
+    file = job / "sweep_job.json"
+    file.write_text(file.read_text().replace(str(job), str(other)), encoding="utf-8")
+    mark(job, "pruned")
+    assert not other.exists()
+    assert json.loads(file.read_text(encoding="utf-8"))["status"] == "pruned"
+
+
+@pytest.mark.parametrize("key", ["callbacks.checkpoint_last.dirpath", "logger.csv.save_dir"])
+def test_a_run_folder_does_not_write_into_another(key: str, run: Path, tmp_path: Path) -> None:
+    file = run / "config.yaml"
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    section, name, last = key.split(".")
+    config[section][name][last] = f"{run}/../another"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    done = command("train", f"resume={run}", "trainer.max_steps=3")
+    assert done.code == 1
+    assert f"{key}={run}/../another is outside of the run folder" in done.err
+    assert not (tmp_path / "another").exists()
+
+
+def test_the_cache_of_an_evaluation_is_this_machines_and_only_entries_leave_it(
+    run: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "precious/ab/features.npy"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    path = run / "checkpoints" / BEST
+    content = read(path)
+    image = write(tmp_path / "set/a.png", pixels(40, 48))
+    content[KEY]["config"]["data"] = {
+        "_target_": "src.data.folders.folder_data",
+        "train_dir": None,
+        "val_dir": str(image.parent),
+        "cache_dir": str(tmp_path / "precious"),
+        "cache_limit_gb": 0.0,
+    }
+    torch.save(content, path)
+    words = (f"checkpoint={path}", f"output={tmp_path}/out")
+    done = command("evaluate", *words, f"paths.cache_dir={tmp_path}/cache")
+    assert done.code == 0, done.err
+    assert [file.name for file in theirs.parents[1].rglob("*")] == ["ab", "features.npy"]
+
+
+def test_trust_is_asked_for_by_name_and_then_every_command_opens_the_file(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "her_own_loss.py").write_text(
+        "from torch import nn\n\n\nclass Loss(nn.L1Loss):\n    pass\n", encoding="utf-8"
+    )
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in/a.png", pixels(20, 24))
+    monkeypatch.syspath_prepend(tmp_path)
+    for path in (run / "checkpoints").iterdir():
+        content = read(path)
+        content[KEY]["config"]["loss"]["_target_"] = "her_own_loss.Loss"
+        torch.save(content, path)
+    file = run / "config.yaml"
+    text = file.read_text(encoding="utf-8").replace("torch.nn.L1Loss", "her_own_loss.Loss")
+    file.write_text(text, encoding="utf-8")
+    asked = {
+        "evaluate": (f"checkpoint={run}", f"output={tmp_path}/scores"),
+        "predict": (f"checkpoint={run}", f"input={tmp_path}/in", f"output={tmp_path}/out"),
+        "train": (*TINY, "trainer.max_steps=1", f"weights={run}", f"hydra.run.dir={tmp_path}/new"),
+    }
+    asked = {**asked, "resume": (f"resume={run}", "trainer.max_steps=3")}
+    for name, words in asked.items():
+        done = command("train" if name == "resume" else name, *words)
+        assert done.code == 1
+        assert f"{TRUST}=her_own_loss.Loss python -m" in done.err
+    monkeypatch.setenv(TRUST, "her_own_loss.Loss")
+    for name, words in asked.items():
+        done = command("train" if name == "resume" else name, *words)
+        assert done.code == 0, done.err

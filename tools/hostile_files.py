@@ -1,0 +1,408 @@
+"""Files that would run a program, write a secret or build what is not listed, and who opens them.
+
+``python -m tools.hostile_files`` tries each with every command that opens one, and prints
+what was said as a Markdown table; it fails if anything ran or was written.
+"""
+
+import functools
+import json
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+import yaml
+
+from src.weights.atomic_io import read
+from src.weights.checkpoint import open_checkpoint
+from src.weights.network_file import write_network
+from tests.support.runs import TINY, Finished, command, train_tiny
+
+SECRET_NAME, SECRET = "EXEMPLAR_TEST_SECRET", "the-secret-of-this-machine"
+
+Edit = Callable[[dict[str, Any], str], object]
+
+CHECKPOINT, NETWORK, RUN = "checkpoint", "network", "run folder"
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """One way to be hostile in a configuration.
+
+    Attributes:
+        name: What it is.
+        says: What the refusal must contain.
+        edit: Puts it into a configuration; its second argument is a file that must not appear.
+        places: Which files can hold it: JSON and YAML have no tuples, a network only a model.
+    """
+
+    name: str
+    says: str
+    edit: Edit
+    places: tuple[str, ...] = (CHECKPOINT, NETWORK, RUN)
+
+
+def _call(target: str, /, **arguments: object) -> Hostile:
+    def edit(config: dict[str, Any], mark: str) -> None:
+        given = {key: str(value).replace("MARK", mark) for key, value in arguments.items()}
+        config["model"]["blocks"] = {"_target_": target, **given}
+
+    return Hostile(target, repr(target), edit)
+
+
+def _at(section: str, says: str, node: Mapping[str, object]) -> Hostile:
+    """Return a node of its own at an unexpected place."""
+
+    def edit(config: dict[str, Any], mark: str) -> None:
+        above = config
+        *names, last = section.split(".")
+        for name in names:
+            above = above.setdefault(name, {})
+        above[last] = json.loads(json.dumps(node).replace("MARK", mark))
+
+    places = (CHECKPOINT, NETWORK, RUN) if section.startswith("model") else (CHECKPOINT, RUN)
+    return Hostile(f"{next(iter(node.values()))} at {section}", says, edit, places)
+
+
+def _value(
+    name: str, says: str, value: Callable[[str], object], places: tuple[str, ...] | None = None
+) -> Hostile:
+    def edit(config: dict[str, Any], mark: str) -> None:
+        config["model"]["attention_sites"] = value(mark)
+
+    return Hostile(name, says, edit, places or (CHECKPOINT, NETWORK, RUN))
+
+
+def _touch(mark: str) -> dict[str, str]:
+    return {"_target_": "os.system", "command": f"touch {mark}"}
+
+
+def _endless(mark: str) -> list[object]:
+    loop: list[object] = []
+    loop.append(loop)
+    return loop
+
+
+def _doubling(mark: str) -> list[object]:
+    node: list[object] = [0]
+    for _ in range(35):
+        node = [node, node]
+    return node
+
+
+SHELL = {"_target_": "os.system", "command": "touch MARK"}
+
+CALLS = [
+    _call("os.system", command="touch MARK"),
+    _call("posix.system", command="touch MARK"),
+    _call("subprocess.getoutput", cmd="touch MARK"),
+    _call("builtins.exec", source="open('MARK', 'w')"),
+    _call("builtins.eval", source="open('MARK', 'w')"),
+    _call("functools.partial", func="os.system"),
+    _call("concurrent.futures.ProcessPoolExecutor"),
+    _call("pathlib.Path.touch", self="MARK"),
+    _call("shutil.rmtree", path="MARK"),
+    _call("hydra.utils.instantiate", config="MARK"),
+    _call("hydra.utils.call", config="MARK"),
+    _call("omegaconf.OmegaConf.create", obj="MARK"),
+    _call("torch.utils.cpp_extension.load_inline", name="x", cpp_sources="MARK"),
+    _call("torch.jit.CompilationUnit", lang="MARK"),
+    _call("torch.hub.load", repo_or_dir="MARK", model="x"),
+    _call("torch.load", f="MARK"),
+    _call("torch.save", obj="x", f="MARK"),
+    _call("torch.nn.Module.load_state_dict"),
+    _call("torch.optim.lr_scheduler.LambdaLR", lr_lambda="MARK"),
+    _call("torchmetrics.utilities.imports.subprocess.getoutput", cmd="touch MARK"),
+    _call("lightning.pytorch.loggers.CSVLogger", save_dir="MARK"),
+    _call("lightning.pytorch.cli.LightningCLI", args="MARK"),
+    _call("lightning.pytorch.trainer.trainer.os.system", command="touch MARK"),
+    _call("numpy.save", file="MARK", arr="x"),
+    _call("src.core.paths.Path", args="MARK"),
+    _call("src.data.cache.ThreadPoolExecutor"),
+    _call("src.core.files.remove_leftovers", folder="MARK"),
+    _call("src.data.image_io.write_png", path="MARK"),
+    _call("src.app.run_folder.write_json", path="MARK", content="x"),
+    _call("src.app.config.signatures.locate", dotted="os.system"),
+    _call("src.models.attention.ATTENTION.register", paper="MARK"),
+    _call("tests.support.images.write_folder", folder="MARK", count="1"),
+    _call("tests.support.runs.command", name="train"),
+]
+
+PLACES = [
+    *(_at(f"{name}.x", "'os.system'", SHELL) for name in ("model", "callbacks", "logger", "hydra")),
+    *(_at(name, "'os.system'", SHELL) for name in ("inference", "task", "data.benchmarks.x")),
+    *(_at(name, "'os.system'", SHELL) for name in ("trainer.strategy", "io.scale", "protocol")),
+    _at(
+        "model",
+        "'src.training.loggers.mlflow_run.MLflowRun' (model)",
+        {"_target_": "src.training.loggers.mlflow_run.MLflowRun", "save_dir": "MARK"},
+    ),
+    _at(
+        "loss",
+        "'lightning.pytorch.Trainer' (loss)",
+        {"_target_": "lightning.pytorch.Trainer", "default_root_dir": "MARK"},
+    ),
+    _at(
+        "inference",
+        "'src.models.backbones.identity.Identity' (inference)",
+        {"_target_": "src.models.backbones.identity.Identity"},
+    ),
+]
+
+VALUES = [
+    _value(
+        "a resolver that makes a node",
+        "model.attention_sites holds an interpolation",
+        lambda mark: f"${{oc.create:{{_target_: os.system, command: touch {mark}}}}}",
+    ),
+    _value("a reference", "holds an interpolation", lambda mark: "${model._target_}"),
+    _value("an escaped resolver", "holds an interpolation", lambda mark: r"\${oc.env:HOME}"),
+    _value("a key that is a resolver", "no plain word", lambda mark: {"${oc.env:HOME}": 1}),
+    _value("a node in a tuple", "'os.system'", lambda mark: ((_touch(mark),),), (CHECKPOINT,)),
+    _value("a node in a list in a list", "'os.system'", lambda mark: [[_touch(mark)]]),
+    _value("a node in a node", "'os.system'", lambda mark: {"a": {"b": _touch(mark)}}),
+    _value("_args_", "_args_ would change", lambda mark: {"_args_": [f"touch {mark}"]}),
+    _value("_recursive_", "_recursive_ would", lambda mark: {"_recursive_": False}),
+    _value("_convert_", "_convert_ would", lambda mark: {"_convert_": "object"}),
+    _value(
+        "_partial_ that is a node",
+        "neither true nor false",
+        lambda mark: {"_partial_": _touch(mark)},
+    ),
+    _value("_target_ that is a list", "no dotted name", lambda mark: {"_target_": ["os", "x"]}),
+    _value("_target_ that is a node", "no dotted name", lambda mark: {"_target_": {"a": 1}}),
+    _value("a tensor", "is a Tensor and no plain", lambda mark: torch.zeros(2), (CHECKPOINT,)),
+    _value("a type of torch", "is a dtype and no", lambda mark: torch.float32, (CHECKPOINT,)),
+    _value("bytes", "is a bytes and no plain", lambda mark: b"x", (CHECKPOINT,)),
+    _value("a list that contains itself", "is larger than any", _endless, (CHECKPOINT,)),
+    _value("a list of 2³⁵ numbers", "is larger than any", _doubling, (CHECKPOINT,)),
+    Hostile(
+        "a secret of the environment",
+        "protocol.name holds an interpolation",
+        lambda config, mark: config["protocol"].update(name=f"${{oc.env:{SECRET_NAME}}}"),
+        (CHECKPOINT, RUN),
+    ),
+]
+
+KINDS = [*CALLS, *PLACES, *VALUES]
+
+WITH_ALL = ("os.system", "a resolver that makes a node", "a secret of the environment")
+"""Kinds that are tried with every command; the others with one of each sort of file."""
+
+WORDS = {
+    "overrides: a flag": ("--config-dir=MARK", "key=value"),
+    "overrides: how Hydra works": (
+        "hydra.job_logging.handlers.x={class: os.system, command: touch MARK}",
+        "how Hydra works",
+    ),
+    "overrides: a callback of Hydra": (
+        "+hydra.callbacks.x={_target_: os.system, command: touch MARK}",
+        "how Hydra works",
+    ),
+    "overrides: a launcher": ("hydra/launcher=submitit_local", "how Hydra works"),
+    "overrides: a search path": ("hydra.searchpath=[file://MARK]", "how Hydra works"),
+    "overrides: Hydra's package": ("+local@hydra.job=x", "how Hydra works"),
+    "overrides: a target": ("+callbacks.x._target_=os.system", "'os.system'"),
+    "overrides: a node": ("+callbacks.x={_target_: os.system}", "'os.system'"),
+    "overrides: a resolver": ("seed=${oc.env:HOME}", "interpolation"),
+    "overrides: a nested resolver": ("seed=${${oc.env:HOME}}", "refused"),
+    "overrides: a file elsewhere": ("experiment=../../MARK", "outside of the configuration"),
+    "overrides: an absolute file": ("+experiment=/MARK", "outside of the configuration"),
+    "overrides: a list of files": ("+experiment=[MARK/../x]", "outside of the configuration"),
+    "overrides: a sweep": ("seed=choice(1,2)", "one value of each key"),
+}
+"""Words in a run folder's ``overrides.yaml``, and what the refusal must contain."""
+
+
+class _Code:
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.system, (f"touch {self.mark}",))
+
+
+def write_pickle(path: Path, mark: Path, *, zipped: bool) -> Path:
+    """Write a file whose loading by Python's own pickle would make ``mark``."""
+    content = {"params": _Code(str(mark))}
+    if zipped:
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    return path
+
+
+def write_script(path: Path) -> Path:
+    """Write a TorchScript archive, which is a program."""
+    torch.jit.save(torch.jit.script(torch.nn.ReLU()), path)  # type: ignore[no-untyped-call]
+    return path
+
+
+def hostile_checkpoint(trained: Path, kind: Hostile, path: Path, mark: Path) -> Path:
+    """Write a checkpoint like that of the run ``trained``, with ``kind`` in it."""
+    content = read(trained / "checkpoints/best.ckpt")
+    kind.edit(content["restoration"]["config"], str(mark))
+    torch.save(content, path)
+    return path
+
+
+def hostile_network(trained: Path, kind: Hostile, path: Path, mark: Path) -> Path:
+    """Write the network of the run ``trained`` as .safetensors, with ``kind`` in it."""
+    opened = open_checkpoint(trained)
+    config = yaml.safe_load((trained / "config.yaml").read_text(encoding="utf-8"))
+    kind.edit(config, str(mark))
+    write_network(path, opened.weights, config["model"], {})
+    return path
+
+
+def hostile_run(trained: Path, kind: Hostile, folder: Path, mark: Path) -> Path:
+    """Copy the run ``trained`` into ``folder``, with ``kind`` in its config.yaml."""
+    shutil.copytree(trained, folder)
+    file = folder / "config.yaml"
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    kind.edit(config, str(mark))
+    file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One command that opens one sort of file.
+
+    Attributes:
+        name: The command and its key, e.g. ``train resume=``.
+        place: What it opens.
+        words: What is typed; ``{file}`` stands for the file, ``{here}`` for a scratch folder.
+    """
+
+    name: str
+    place: str
+    words: tuple[str, ...]
+
+    def run(self, file: Path, here: Path) -> Finished:
+        """Run the command with a secret in its environment; return how it ended."""
+        words = (word.format(file=file, here=here) for word in self.words)
+        with mock.patch.dict(os.environ, {SECRET_NAME: SECRET}):
+            return command(self.name.split()[0], *words)
+
+
+_NEW = (*TINY, "trainer.max_steps=1", "hydra.run.dir={here}/new", "weights={file}")
+_PREDICT = ("checkpoint={file}", "input={here}/in", "output={here}/out")
+OPENINGS = [
+    Opening("train weights=", CHECKPOINT, _NEW),
+    Opening("train weights=", NETWORK, _NEW),
+    Opening("train resume=", CHECKPOINT, ("resume={here}/run",)),
+    Opening("train resume=", RUN, ("resume={file}",)),
+    Opening("evaluate", CHECKPOINT, ("checkpoint={file}", "output={here}/out")),
+    Opening(
+        "evaluate",
+        NETWORK,
+        ("checkpoint={file}", "task=denoise", "data=synthetic", "output={here}/out"),
+    ),
+    Opening("predict", CHECKPOINT, _PREDICT),
+    Opening("predict", NETWORK, _PREDICT),
+    Opening("export", CHECKPOINT, ("checkpoint={file}", "output={here}/out.safetensors")),
+    Opening("export", NETWORK, ("checkpoint={file}", "output={here}/out.safetensors")),
+]
+
+WRITERS = {CHECKPOINT: hostile_checkpoint, NETWORK: hostile_network, RUN: hostile_run}
+NAMES = {CHECKPOINT: "net.ckpt", NETWORK: "net.safetensors", RUN: "run"}
+
+
+def try_kind(trained: Path, kind: Hostile, opening: Opening, here: Path) -> str:
+    """Let a command open a hostile file; return what it said.
+
+    Raises:
+        AssertionError: If it was not refused in the words expected, or anything was made.
+    """
+    here.mkdir()
+    file = here / NAMES[opening.place]
+    if opening.name == "train resume=" and opening.place == CHECKPOINT:
+        file = Path(shutil.copytree(trained, here / "run")) / "checkpoints/last.ckpt"
+    WRITERS[opening.place](trained, kind, file, here / "ran")
+    before = everything(here)
+    done = opening.run(file, here)
+    return refusal(done, kind.says, here, before)
+
+
+def try_words(trained: Path, word: str, says: str, here: Path) -> str:
+    """Resume a run whose overrides.yaml contains ``word``; see :func:`try_kind`."""
+    here.mkdir()
+    shutil.copytree(trained, here / "run")
+    text = yaml.safe_dump([*TINY, word.replace("MARK", str(here / "ran"))])
+    (here / "run/overrides.yaml").write_text(text, encoding="utf-8")
+    before = everything(here)
+    done = command("train", f"resume={here / 'run'}")
+    return refusal(done, says, here, before)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """Return all files below ``folder``; logs without a word and locks do not count."""
+    files = {file for file in folder.rglob("*") if file.is_file() and file.name != ".lock"}
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in files
+        if file.suffix != ".log" or file.stat().st_size
+    }
+
+
+def refusal(done: Finished, says: str, here: Path, before: Mapping[str, bytes]) -> str:
+    """Return the one sentence of a refusal after which everything in ``here`` is as before."""
+    assert done.code in {1, 2}, (done.code, done.out, done.err)
+    assert "Traceback" not in done.err, done.err
+    assert says in done.err, done.err
+    assert "weights_only" not in done.err, done.err
+    assert SECRET not in done.out + done.err, done.err
+    assert everything(here) == before, set(everything(here)) ^ set(before)
+    return done.err[done.err.rfind("error: ") :].strip()
+
+
+Try = Callable[[Path], str]
+
+
+def pairs() -> Iterator[tuple[Hostile, Opening]]:
+    """Yield each kind in each file with one of the commands in turn, and some with all of them."""
+    for number, kind in enumerate(KINDS):
+        for place in kind.places:
+            openings = [opening for opening in OPENINGS if opening.place == place]
+            chosen = openings if kind.name in WITH_ALL else [openings[number % len(openings)]]
+            yield from ((kind, opening) for opening in chosen)
+
+
+def _tries(trained: Path) -> Iterator[tuple[str, str, str, Try]]:
+    """Yield file, kind, command, and what tries them in a scratch folder."""
+    for kind, opening in pairs():
+        way = functools.partial(try_kind, trained, kind, opening)
+        yield opening.place, kind.name, opening.name, way
+    for name, (word, says) in WORDS.items():
+        yield RUN, name, "train resume=", functools.partial(try_words, trained, word, says)
+
+
+def main() -> None:
+    """Print the table; exit with 1 if a file was not refused."""
+    failed = False
+    sys.stdout.write("| file | kind | command | refused by |\n|---|---|---|---|\n")
+    with tempfile.TemporaryDirectory() as place:
+        train_tiny(Path(place) / "trained")
+        for number, (*names, way) in enumerate(_tries(Path(place) / "trained")):
+            here = Path(place) / str(number)
+            try:
+                said = way(here)
+            except AssertionError as error:
+                said, failed = f"NOT REFUSED AS EXPECTED: {error}", True
+            text = said.replace(str(here), "…").replace("|", "\\|").partition("\n")[0]
+            sys.stdout.write(f"| {' | '.join(names)} | {text} |\n")
+            sys.stdout.flush()
+            shutil.rmtree(here, ignore_errors=True)
+    sys.exit(int(failed))
+
+
+if __name__ == "__main__":
+    main()
