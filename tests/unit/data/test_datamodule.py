@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.paths import CONF_DIR
-from src.core.renamed import with_current_names
+from src.core.renamed import current_name
 from src.core.types import Clean
 from src.data.datamodule import RestorationData
 from src.data.datasets.folder import ImageFolder
@@ -299,13 +299,13 @@ def test_a_setting_of_data_is_one_parameter_and_one_line_of_yaml() -> None:
 
 def test_data_of_a_folder_as_earlier_checkpoints_name_it_are_still_built(tmp_path: Path) -> None:
     before = {
-        "_target_": "src.data.folders.folder_data",
+        "_target_": current_name("src.data.folders.folder_data"),
         "train_dir": str(tmp_path / "Train"),
         "val_dir": str(tmp_path / "Set2"),
         "patch_size": 24,
         "cache": "off",
     }
-    module = instantiate(with_current_names(before), _convert_="all")
+    module = instantiate(before, _convert_="all")
     assert isinstance(module, RestorationData)
     assert module.benchmark_names == ("Set2",)
     assert module.patch_sizes == (24,)
