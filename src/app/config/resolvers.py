@@ -12,7 +12,7 @@ from src.core.paths import from_root
 
 
 def register_resolvers(*, claim: bool = True) -> None:
-    """Make ``run_dir``, ``multirun_dir`` and ``config_groups`` known to OmegaConf.
+    """Make ``run_dir``, ``multirun_dir``, ``times`` and ``config_groups`` known to OmegaConf.
 
     Args:
         claim: Whether a new folder is made at once, so that two processes that start in the same
@@ -31,6 +31,7 @@ def register_resolvers(*, claim: bool = True) -> None:
     # Cached, because Hydra resolves the folder once a job and every job must get the same answer.
     OmegaConf.register_new_resolver("run_dir", run_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("multirun_dir", multirun_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("times", lambda one, other: one * other, replace=True)
     OmegaConf.register_new_resolver("config_groups", describe_groups, replace=True)
 
 
