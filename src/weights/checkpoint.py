@@ -131,14 +131,14 @@ def _is_ours(content: Mapping[str, Any]) -> bool:
 
 
 def _network_alone(path: Path) -> Checkpoint:
-    held, net = read_network(path), open_network(path)
+    file, net = read_network(path), open_network(path)
     config = {
-        "model": held.model,
+        "model": file.model,
         "io": {key: getattr(net, key) for key in ("in_channels", "out_channels", "scale")},
         "inference": InferencePolicy().as_dict(),
         "channels_last": False,
     }
-    return Checkpoint(path, DictConfig(config), 0, held.about, held.weights)
+    return Checkpoint(path, DictConfig(config), 0, file.about, file.weights)
 
 
 def load_weights(net: nn.Module, checkpoint: Checkpoint) -> None:
