@@ -14,22 +14,9 @@ from src.inference.restorer import InferencePolicy
 from src.weights.atomic_io import check_whole, read
 from src.weights.names import BEST, FORMAT, KEY, LAST, PREVIOUS
 from src.weights.network_file import open_network, read_network
-from src.weights.published.load import load_reference_weights, to_reference_weights
 from src.weights.untrusted import check_config
 
 NETWORK_SUFFIX = ".safetensors"
-
-__all__ = [
-    "NETWORK_SUFFIX",
-    "Checkpoint",
-    "find",
-    "load_reference_weights",
-    "load_weights",
-    "open_checkpoint",
-    "open_network",
-    "read",
-    "to_reference_weights",
-]
 
 
 @dataclass(frozen=True)

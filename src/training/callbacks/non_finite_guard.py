@@ -98,9 +98,9 @@ class NonFiniteGuard(Callback):
                 return f"the weight {name}, before the step"
         if isinstance(task, Repeatable):
             with trainer.precision_plugin.train_step_context():
-                found = first_in_forward(task, self._batch)
-            if found is not None:
-                return found
+                culprit = first_in_forward(task, self._batch)
+            if culprit is not None:
+                return culprit
         return _first_in_backward(task)
 
 

@@ -18,7 +18,7 @@ class Denoise(RestorationTask):
     """
 
     def setup(self, stage: str) -> None:
-        """Refuse, before any data is read, a network that cannot be told the noise level."""
+        """Refuse, before any data is read, a network whose noise level is not known."""
         if takes_noise_level(self.restorer.net):
             self._level()
 

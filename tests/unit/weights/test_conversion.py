@@ -22,9 +22,10 @@ from src.models.backbones.edsr import EDSR
 from src.models.backbones.fsrcnn import FSRCNN
 from src.models.backbones.panet import PANet
 from src.models.backbones.vdsr import VDSR
-from src.weights.checkpoint import open_checkpoint, open_network, to_reference_weights
+from src.weights.checkpoint import open_checkpoint
 from src.weights.conversion import with_published_weights
-from src.weights.network_file import read_network, write_network
+from src.weights.network_file import open_network, read_network, write_network
+from src.weights.published.load import to_reference_weights
 from tests.support.compose import compose_config
 
 NETWORKS: Mapping[str, nn.Module] = {
