@@ -87,7 +87,9 @@ def _options() -> Iterator[tuple[str, str]]:
 def test_everything_that_our_configuration_offers_may_be_saved() -> None:
     for group, option in _options():
         text = (CONF_DIR / group / f"{option}.yaml").read_text(encoding="utf-8")
-        loaded = yaml.safe_load(re.sub(r"\$\{[^{}]*\}", "x", text))
+        while "${" in text:  # one within another
+            text = re.sub(r"\$\{[^{}]*\}", "x", text)
+        loaded = yaml.safe_load(text)
         root = "@package _global_" in text
         loaded.pop("hydra", None)  # where the run goes: no part of what it saves
         check_config(FILE, loaded if root else {group.partition("/")[0]: loaded})
@@ -126,10 +128,10 @@ def own_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_refusal_says_what_to_type_and_that_works(
     own_part: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = {"model": {"_target_": own_part}, "loss": {"_target_": "torch.nn.SmoothL1Loss"}}
+    config = {"model": {"_target_": own_part}, "loss": {"_target_": "torch.nn.KLDivLoss"}}
     with pytest.raises(UntrustedError) as refused:
         check_config("theirs.ckpt", config)
-    words = f"{own_part},torch.nn.SmoothL1Loss"
+    words = f"{own_part},torch.nn.KLDivLoss"
     assert f"{TRUST}={words} python -m" in str(refused.value)
     monkeypatch.setenv(TRUST, words)
     assert check_config("theirs.ckpt", config) == config
