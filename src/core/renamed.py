@@ -17,6 +17,7 @@ MOVED = {
     "src.training.callbacks.attention_maps.": "src.training.callbacks.pictures.",
     "src.training.callbacks.throughput.": "src.training.callbacks.progress.",
     "src.degradations.bicubic_pillow.": "src.degradations.bicubic.",
+    "src.degradations.gaussian_either.": "src.degradations.gaussian.",
     "src.degradations.gaussian_seed0.": "src.degradations.gaussian.",
     "src.metrics.psnr_b.": "src.metrics.psnr.",
     "src.metrics.ssim_uniform.": "src.metrics.ssim.",

@@ -37,13 +37,39 @@ class GaussianNoise(nn.Module):
         self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b c h w"]:
         """Map clean images in [0, 1] to noisy ones, on the generator's device."""
+        noisy = self._noisy(clean, generator)
+        return as_8bit(noisy) if self.clip8 else noisy
+
+    def _noisy(self, clean: Tensor, generator: torch.Generator | None) -> Tensor:
         sigma = torch.empty(len(clean), 1, 1, 1, device=clean.device)
         sigma.uniform_(self.low, self.high, generator=generator)
         noise = torch.empty_like(clean).normal_(generator=generator)
-        return self._written(clean + sigma * noise)
+        return clean + sigma * noise
 
-    def _written(self, noisy: Tensor) -> Tensor:
-        return (noisy.clamp(0, 1) * 255).round() / 255 if self.clip8 else noisy
+
+def as_8bit(noisy: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Return images in [0, 1] as a file of 8 bits has them."""
+    return (noisy.clamp(0, 1) * 255).round() / 255
+
+
+class EitherGaussianNoise(GaussianNoise):
+    """Round and clip every second training image to 8 bits, on average; leave the others floats.
+
+    One network then serves both conventions: tables such as CBM3D's and DnCNN's are of floats, a
+    photograph is a file of 8 bits, whose clipped noise is not of zero mean in dark and bright
+    places. In evaluation ``clip8`` decides, as in :class:`GaussianNoise`.
+    """
+
+    def forward(
+        self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Map clean images in [0, 1] to noisy ones, on the generator's device."""
+        if not self.training:
+            return super().forward(clean, generator)
+        noisy = self._noisy(clean, generator)
+        coin = torch.empty(len(clean), 1, 1, 1, device=clean.device)
+        coin.bernoulli_(0.5, generator=generator)
+        return torch.where(coin.bool(), as_8bit(noisy), noisy)
 
 
 class SharedGaussianNoise(GaussianNoise):
@@ -71,4 +97,5 @@ class SharedGaussianNoise(GaussianNoise):
         _, channels, height, width = clean.shape
         pattern = np.random.RandomState(0).normal(0, self.low, (height, width, channels))
         noise = torch.from_numpy(pattern).permute(2, 0, 1)
-        return self._written(clean + noise.to(clean))
+        noisy = clean + noise.to(clean)
+        return as_8bit(noisy) if self.clip8 else noisy

@@ -22,7 +22,7 @@ from src.core.renamed import current_name, moved_targets
         ("src.training.callbacks.attention_maps", "AttentionMaps"),
         ("src.callbacks.throughput", "Throughput"),
         ("src.callbacks.csv_logger", "ResumableCSVLogger"),
-        ("src.runtime.distributed.strategy", "fsdp"),
+        ("src.training.strategy", "fsdp"),
         ("src.training.strategy", "ddp"),
     ],
 )
