@@ -7,8 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from src.app.config.check import Request
-from src.app.config.frozen import open_sweep
 from src.app.config.search_path import with_config_dir
+from src.app.sweeps.frozen import open_sweep
 from src.app.sweeps.sweep import JobResult, varied_keys
 from src.core.errors import ConfigError
 from tests.support.compose import check

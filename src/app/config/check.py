@@ -15,8 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from src.app.config.explain import COMPOSITION_ERRORS, choice_help, explain, grammar_help
-from src.app.config.options import read_primary
-from src.app.config.resume import AUTO
+from src.app.config.options import AUTO, read_primary
 from src.app.config.search_path import folders_of, with_folders
 from src.app.config.validate import check_names, check_targets
 from src.core.errors import ConfigError

@@ -1,6 +1,7 @@
 """``resume=<run folder>``: the command line goes on from the one that the run was started with."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -9,20 +10,21 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from src.app.config.saved_words import check_overrides
+from src.app.config.options import AUTO, read_primary
+from src.app.config.schema import leaves
 from src.core.errors import ConfigError
 from src.core.paths import from_root
+from src.weights.untrusted import Reading, check_config
 
 OVERRIDES = "overrides.yaml"
-
-AUTO = "auto"
-"""The value of ``resume`` that means: the run in this job's own folder, if there is one."""
 
 FIXED = ("model", "io", "task", "seed", "weights")
 """What a resumed run keeps, because its checkpoint or its random numbers rest on it."""
 
 WHOLE = ("experiment", "local", "debug", "hparams_search")
 """Groups that write at the root, so that it cannot be told what they would change."""
+
+_REFERENCE = re.compile(r"\$\{[\w.]+\}")
 
 
 def with_saved(overrides: Sequence[str]) -> list[str]:
@@ -80,29 +82,6 @@ def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
     return [f"{path}={OmegaConf.select(cfg, path)}" for path in paths if not path.startswith(FIXED)]
 
 
-def leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Yield (dotted path, value) of each value below ``node`` that is no mapping."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
-
-
-def folder_of(resume: str | None) -> str | None:
-    """Return the run folder that ``resume`` names, or None where a job gets one of its own.
-
-    Raises:
-        ConfigError: For ``auto``, because a folder with the time in its name is new at each start.
-    """
-    if resume == AUTO:
-        raise ConfigError(
-            "resume=auto goes on with the run in its own folder, which must be the same at each "
-            "start: add hydra.run.dir=outputs/<a name>."
-        )
-    return resume
-
-
 def is_resume(override: str) -> bool:
     """Say whether ``override`` is ``resume=…``, which is not part of a run."""
     return _key(override) == "resume"
@@ -130,6 +109,39 @@ def saved_overrides(folder: Path) -> list[str]:
         raise ConfigError(f"{path} is no list of key=value; restore it, or remove it.")
     check_overrides(path, content)
     return content
+
+
+def check_overrides(source: Path, overrides: Sequence[str]) -> None:
+    """Refuse the saved words of a run folder, which comes from anywhere as a checkpoint does.
+
+    Raises:
+        UntrustedError: Naming the word that says more than a value or a choice, or as
+            :func:`check_config`.
+    """
+    for text in overrides:
+        _check_override(Reading(f"{source}: {text!r}"), text)
+
+
+def _check_override(reading: Reading, text: str) -> None:
+    try:
+        # A plain reference reads another key of the same configuration, and nothing else.
+        override = OverridesParser.create().parse_override(_REFERENCE.sub("reference", text))
+        value = override.value()
+    except HydraException:
+        reading.refuse("it is not of the form key=value")
+    if override.is_sweep_override():
+        reading.refuse("a run has one value of each key")
+    key = override.key_or_group
+    if "hydra" in {re.split(r"[./]", key)[0], str(override.package).partition(".")[0]}:
+        reading.refuse("a run folder may not say how Hydra works")
+    chooses = "." not in key and key not in read_primary("train").values
+    if chooses and re.search(r"\.\.|(^|['\" ])/", str(value)):
+        reading.refuse("it chooses a file outside of the configuration folders")
+    *above, last = re.split(r"[./]", key)
+    node: object = {last: value}
+    for name in reversed(above):
+        node = {name: node}
+    check_config(reading.source, node)
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:

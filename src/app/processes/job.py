@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra.conf import HydraConf
@@ -15,7 +15,9 @@ from omegaconf import OmegaConf
 
 from src.core.dotted import locate
 from src.core.errors import ConfigError
-from src.core.types import PlainConfig
+
+if TYPE_CHECKING:  # its module imports torch, which takes seconds
+    from src.core.types import PlainConfig
 
 PLACE = "processes"
 """Folder, in that of the job, of what its processes read and leave."""
@@ -36,7 +38,7 @@ class Job:
         notes: What else ``target`` must know, plain.
     """
 
-    config: PlainConfig
+    config: "PlainConfig"
     folder: str
     target: str = ""
     processes: int = 1

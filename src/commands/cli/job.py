@@ -17,11 +17,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from src.app.config.check import bring_up_to_date
-from src.app.config.resume import leaves
+from src.app.config.schema import leaves
 from src.app.processes.user_errors import as_user_error
-from src.app.sweeps.requeue import hand_on
 from src.app.sweeps.side_by_side import run_beside
-from src.app.sweeps.sweep import DONE, FAILED, finished_job, recorded_job, score_before
+from src.app.sweeps.sweep import DONE, FAILED, finished_job, hand_on, recorded_job, score_before
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption

@@ -18,19 +18,16 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.check import Request, composed
-from src.app.config.frozen import open_sweep
-from src.app.config.options import with_slash
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import register_resolvers, with_slash
 from src.app.config.resume import with_saved
 from src.app.config.search_path import check_folders, with_config_dir, with_that_of_checkpoint
-from src.app.processes.follow import follow, leading
-from src.app.processes.output import refuse_lost_results
+from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, here
-from src.app.processes.process import end_with_parent, prepare_process
-from src.app.processes.shortage import shortages_said
-from src.app.sweeps.requeue import told_again
+from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results
+from src.app.processes.user_errors import shortages_said
+from src.app.sweeps.frozen import open_sweep
 from src.app.sweeps.side_by_side import signals_shared
-from src.app.sweeps.sweep import concluded
+from src.app.sweeps.sweep import concluded, started_again
 from src.commands.cli.job import UnexpectedError, job_of_sweep, run_alone
 from src.core.console import accept_all_names
 from src.core.errors import ConfigError, ExemplarError
@@ -151,7 +148,7 @@ def _run_sweep(request: Request, function: Callable[[DictConfig], Any]) -> None:
 
             for config in accepted.plain:
                 refuse_unscored(config)
-    sweep = open_sweep(request, started_again=told_again())
+    sweep = open_sweep(request, started_again=started_again())
     frozen = sweep.request
     if sweep.changed:
         print(

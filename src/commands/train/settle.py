@@ -7,13 +7,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.app import run_folder
 from src.app.build import plain
-from src.app.config.resume import AUTO, followers, given_now, is_resume, refuse_changes
+from src.app.config.options import AUTO
+from src.app.config.resume import followers, given_now, is_resume, refuse_changes
 from src.app.config.search_path import is_search_path
 from src.app.processes.job import Job, settled_by_hydra
 from src.app.processes.place import here
 from src.app.processes.size import settle_size
 from src.app.resume_point import NEW, find_point
-from src.app.sweeps.requeue import is_start_again
+from src.app.sweeps.sweep import is_start_again
 from src.commands.train.schedule import refuse_unsaid_change
 
 
