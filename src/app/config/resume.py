@@ -36,9 +36,11 @@ def with_saved(overrides: Sequence[str]) -> list[str]:
         ConfigError: If an override would change what was trained.
     """
     given = _parsed(overrides)
-    folder = _resumed_folder(given)
-    if folder is None:
+    values = [item.value() for item in given if item.key_or_group == "resume"]
+    named = [value for value in values if isinstance(value, str) and value != AUTO]
+    if not named:
         return list(overrides)
+    folder = from_root(named[0])
     saved = saved_overrides(folder)
     refuse_changes(folder, given_now(folder, overrides))
     taken = {override.key_or_group for override in given}
@@ -153,14 +155,6 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
         except HydraException:  # explained where the whole command line is checked
             continue
     return parsed
-
-
-def _resumed_folder(given: Sequence[Override]) -> Path | None:
-    for override in given:
-        value = override.value() if override.key_or_group == "resume" else None
-        if isinstance(value, str) and value != AUTO:
-            return from_root(value)
-    return None
 
 
 def _is_below(key: str, taken: set[str]) -> bool:

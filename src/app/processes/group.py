@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from src.app.processes.exchange import publish
-from src.app.processes.job import Job, name_of
+from src.app.processes.job import Job
 from src.app.processes.outcome import (
     ALONE,
     FAILED,
@@ -47,7 +47,7 @@ def carry_out(function: Callable[[Job], float], job: Job) -> float:
     Raises:
         ExemplarError, ProcessFaultError, KeyboardInterrupt: What stopped it.
     """
-    job = replace(job, target=name_of(function))
+    job = replace(job, target=f"{function.__module__}.{function.__qualname__}")
     place = here()
     if place.starter is not None:
         job.freeze()

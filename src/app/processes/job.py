@@ -1,7 +1,6 @@
 """A job that is settled: all its processes read this, and none of them composes it again."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,11 +68,6 @@ class Job:
         """Do the job's part of this process."""
         result: float = locate(self.target)(self)
         return result
-
-
-def name_of(function: Callable[[Job], float]) -> str:
-    """Return the dotted name by which other processes find a function of a module."""
-    return f"{function.__module__}.{function.__qualname__}"
 
 
 def parse(text: str) -> Job:

@@ -24,23 +24,16 @@ def prepare_process() -> None:
     OpenMP threads that spin for long starve each other where processors are shared, and ones that
     do not spin are slow to wake (docs/decisions/0009-short-spinning.md). What the user has set
     stays.
+
+    Attention on the CPU makes and drops results of tens of megabytes each step. glibc returns such
+    blocks to the system at once, and the kernel then zeroes new pages for the next result; so it
+    is to reuse freed blocks of up to 1 GiB (docs/decisions/0004-keep-freed-memory.md). Peak memory
+    does not change, but it is not given back.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    keep_freed_memory()
+    keep_blocks(up_to=2**30)
     keep_going_without_output()
-
-
-def keep_freed_memory() -> bool:
-    """Tell the C library to reuse freed blocks of up to 1 GiB; return whether it understood.
-
-    Attention on the CPU makes and drops results of tens of megabytes each step. glibc returns such
-    blocks to the system at once, and the kernel then zeroes new pages for the next result
-    (docs/decisions/0004-keep-freed-memory.md).
-
-    Does nothing but on Linux with glibc. Peak memory does not change, but it is not given back.
-    """
-    return keep_blocks(up_to=2**30)
 
 
 def end_with_parent() -> None:

@@ -241,11 +241,8 @@ def _short(value: str) -> str:
 
 
 @contextmanager
-def concluded(sweep: Path | None) -> Iterator[None]:
-    """Run a sweep; write its results and print its table in whatever way it ends.
-
-    Args:
-        sweep: Its folder; None where there is one job only.
+def concluded(sweep: Path) -> Iterator[None]:
+    """Run the sweep in a folder; write its results and print its table in whatever way it ends.
 
     Raises:
         ExemplarError: If a job has failed, naming all that have.
@@ -253,8 +250,8 @@ def concluded(sweep: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
-        results = read_results(sweep) if sweep is not None and sweep.is_dir() else []
-        if sweep is not None and results:
+        results = read_results(sweep) if sweep.is_dir() else []
+        if results:
             write_results(sweep, results)
             console = make_console(stderr=True)
             console.print(f"Sweep       {sweep}")

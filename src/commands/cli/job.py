@@ -114,9 +114,9 @@ def _run(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
 
 def _drop_if_empty(folder: Path) -> None:
     """Remove a run folder in which nothing was written; a refused run leaves nothing behind."""
-    held = list(folder.iterdir()) if folder.is_dir() else []
-    if held and all(file.suffix == ".log" and file.stat().st_size == 0 for file in held):
-        for file in held:
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    if files and all(file.suffix == ".log" and file.stat().st_size == 0 for file in files):
+        for file in files:
             file.unlink()
         folder.rmdir()
 

@@ -123,10 +123,10 @@ def own_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_refusal_says_what_to_type_and_that_works(
     own_part: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = {"model": {"_target_": own_part}, "loss": {"_target_": "torch.nn.SmoothL1Loss"}}
+    config = {"model": {"_target_": own_part}, "loss": {"_target_": "torch.nn.KLDivLoss"}}
     with pytest.raises(UntrustedError) as refused:
         check_config("theirs.ckpt", config)
-    words = f"{own_part},torch.nn.SmoothL1Loss"
+    words = f"{own_part},torch.nn.KLDivLoss"
     assert f"{TRUST}={words} python -m" in str(refused.value)
     monkeypatch.setenv(TRUST, words)
     assert check_config("theirs.ckpt", config) == config
