@@ -44,3 +44,9 @@ def test_a_command_is_shown_on_a_page_and_explains_itself(name: str) -> None:
         text = (CONF_DIR / f"hydra/help/{name}.yaml").read_text(encoding="utf-8")
         assert f"python -m src.{name}" in text
         assert (CONF_DIR / f"{name}.yaml").is_file()
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    pages = [*(ROOT / "docs/how-to").glob("*.md"), *(ROOT / "docs/explanation").glob("*.md")]
+    assert [page.name for page in pages if f"/{page.name})" not in index] == []

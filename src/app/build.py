@@ -16,6 +16,7 @@ from src.data.datamodule import RestorationData
 from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
 from src.models.blocks.recompute import recompute_blocks
+from src.models.initial_weights import build_with_initial_weights
 from src.training.callbacks.checkpoint import LastCheckpoint
 from src.training.callbacks.final_validation import FinalValidation
 from src.training.callbacks.pending_row import PendingRow
@@ -51,7 +52,8 @@ def to_channels_last(net: nn.Module) -> nn.Module:
 
 def build_task(cfg: DictConfig) -> RestorationTask:
     """Build the parts named in ``cfg`` and hand them to its task."""
-    net = build_net(cfg)
+    net: nn.Module = build_with_initial_weights(lambda: make(cfg.model), cfg.seed)
+    net = to_channels_last(net) if cfg.channels_last else net
     if cfg.get("recompute", False):  # not in checkpoints of earlier versions
         recompute_blocks(net)
     task: RestorationTask = instantiate(cfg.task, _partial_=True, _convert_="all")(

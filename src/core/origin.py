@@ -14,7 +14,7 @@ import torch
 import src
 from src.core.paths import INSTALLED, ROOT
 
-DECISIVE = ("torch", "torchmetrics", "lightning", "numpy", "pillow", "kornia", "scikit-image")
+DECISIVE = ("torch", "torchmetrics", "lightning", "numpy", "pillow", "kornia")
 """Packages whose arithmetic a score may depend on."""
 
 

@@ -16,6 +16,7 @@ MOVED = {
     "src.metrics.ssim_uniform.": "src.metrics.ssim.",
     "src.optim.multistep.": "src.optim.schedules.",
     "src.optim.warmup_cosine.": "src.optim.schedules.",
+    "src.data.folders.folder_data": "src.data.datamodule.RestorationData",
 }
 """Old beginning of a dotted name → the new one."""
 

@@ -1,28 +1,40 @@
 """Decoded images in memory-mapped files, so that a patch costs a slice and not a decoding."""
 
+import contextlib
 import hashlib
+import json
 import logging
 import os
+import re
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import track
 
 from src.core.console import make_console
 from src.core.errors import DataError, ImageFileError
-from src.core.files import replacing
-from src.data.cache_index import CacheIndex
-from src.data.cache_limit import evict, filling, keep
+from src.core.files import replacing, write_json
 from src.data.image_io import Pixels, decode_image, is_grey_file, read_bytes
 from src.data.source import FileItem, ImageItem
 
 logger = logging.getLogger(__name__)
 
 FORMAT = "v2"  # raise it when decoding changes, so that old entries are not used
-_MANY = 20  # files from which a progress bar is worth it
+_MANY = 20  # files from which there is a progress bar
+
+_IN_USE_S = 3 * 86_400
+"""What was used this recently stays, whatever the limit: a run may be about to use it again."""
+
+_NOTED_S = 3600
+"""How often, at most, a use is noted, in the time stamp of the entry."""
+
+# A file changed this recently may change again without its time stamp moving (FAT counts in 2 s).
+_SETTLED_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,7 @@ class CachedItem:
             DataError: If the entry is gone or was cut short since it was checked.
         """
         try:
+            note_use(self.entry)
             return np.memmap(self.entry, np.uint8, "r", offset=self.offset, shape=self.shape)
         except (OSError, ValueError) as error:
             raise DataError(
@@ -79,6 +92,58 @@ class FaultyItem:
         raise self.error
 
 
+class CacheIndex:
+    """The content hashes of one folder's files, each valid while size and time stamps stay.
+
+    The index is an aid only: lost, damaged or unwritable, it costs a reading of the files.
+
+    Args:
+        cache_dir: Root of the cache.
+        folder: The folder of image files.
+    """
+
+    def __init__(self, cache_dir: Path, folder: Path) -> None:
+        name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
+        self._file = cache_dir / "index" / f"{name}.json"
+        self._changed = False
+        try:
+            known = json.loads(self._file.read_text())
+        except (OSError, ValueError):
+            known = None
+        self._known: dict[str, Any] = known if isinstance(known, dict) else {}
+
+    def get(self, path: Path) -> str | None:
+        """Return the hash of an unchanged ``path``, or None."""
+        match self._known.get(path.name):
+            case [*stamp, str(content_hash)] if stamp == stamp_of(path):
+                return content_hash
+        return None
+
+    def put(self, path: Path, stamp: list[int] | None, content_hash: str) -> None:
+        """Remember ``content_hash`` for the content that ``path`` had at ``stamp``."""
+        if stamp and time.time_ns() - max(stamp[1:]) > _SETTLED_NS:
+            self._known[path.name] = [*stamp, content_hash]
+            self._changed = True
+
+    def save(self) -> None:
+        """Write what changed; another process's entries of the same folder may be lost."""
+        if self._changed:
+            try:
+                write_json(self._file, self._known)
+            except OSError as error:
+                logger.info("cache index not saved, files will be read again: %s", error)
+
+
+def stamp_of(path: Path) -> list[int] | None:
+    """Return size and times of ``path``, to be taken before it is read; None if it is not there."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None  # reading the file will say why
+    # The change time also moves when a tool sets the modification time back, as rsync does.
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
 class ImageCache:
     """Decodes each image file once; an entry's name says its content, channels and format.
 
@@ -87,7 +152,8 @@ class ImageCache:
     Args:
         cache_dir: Root of the cache, made when missing.
         channels: 3 for RGB, 1 for luma.
-        limit: Size in bytes above which entries that no process uses are removed; None for none.
+        limit: Size in bytes above which entries that were not used for three days are removed, the
+            longest unused first; None for none.
     """
 
     def __init__(self, cache_dir: Path, *, channels: int, limit: int | None = None) -> None:
@@ -99,15 +165,6 @@ class ImageCache:
         Raises:
             DataError: If the cache cannot be written.
         """
-        with filling(self.cache_dir):
-            filled = self._fill(items)
-            cached = (item for item in filled.values() if isinstance(item, CachedItem))
-            keep(self.cache_dir, {item.entry for item in cached})
-        if self.limit is not None:
-            evict(self.cache_dir, self.limit)
-        return filled
-
-    def _fill(self, items: Mapping[str, FileItem]) -> dict[str, ImageItem]:
         folders = {item.path.parent for item in items.values()}
         indexes = {folder: CacheIndex(self.cache_dir, folder) for folder in folders}
 
@@ -129,6 +186,8 @@ class ImageCache:
             filled = dict(zip(items, results, strict=True))
         for index in indexes.values():
             index.save()
+        if self.limit is not None:
+            evict(self.cache_dir, self.limit)
         return filled
 
     def _fetch(self, path: Path, index: CacheIndex) -> CachedItem:
@@ -136,7 +195,7 @@ class ImageCache:
         item = self._item(self._entry(known), path) if known else None
         if item is not None:
             return item
-        stamp = index.stamp(path)
+        stamp = stamp_of(path)
         content = read_bytes(path)
         name = hashlib.sha256(content).hexdigest()
         entry = self._entry(name)
@@ -153,11 +212,12 @@ class ImageCache:
         return self.cache_dir / name[:2] / f"{name}-c{self.channels}-{FORMAT}.npy"
 
     def _item(self, entry: Path, source: Path) -> CachedItem | None:
-        """Return what ``entry`` holds, or None where it is missing or not whole."""
+        """Return the image in ``entry``, or None where it is missing or not whole."""
         if not entry.is_file():
             return None
         try:
-            pixels = np.load(entry, mmap_mode="r", allow_pickle=False)
+            pixels = np.load(entry, mmap_mode="r", allow_pickle=False)  # noqa: TID251
+            note_use(entry)
         except (OSError, ValueError, EOFError):  # cut short, or not an array at all
             pixels = np.empty(0)
         if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == self.channels:
@@ -178,3 +238,63 @@ class ImageCache:
                 f"({pixels.nbytes / 1e6:.1f} MB into {self.cache_dir}).\n"
                 "  Choose another folder, data.cache_dir=…, or decode each time, data.cache=off."
             ) from error
+
+
+def note_use(entry: Path) -> None:
+    """Give ``entry`` the time stamp of now, once an hour; FileNotFoundError if it is not there."""
+    if time.time() - entry.stat().st_mtime > _NOTED_S:
+        with contextlib.suppress(OSError):  # a folder that cannot be written loses no entry either
+            os.utime(entry)
+
+
+def evict(cache_dir: Path, limit: int) -> None:
+    """Remove entries that were not used for three days until ``limit`` is kept.
+
+    The longest unused leave first. What a killed process left half-made leaves with them.
+
+    Args:
+        cache_dir: Root of the cache.
+        limit: Size of all entries together, in bytes.
+    """
+    entries: list[tuple[float, Path, int]] = []
+    for path in filter(_is_entry, cache_dir.glob("??/*.npy")):
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # another process has just renamed or removed it
+            stat = path.stat()
+            entries.append((stat.st_mtime, path, stat.st_size))
+    size = before = sum(of_one for _, _, of_one in entries)
+    removed = 0
+    for _, path, of_one in sorted(entries):
+        if (size > limit or path.name.startswith(".")) and _remove_unused(path):
+            size -= of_one
+            removed += 1
+    if removed:
+        logger.info(
+            "image cache: %d images unused for three days removed, %.2f GB; it now has %.2f GB "
+            "(data.cache_limit_gb=%g)",
+            *(removed, (before - size) / 1e9, size / 1e9, limit / 1e9),
+        )
+    if size > limit:
+        logger.info(
+            "image cache: %.2f GB are in use, above data.cache_limit_gb=%g; what was used in the "
+            "last three days is not removed. Raise the limit, or put the cache on another disk: "
+            "data.cache_dir=…",
+            *(size / 1e9, limit / 1e9),
+        )
+
+
+def _is_entry(path: Path) -> bool:
+    """Say whether ``path`` has the name of an entry, so that no other file is ever removed."""
+    return re.fullmatch(r"\.?[0-9a-f]{64}[-.].*\.npy", path.name) is not None
+
+
+def _remove_unused(entry: Path) -> bool:
+    """Remove ``entry`` unless it was used in the last three days; asked at the last moment."""
+    try:
+        if time.time() - entry.stat().st_mtime <= _IN_USE_S:
+            return False
+        entry.unlink()
+    except OSError:
+        return False
+    return True

@@ -3,22 +3,24 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import lightning as L  # noqa: N812  its documented name
 import torch
 from torch.utils.data import DataLoader
 
-from src.core.errors import DataError
+from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
-from src.data.images import Sample, TrainingPatches, WholeImages
+from src.data.datasets.folder import ImageFolder
+from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages
 from src.data.loader import PatchLoader
-from src.data.opener import ON_ERROR, Opener, OpenImages
-from src.data.samplers import UnpaddedSampler
-from src.data.settings import check_choice, check_gigabytes, check_switch, check_whole
+from src.data.patches import PixelTransform, TrainingPatches
+from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
 from src.data.source import ImageSource
-from src.data.stages import StagedSampler, Stages
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class RestorationData(L.LightningDataModule):
@@ -27,6 +29,8 @@ class RestorationData(L.LightningDataModule):
     Args:
         train: Images to train on; None where nothing is trained.
         benchmarks: Name → images to score.
+        train_dir: In place of ``train``, a folder of clean images; None for none.
+        val_dir: A folder of clean images to score, under its own name; None for none.
         patch_size: Side of a training patch in pixels.
         batch_size: Patches an optimizer step, of all processes and accumulated batches together.
         progressive: Rows of [step, patch_size, batch_size], each from that step on; None keeps the
@@ -35,10 +39,12 @@ class RestorationData(L.LightningDataModule):
         prefetch: Batches that each loader process holds ready.
         cache: ``on`` (or true): decode each image once into ``cache_dir``; ``off``: at each use.
         cache_dir: Folder of the cache; a relative one starts at the repository root.
-        cache_limit_gb: Size in 10⁹ bytes above which images that no run uses leave the cache, the
-            longest unused first; None for no limit.
+        cache_limit_gb: Size in 10⁹ bytes above which images that no run has used for three days
+            leave the cache, the longest unused first; None for no limit.
         on_error: ``raise``, or ``skip``: report an unusable image and go on without it.
         channels: 3 for RGB, 1 for luma.
+        transform: Changes the pixels of clean training patches, before they are degraded, e.g.
+            :class:`src.data.patches.Albumentations`; None leaves them.
         seed: Chooses order, crops and orientations.
 
     Raises:
@@ -48,8 +54,10 @@ class RestorationData(L.LightningDataModule):
     def __init__(
         self,
         *,
-        train: ImageSource | None,
-        benchmarks: Mapping[str, ImageSource],
+        train: ImageSource | None = None,
+        benchmarks: Mapping[str, ImageSource] | None = None,
+        train_dir: str | Path | None = None,
+        val_dir: str | Path | None = None,
         patch_size: int = 48,
         batch_size: int = 16,
         progressive: Sequence[Sequence[int]] | None = None,
@@ -60,21 +68,33 @@ class RestorationData(L.LightningDataModule):
         cache_limit_gb: float | None = 100.0,
         on_error: str = "raise",
         channels: int = 3,
+        transform: PixelTransform | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.stages = Stages(patch_size, batch_size, progressive)
+        self.stages = Stages(
+            check_whole("patch_size", patch_size, least=1),
+            check_whole("batch_size", batch_size, least=1),
+            progressive,
+        )
         self.workers = check_whole("workers", workers, least=0)
         self.prefetch = check_whole("prefetch", prefetch, least=1)
-        self.seed = seed
+        self.transform, self.seed = transform, seed
         self._opener = Opener(
             channels=check_choice("channels", channels, (1, 3)),
             cache_dir=from_root(cache_dir) if check_switch("cache", cache) else None,
             cache_limit=check_gigabytes("cache_limit_gb", cache_limit_gb),
             on_error=check_choice("on_error", on_error, ON_ERROR),
         )
-        self._train_source = train
-        self._sources = dict(benchmarks)
+        if train is not None and train_dir is not None:
+            raise ConfigError(
+                f"data.train and data.train_dir={train_dir} both name images to train on; leave "
+                "one out."
+            )
+        self._train_source = train if train_dir is None else ImageFolder(train_dir)
+        self._sources = dict(benchmarks or {})
+        if val_dir is not None:
+            self._sources[from_root(val_dir).name] = ImageFolder(val_dir)
         self._train: OpenImages | None = None
         self._benchmarks: dict[str, OpenImages] = {}
 
@@ -121,7 +141,9 @@ class RestorationData(L.LightningDataModule):
             self.stages, start=self._step, parts=self._accumulated(), rank=rank, world=world
         )
         return PatchLoader(
-            TrainingPatches(self._open_train(), stages=self.stages, seed=self.seed),
+            TrainingPatches(
+                self._open_train(), stages=self.stages, transform=self.transform, seed=self.seed
+            ),
             batch_sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -185,3 +207,41 @@ def _nothing(what: str, key: str) -> DataError:
         f"There is no {what}. Set data.{key}=<folder> (with data=folder), "
         "or take data=sample_photos."
     )
+
+
+def check_choice(name: str, value: object, allowed: Sequence[T]) -> T:
+    """Return the member of ``allowed`` that equals ``value``; ConfigError if there is none."""
+    for choice in allowed:
+        if choice == value:
+            return choice
+    near = did_you_mean(str(value), map(str, allowed))
+    raise ConfigError(f"data.{name}={value} is not possible. {near}")
+
+
+def check_whole(name: str, value: object, *, least: int) -> int:
+    """Return ``value``; ConfigError unless it is a whole number and at least ``least``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"data.{name}={value} must be a whole number, at least {least}.")
+    return value
+
+
+def check_gigabytes(name: str, value: float | None) -> int | None:
+    """Return a size of ``value`` · 10⁹ bytes, or None; ConfigError unless it is at least 0."""
+    if value is None:
+        return None
+    if not value >= 0:
+        raise ConfigError(f"data.{name}={value} must be at least 0 (in 10⁹ bytes), or null.")
+    return round(value * 1e9)
+
+
+def check_switch(name: str, value: str | bool) -> bool:
+    """Return whether a switch is on.
+
+    YAML reads an unquoted ``on`` as true, the command line as text; both mean the same here.
+
+    Raises:
+        ConfigError: Unless ``value`` is on, off, true or false.
+    """
+    if isinstance(value, bool):
+        return value
+    return check_choice(name, value, ("on", "off")) == "on"

@@ -1,6 +1,7 @@
 """Image files to 8-bit arrays and back, through Pillow."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -11,9 +12,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from src.core.errors import DataError, ImageFileError
+from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.files import replacing
-from src.data.pixel_limit import VARIABLE, apply_pixel_limit
 from src.ops.color import luma8
 
 Pixels = npt.NDArray[np.uint8]
@@ -33,6 +33,33 @@ _DAMAGE = (
 )
 _GREY = ("1", "L", "LA", "La")
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+PIXEL_LIMIT = "EXEMPLAR_MAX_PIXELS"
+"""Environment variable with the limit; of the environment, so that loader processes have it too."""
+
+DEFAULT_PIXEL_LIMIT = 178_956_970
+"""Pixels: half a gigabyte as RGB, which is also Pillow's own limit."""
+
+
+def apply_pixel_limit() -> int | None:
+    """Make Pillow refuse images of more pixels than ``EXEMPLAR_MAX_PIXELS``; return that limit.
+
+    Files of a few kilobytes can unpack to gigabytes. 0 lifts the limit, and None is returned.
+    Pillow counts for itself when it opens a file, before it decodes; it refuses what is above
+    twice its ``MAX_IMAGE_PIXELS``, and remarks on what is above it once.
+
+    Raises:
+        ConfigError: If the variable holds no number of pixels.
+    """
+    text = os.environ.get(PIXEL_LIMIT, str(DEFAULT_PIXEL_LIMIT))
+    if not text.isdecimal():
+        raise ConfigError(
+            f"{PIXEL_LIMIT}={text} must be a whole number of pixels, e.g. {DEFAULT_PIXEL_LIMIT}; "
+            "0 for no limit."
+        )
+    limit = int(text) or None
+    Image.MAX_IMAGE_PIXELS = None if limit is None else max(1, limit // 2)
+    return limit
 
 
 def read_image(path: Path, *, channels: int) -> Pixels:
@@ -75,20 +102,22 @@ def decode_image(content: bytes, *, path: Path, channels: int) -> Pixels:
 
     Raises:
         ImageFileError: For what is no image, damaged, animated, of unknown range (floating point,
-            32-bit integers), or larger than the limit
-            of :mod:`src.data.pixel_limit`, 179 million pixels.
+            32-bit integers), or of more pixels than
+            :func:`apply_pixel_limit` allows, 179 million.
     """
     apply_pixel_limit()
     try:
         with Image.open(io.BytesIO(content)) as image:
             _refuse_unusable(image, path)
-            grey = _is_grey(image)
+            grey = is_grey(image)
             return _to_channels(_to_8bit(ImageOps.exif_transpose(image)), channels, grey=grey)
     except UnidentifiedImageError as error:
         reason = "is not an image, whatever its name says; remove it or convert it to PNG."
         raise ImageFileError(path, reason) from error
     except _BOMB as error:
-        reason = f"is too large ({error}); cut it into smaller images, or set {VARIABLE}=<pixels>."
+        reason = (
+            f"is too large ({error}); cut it into smaller images, or set {PIXEL_LIMIT}=<pixels>."
+        )
         raise ImageFileError(path, reason) from error
     except _DAMAGE as error:
         reason = f"is damaged or cannot be converted ({error}); copy or convert it again."
@@ -103,12 +132,13 @@ def is_grey_file(path: Path) -> bool:
     """
     try:
         with Image.open(path) as image:
-            return _is_grey(image)
+            return is_grey(image)
     except _DAMAGE as error:
         raise ImageFileError(path, f"cannot be read again ({error}).") from error
 
 
-def _is_grey(image: Image.Image) -> bool:
+def is_grey(image: Image.Image) -> bool:
+    """Say whether an image has one channel, beside alpha."""
     return image.mode in _GREY or image.mode.startswith("I;16")
 
 
@@ -138,8 +168,7 @@ def _to_8bit(image: Image.Image) -> Image.Image:
 def _to_channels(image: Image.Image, channels: int, *, grey: bool) -> Pixels:
     converted = image.convert("L" if grey and channels == 1 else "RGB")
     pixels = np.array(converted, dtype=np.uint8)  # a copy: Pillow's own is read-only
-    held = pixels.reshape(converted.height, converted.width, -1)
-    return with_channels(held, channels)
+    return with_channels(pixels.reshape(converted.height, converted.width, -1), channels)
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:

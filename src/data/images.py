@@ -1,16 +1,24 @@
-"""Open images as torch datasets: patches to train on, whole images to score."""
+"""Images that a run has opened: cached or not, checked once, faults raised or skipped."""
 
-from typing import TypedDict
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from src.core.seeding import seed_from
-from src.data.image_io import to_tensor
-from src.data.opener import OpenImages
-from src.data.samplers import image_of_sample
-from src.data.stages import Stages
-from src.data.transforms import PatchTransform
+from src.core.errors import DataError, ExemplarError, ImageFileError
+from src.data.cache import ImageCache
+from src.data.image_io import Pixels, to_tensor
+from src.data.source import FileItem, ImageItem, ImageSource
+
+logger = logging.getLogger(__name__)
+
+OnError = Literal["raise", "skip"]
+ON_ERROR: tuple[OnError, ...] = ("raise", "skip")
+
+_LISTED = 10  # faults named in one message
 
 
 class Sample(TypedDict):
@@ -26,24 +34,101 @@ class WholeSample(Sample):
     grey: bool
 
 
-class TrainingPatches(Dataset[Sample]):
-    """Endless patches: number n is the same one in every process, worker and resumed run.
+@dataclass(frozen=True)
+class OpenImages:
+    """Images that have been read once and can be had again; picklable, for loader processes.
 
-    Args:
-        images: None smaller than the largest patch.
-        stages: The side of a patch follows from its number.
-        seed: Chooses the order, the crops and the orientations.
+    Attributes:
+        keys: The images' names.
+        items: The images, in the same order.
+        channels: 3 for RGB, 1 for luma.
+        size: All pixels together, in bytes.
     """
 
-    def __init__(self, images: OpenImages, *, stages: Stages, seed: int) -> None:
-        self.images, self.stages, self.seed = images, stages, seed
-        self.transforms = {stage.patch_size: PatchTransform(stage.patch_size) for stage in stages}
+    keys: tuple[str, ...]
+    items: tuple[ImageItem, ...]
+    channels: int
+    size: int
 
-    def __getitem__(self, number: int) -> Sample:
-        index = image_of_sample(number, count=len(self.images), seed=self.seed)
-        transform = self.transforms[self.stages.of_sample(number).patch_size]
-        patch = transform(self.images.load(index), seed=seed_from("patch", self.seed, number))
-        return {"target": to_tensor(patch), "key": self.images.keys[index]}
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def load(self, index: int) -> Pixels:
+        """Return image ``index`` as uint8 (H, W, C), read-only where it comes from the cache."""
+        return self.items[index].load(self.channels)
+
+
+@dataclass(frozen=True)
+class Opener:
+    """How images are read, and what happens to those that cannot be used.
+
+    Attributes:
+        channels: 3 for RGB, 1 for luma.
+        cache_dir: Where decoded images are kept; None decodes at each use.
+        on_error: ``raise``, or ``skip``: report the image and go on without it.
+        cache_limit: Size of the cache in bytes; None for no limit.
+    """
+
+    channels: int
+    cache_dir: Path | None
+    on_error: OnError
+    cache_limit: int | None
+
+    def open(self, source: ImageSource, *, min_size: int = 1) -> OpenImages:
+        """Return the images of ``source``; each is read once now, so that a fault shows early.
+
+        Args:
+            source: The images.
+            min_size: Smallest height and width that can be used, in pixels.
+
+        Raises:
+            ImageFileError: For the one unusable file, with ``on_error="raise"``.
+            DataError: For several of them, or when nothing usable is left.
+        """
+        usable: dict[str, ImageItem] = {}
+        faults: list[ExemplarError] = []
+        size = 0
+        for key, item in self._cached(source.items()).items():
+            try:
+                size += self._check(key, item, min_size)
+                usable[key] = item
+            except (DataError, ImageFileError) as error:
+                faults.append(error)
+        self._report(faults, source)
+        if not usable:
+            raise DataError(f"Of {source.describe()} none can be used; each was skipped.")
+        return OpenImages(tuple(usable), tuple(usable.values()), self.channels, size)
+
+    def _cached(self, items: dict[str, ImageItem]) -> dict[str, ImageItem]:
+        if self.cache_dir is None:
+            return items
+        files = {key: item for key, item in items.items() if isinstance(item, FileItem)}
+        cache = ImageCache(self.cache_dir, channels=self.channels, limit=self.cache_limit)
+        return {**items, **cache.fill(files)}
+
+    def _check(self, key: str, item: ImageItem, min_size: int) -> int:
+        pixels = item.load(self.channels)
+        height, width, _ = pixels.shape
+        if min(height, width) < min_size:
+            raise DataError(
+                f"{key}: {width}×{height} px is smaller than a training patch of {min_size} px; "
+                "lower data.patch_size or remove it."
+            )
+        return pixels.nbytes
+
+    def _report(self, faults: list[ExemplarError], source: ImageSource) -> None:
+        if self.on_error == "skip":
+            for fault in faults:
+                logger.warning("skipped %s", fault)
+        elif len(faults) == 1:
+            raise faults[0]
+        elif faults:
+            named = "\n  ".join(str(fault) for fault in faults[:_LISTED])
+            more = f"\n  … and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
+            raise DataError(
+                f"{len(faults)} images of {source.describe()} cannot be used:\n  {named}{more}\n"
+                "  Mend them, or go on without them with data.on_error=skip."
+            )
 
 
 class WholeImages(Dataset[WholeSample]):

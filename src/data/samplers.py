@@ -1,11 +1,15 @@
-"""Which image is seen when: pure functions of (seed, step, rank), so that a run can go on anywhere.
+"""Which sample is seen when: functions of (seed, step, rank), so that a run can go on anywhere.
 
-Training samples have numbers 0, 1, 2, …, for ever. A step's numbers follow from the step, a
-number's image from :func:`image_of_sample`, its crop and flips from a seed made of the number.
+Training samples have numbers 0, 1, 2, …, for ever, through all stages of progressive training. A
+step's numbers follow from the step, a number's image from :func:`image_of_sample`, its crop from a
+seed made of the number.
 """
 
 import functools
+import itertools
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import Sampler, SequentialSampler
@@ -14,35 +18,136 @@ from src.core.errors import ConfigError
 from src.core.seeding import generator_for
 
 
-class StepSampler(Sampler[list[int]]):
-    """Endless batches of sample numbers for one process; together the processes see each once.
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with patches and batches of one size.
 
-    The global batch of step t is t·batch … (t + 1)·batch − 1 whatever the number of processes;
-    process ``rank`` takes its contiguous share.
+    Attributes:
+        key: The setting that it comes from, for messages.
+        first_step: Optimizer steps done before it.
+        first_sample: Samples seen before it.
+        patch_size: Side of a patch in pixels.
+        batch_size: Patches an optimizer step, of all processes and accumulated batches together.
+    """
+
+    key: str
+    first_step: int
+    first_sample: int
+    patch_size: int
+    batch_size: int
+
+
+class Stages:
+    """Progressive training: patch and batch size as pure functions of the step.
+
+    Small patches in large batches first, large patches in small batches later (Restormer, Zamir et
+    al., 2022, arXiv:2111.09881, Sec. 3.3). The last stage has no end.
 
     Args:
-        batch: Samples a step, of all processes together.
-        start: Called when an iteration begins; returns the step to begin with.
+        patch_size: Side of a patch in pixels, at first.
+        batch_size: Patches an optimizer step, at first.
+        later: Rows of [step, patch_size, batch_size], each from that step on; None for one stage.
+
+    Raises:
+        ConfigError: If ``later`` is something else, or its steps do not rise from 1.
+    """
+
+    def __init__(self, patch_size: int, batch_size: int, later: object = None) -> None:
+        self._all = [Stage("data.batch_size", 0, 0, patch_size, batch_size)]
+        for step, patch, batch in _checked([] if later is None else later):
+            last = self._all[-1]
+            first = last.first_sample + (step - last.first_step) * last.batch_size
+            self._all.append(Stage(f"data.progressive[{step}]", step, first, patch, batch))
+        self._steps = [stage.first_step for stage in self._all]
+        self._samples = [stage.first_sample for stage in self._all]
+
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(self._all)
+
+    def at_step(self, step: int) -> Stage:
+        """Return the stage of optimizer step ``step``, counted from 0."""
+        return self._all[bisect_right(self._steps, step) - 1]
+
+    def of_sample(self, number: int) -> Stage:
+        """Return the stage in which sample ``number`` is seen."""
+        return self._all[bisect_right(self._samples, number) - 1]
+
+    def check_shares(self, *, world: int, accumulated: int) -> None:
+        """Refuse batches that cannot be shared evenly.
+
+        Raises:
+            ConfigError: Naming the setting and the next possible batch.
+        """
+        shares = world * accumulated
+        for stage in self:
+            if stage.batch_size % shares:
+                above = -(-stage.batch_size // shares) * shares
+                raise ConfigError(
+                    f"{stage.key}={stage.batch_size} cannot be shared evenly by {world} processes "
+                    f"× {accumulated} accumulated batches; take a multiple of {shares}, "
+                    f"for example {above}."
+                )
+
+
+def _checked(later: object) -> list[tuple[int, int, int]]:
+    """Return ``data.progressive`` as (step, patch_size, batch_size), or refuse it."""
+    rows = [_row(row) for row in later] if isinstance(later, list | tuple) else [None]
+    stages = [row for row in rows if row is not None]
+    if len(stages) < len(rows):
+        raise ConfigError(
+            f"data.progressive={later} is not possible; give rows [step, patch_size, batch_size] "
+            "of whole numbers from 1, e.g. data.progressive=[[92000,160,40],[156000,192,32]]; what "
+            "holds from step 0 are data.patch_size and data.batch_size."
+        )
+    if any(after[0] <= before[0] for before, after in itertools.pairwise(stages)):
+        raise ConfigError(f"data.progressive={later}: the steps must rise.")
+    return stages
+
+
+def _row(row: object) -> tuple[int, int, int] | None:
+    given = list(row) if isinstance(row, list | tuple) else []
+    whole = [number for number in given if type(number) is int and number >= 1]
+    return (whole[0], whole[1], whole[2]) if len(whole) == len(given) == 3 else None
+
+
+class StagedSampler(Sampler[list[int]]):
+    """Endless batches of sample numbers for one process; together the processes see each once.
+
+    The numbers of a step are the same whatever the number of processes and accumulated batches;
+    process ``rank`` takes its contiguous share of each batch.
+
+    Args:
+        stages: Patch and batch sizes.
+        start: Called when an iteration begins; returns the optimizer step to begin with.
+        parts: Batches that are accumulated for one optimizer step.
         rank: This process, 0 ≤ rank < world.
         world: Number of processes.
 
     Raises:
-        ConfigError: If ``world`` does not divide ``batch``.
+        ConfigError: If a batch cannot be shared evenly.
     """
 
     def __init__(
-        self, batch: int, *, start: Callable[[], int], rank: int = 0, world: int = 1
+        self,
+        stages: Stages,
+        *,
+        start: Callable[[], int],
+        parts: int = 1,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
-        if batch < 1 or batch % world:
-            raise ConfigError(f"A batch of {batch} cannot be shared by {world} processes.")
-        self.batch, self.start, self.rank, self.world = batch, start, rank, world
+        stages.check_shares(world=world, accumulated=parts)
+        self.stages, self.start, self.parts = stages, start, parts
+        self.rank, self.world = rank, world
 
     def __iter__(self) -> Iterator[list[int]]:
-        share = self.batch // self.world
-        first = self.start() * self.batch + self.rank * share
-        while True:
-            yield list(range(first, first + share))
-            first += self.batch
+        for step in itertools.count(self.start()):
+            stage = self.stages.at_step(step)
+            share = stage.batch_size // (self.parts * self.world)
+            first = stage.first_sample + (step - stage.first_step) * stage.batch_size
+            for part in range(self.parts):
+                begin = first + (part * self.world + self.rank) * share
+                yield list(range(begin, begin + share))
 
 
 class UnpaddedSampler(SequentialSampler):

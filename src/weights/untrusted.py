@@ -28,6 +28,7 @@ TRUST = "EXEMPLAR_TRUST"
 """Environment variable: names that files may call beside the listed ones, separated by commas."""
 
 UNLISTED = {
+    "data": {"src.ops.resize.target_size"},  # patch_size of runs before it was a number
     "model": {"src.models.spandrel_net.SpandrelNet"},  # of src.convert architecture=spandrel
     "callbacks": {
         "src.training.callbacks.report_to_study.ReportToStudy"

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from src.app.config.check import Request
 from src.app.config.options import options_of, register_resolvers
-from src.commands.prepare.image_sets import all_sets, chosen_sets
+from src.commands.prepare.image_set import all_sets, chosen_sets
 from src.commands.prepare.pixels import size_of
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR

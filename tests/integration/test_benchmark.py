@@ -103,7 +103,7 @@ def test_at_80_columns_no_figure_of_the_table_is_lost(
 
 def test_a_training_step_takes_the_forms_into_the_network(tmp_path: Path) -> None:
     rows = run(tmp_path, *MODEL, "what=training", "sizes=[8]", "forms=[papers,plain,local]")
-    assert [row["form"] for row in rows] == ["papers", "plain", "local"]
+    assert [row["form"] for row in rows] == ["papers", "chunked", "local"]
     assert all(float(row["difference"]) < 1e-5 for row in rows[1:])
 
 

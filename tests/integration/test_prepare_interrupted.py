@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,20 @@ from pathlib import Path
 import pytest
 
 from src.commands.cli.launch import EXIT_INTERRUPT
-from src.commands.prepare.lock import locked
 from src.core.errors import DataError
 from tests.support.images import pixels, write, write_folder
 from tests.support.prepared import names, prepare_set5
 from tests.support.runs import command, process
 from tools.download_faults import CUT, GOOD, HALF, QUICK, RESUMABLE
 from tools.flaky_server import Answer, FlakyServer
+
+IN_A_FOLDER = """
+import fcntl, sys
+file = open(sys.argv[1] + "/.lock", "a+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -50,8 +58,16 @@ def test_a_set_lost_half_way_through_its_replacement_comes_back(
 
 
 def test_two_processes_do_not_prepare_in_one_folder(source: Path, tmp_path: Path) -> None:
-    with locked(tmp_path / "data"), pytest.raises(DataError, match="Another process"):
-        prepare_set5(tmp_path / "data", f"source={source}")
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "-c", IN_A_FOLDER, str(tmp_path / "data")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline()
+        with pytest.raises(DataError, match=r"Another process.*data; wait for it to end"):
+            prepare_set5(tmp_path / "data", f"source={source}")
+        other.kill()
+    assert prepare_set5(tmp_path / "data", f"source={source}") == 5
+    assert names(tmp_path / "data") == ["set5"]
 
 
 def test_a_resumed_download_asks_for_the_missing_part_only(tmp_path: Path) -> None:

@@ -17,6 +17,11 @@ INTERNAL = ("hydra", "local", "paths")
 AUTO = "auto"
 """The value of ``resume`` that means: the run in this job's own folder, if there is one."""
 
+NESTED = {"model": "attention", "data": "transform"}
+"""Group to the group inside it."""
+
+_NESTED_DEFAULTS = {"model/attention": "by model", "data/transform": "none"}
+
 
 @dataclass(frozen=True)
 class Primary:
@@ -54,7 +59,7 @@ def options_of(group: str, conf_dir: Path = CONF_DIR) -> list[str]:
     Files whose name starts with ``_`` are parts of others and not options.
     """
     folder = conf_dir / group
-    nested_groups = {folder / "attention"} if group == "model" else set()
+    nested_groups = {folder / NESTED[group]} if group in NESTED else set()
     return sorted(
         file.relative_to(folder).with_suffix("").as_posix()
         for file in folder.rglob("*.yaml")
@@ -65,7 +70,7 @@ def options_of(group: str, conf_dir: Path = CONF_DIR) -> list[str]:
 def all_groups(conf_dir: Path = CONF_DIR) -> list[str]:
     """Return the groups that choose a component or a recipe, sorted."""
     top = [folder.name for folder in conf_dir.iterdir() if folder.is_dir()]
-    nested = ["model/attention"] if (conf_dir / "model/attention").is_dir() else []
+    nested = [f"{group}/{inner}" for group, inner in NESTED.items() if group in top]
     return sorted(name for name in [*top, *nested] if name not in INTERNAL)
 
 
@@ -73,11 +78,12 @@ def describe_groups(config_name: str) -> str:
     """Return one line a group of a primary config: default option, then all options."""
     primary = read_primary(config_name)
     groups = [group for group in primary.groups if group not in INTERNAL]
-    if "model" in groups:
-        groups.insert(groups.index("model") + 1, "model/attention")
+    for group, inner in NESTED.items():
+        if group in groups:
+            groups.insert(groups.index(group) + 1, f"{group}/{inner}")
     lines = []
     for group in groups:
-        default = primary.groups.get(group) or ("by model" if "/" in group else "null")
+        default = primary.groups.get(group) or _NESTED_DEFAULTS.get(group, "null")
         lines.append(f"  {group:<16} {default:<18} | {', '.join(options_of(group)) or 'none yet'}")
     return "\n".join(lines)
 
@@ -99,7 +105,7 @@ def with_slash(override: str) -> str:
 
 
 def register_resolvers(*, claim: bool = True) -> None:
-    """Make ``run_dir``, ``multirun_dir`` and ``config_groups`` known to OmegaConf.
+    """Make ``run_dir``, ``multirun_dir``, ``times`` and ``config_groups`` known to OmegaConf.
 
     Args:
         claim: Whether a new folder is made at once, so that two processes that start in the same
@@ -122,6 +128,7 @@ def register_resolvers(*, claim: bool = True) -> None:
     # Cached, because Hydra resolves the folder once a job and every job must get the same answer.
     OmegaConf.register_new_resolver("run_dir", run_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("multirun_dir", multirun_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("times", lambda one, other: one * other, replace=True)
     OmegaConf.register_new_resolver("config_groups", describe_groups, replace=True)
 
 

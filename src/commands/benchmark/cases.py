@@ -56,7 +56,7 @@ class DensePyramidAttention(_OldForm):
 FORMS: dict[str, tuple[type[PyramidAttention], dict[str, str]]] = {
     "papers": (PapersPyramidAttention, {}),
     "dense": (DensePyramidAttention, {}),
-    "plain": (PyramidAttention, {"implementation": "chunked"}),
+    "chunked": (PyramidAttention, {"implementation": "chunked"}),
     "native": (PyramidAttention, {"implementation": "native"}),
     "triton": (PyramidAttention, {"implementation": "triton"}),
     "local": (LocalPyramidAttention, {}),
@@ -84,6 +84,7 @@ def chosen_forms(cfg: DictConfig) -> list[str]:
     allowed = [*FORMS] if cfg.what == "attention" else [*FORMS, AS_CONFIGURED]
     if not isinstance(forms, list) or not forms:
         raise ConfigError(f"forms={cfg.forms} must be a list, of {', '.join(allowed)}; or null.")
+    forms = ["chunked" if form == "plain" else form for form in forms]  # its name before
     for form in forms:
         if form not in allowed:
             raise ConfigError(f"forms: there is no {form!r}. {did_you_mean(str(form), allowed)}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # an extra, and slow to import
 COLOURS = {
     "papers": "#d55e00",
     "dense": "#e69f00",
-    "plain": "#cc79a7",
+    "chunked": "#cc79a7",
     "native": "#0072b2",
     "triton": "#56b4e9",
     "local": "#009e73",

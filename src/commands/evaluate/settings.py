@@ -35,7 +35,7 @@ def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     for key in ("sigma", "quality"):
         if cfg[key] is not None:
             _set_level(merged.degradation, key, cfg[key])
-    for key in ("train", "train_dir"):  # what is scored needs no training images
+    for key in ("train", "train_dir", "transform"):  # scoring needs nothing of training
         if key in merged.data:
             merged.data[key] = None
     OmegaConf.resolve(merged)

@@ -1,23 +1,24 @@
 """Prepare: image sets in, checked folders with a manifest out."""
 
+import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from src.commands.prepare import manifest
-from src.commands.prepare.build import Built, build, clear_leftovers
-from src.commands.prepare.download import Downloader
-from src.commands.prepare.image_set import ImageSet
-from src.commands.prepare.image_sets import all_sets, chosen_sets
-from src.commands.prepare.lock import locked
+from src.commands.prepare.archives import ArchiveError, Limits
+from src.commands.prepare.build import Built, build
+from src.commands.prepare.image_set import ImageSet, all_sets, chosen_sets
 from src.commands.prepare.manifest import Source
-from src.commands.prepare.origins import Origins
-from src.commands.prepare.overlap import known_tests, unchecked
-from src.commands.prepare.trees import ArchiveError, Limits
+from src.commands.prepare.origins import Downloader, Origins
+from src.commands.prepare.pixels import known_tests, unchecked
+from src.commands.prepare.staging import clear_leftovers
 from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError
+from src.core.locks import alone_in
 from src.core.paths import from_root
 from src.data.prepared import MANIFEST
 
@@ -39,7 +40,7 @@ def prepare(cfg: DictConfig) -> int:
     data_dir = from_root(str(cfg.paths.data_dir))
     failed: dict[str, ExemplarError] = {}
     count, done = 0, False
-    with locked(data_dir):
+    with _alone(data_dir):
         work = _Preparation(cfg, data_dir, console)
         try:
             for image_set in sets:
@@ -58,22 +59,31 @@ def prepare(cfg: DictConfig) -> int:
     return count
 
 
+def _alone(data_dir: Path) -> AbstractContextManager[None]:
+    if data_dir.is_dir() and not os.access(data_dir, os.W_OK):
+        return nullcontext()  # sets can be verified there, and nobody can prepare one
+    return alone_in(
+        data_dir,
+        busy="Another process prepares image sets in {folder}; wait for it to end ({holder}).",
+        unusable="{folder} cannot be used: {reason}. Choose another: paths.data_dir=<folder>.",
+    )
+
+
 class _Preparation:
     def __init__(self, cfg: DictConfig, data_dir: Path, console: Console) -> None:
         self.cfg, self.data_dir, self.console = cfg, data_dir, console
         try:
-            downloader = Downloader(
+            self.downloader = Downloader(
                 data_dir / DOWNLOADS,
+                Limits(**{str(key): value for key, value in cfg.limits.items()}),
                 timeout=cfg.timeout,
                 attempts=cfg.attempts,
                 wait=cfg.wait,
                 console=console,
             )
-            limits = Limits(**{str(key): value for key, value in cfg.limits.items()})
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        self.downloader = downloader
-        self.origins = Origins(downloader, limits, cfg.source, cfg.mirror)
+        self.origins = Origins(self.downloader, cfg.source, cfg.mirror)
 
     def run(self, image_set: ImageSet) -> int:
         """Prepare one set, or see that it is there; return how many images it has."""

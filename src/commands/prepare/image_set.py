@@ -1,12 +1,17 @@
 """What an image set is, where it comes from, and how it is recognised."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from src.core.errors import did_you_mean
+from omegaconf import DictConfig, OmegaConf
+
+from src.core.errors import ConfigError, DataError, did_you_mean
+from src.core.paths import CONF_DIR
+from src.data.datasets.folder import EXTENSIONS
+from src.data.prepared import known_sets
 
 ROLES = ("test", "train")
 HASHES = ("sha256", "md5")
@@ -58,7 +63,7 @@ class ImageSet:
         count: Images that must be there.
         role: ``test`` or ``train``.
         archives: Each a list of mirrors (mappings, see :class:`Mirror`); all are needed.
-        layouts: Each a list of patterns of paths, see :mod:`src.commands.prepare.layout`.
+        layouts: Each a list of patterns of paths, see :func:`choose`.
         exclude: Name without extension → why that image is left out.
         sizes: The allowed [width, height], turned or not; None allows any.
         pixels: Name → fingerprint (:mod:`src.commands.prepare.pixels`), where the images are known.
@@ -100,3 +105,111 @@ class ImageSet:
         if self.sizes is None:
             return True
         return [width, height] in map(list, self.sizes) or [height, width] in map(list, self.sizes)
+
+
+def chosen_sets(cfg: DictConfig) -> list[ImageSet]:
+    """Return the sets that ``cfg.dataset`` names.
+
+    Raises:
+        ConfigError: If there is none, or one is described wrongly.
+    """
+    chosen = OmegaConf.to_container(cfg.get("dataset") or OmegaConf.create(), resolve=True)
+    if not isinstance(chosen, dict) or not chosen:
+        raise ConfigError(
+            f"No image set is named: dataset=<{' | '.join(known_sets())}>, or several: "
+            "dataset=[set5,set14]."
+        )
+    return [image_set_of(node) for node in chosen.values()]
+
+
+def image_set_of(node: Mapping[str, Any]) -> ImageSet:
+    """Return the set that one node of conf/dataset/ describes; ConfigError if it is wrong."""
+    try:
+        return ImageSet(**{key: value for key, value in node.items() if key != "_target_"})
+    except ValueError as error:
+        raise ConfigError(f"dataset.{node['name']}: {error}") from error
+
+
+def all_sets(conf_dir: Path = CONF_DIR) -> list[ImageSet]:
+    """Return every set that conf/dataset/ describes."""
+    files = sorted((conf_dir / "dataset").glob("[!_]*.yaml"))
+    loaded = [OmegaConf.to_container(OmegaConf.load(file)) for file in files]
+    return [
+        image_set_of({str(key): value for key, value in node.items() if key != "defaults"})
+        for node in loaded
+        if isinstance(node, dict) and "name" in node
+    ]
+
+
+def is_image(path: str) -> bool:
+    """Return whether ``path`` names an image; hidden files and macOS's doubles are none."""
+    parts = PurePosixPath(path).parts
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return not hidden and PurePosixPath(path).suffix.lower() in EXTENSIONS
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Return whether the end of ``path`` is like ``pattern``, whatever the case of letters.
+
+    ``HR/*`` is like ``benchmark/Set5/HR/baby.png``; ``*`` is like every path.
+    """
+    return PurePosixPath(path.lower()).match(pattern.lower())
+
+
+def choose(paths: Iterable[str], image_set: ImageSet, *, partial: bool) -> list[str]:
+    """Return the paths of the set's images, sorted: those under the first layout that fits.
+
+    A layout fits when it holds the expected number of images. Failing that, a training set takes
+    the first that holds more, because images of known test sets are still to be left out.
+
+    Args:
+        paths: Everything that is there, as POSIX paths.
+        image_set: What is wanted.
+        partial: Whether the first layout that holds anything fits, as when only a part is there.
+
+    Raises:
+        DataError: If none fits, with what each layout holds, or two images share a name.
+    """
+    images = sorted(path for path in set(paths) if is_image(path))
+    wanted = [path for path in images if PurePosixPath(path).stem not in image_set.exclude]
+    found = [_under(wanted, layout) for layout in image_set.layouts]
+    fits = [held for held in found if len(held) == image_set.count]
+    if image_set.role == "train":
+        fits += [held for held in found if len(held) > image_set.count]
+    if partial:
+        fits += [held for held in found if held]
+    if not fits:
+        raise DataError(_nothing_fits(image_set, images, found))
+    _refuse_twins(fits[0])
+    return fits[0]
+
+
+def _under(paths: Sequence[str], layout: Sequence[str]) -> list[str]:
+    return [path for path in paths if any(matches(path, pattern) for pattern in layout)]
+
+
+def _refuse_twins(paths: Sequence[str]) -> None:
+    seen: dict[str, str] = {}
+    for path in paths:
+        twin = seen.setdefault(PurePosixPath(path).name.lower(), path)
+        if twin != path:
+            raise DataError(
+                f"{twin} and {path} would become one file. Give the folder that holds only the "
+                "images of the set: source=<folder>."
+            )
+
+
+def _nothing_fits(
+    image_set: ImageSet, images: Sequence[str], found: Sequence[Sequence[str]]
+) -> str:
+    counts = [
+        f"{' + '.join(layout)}: {len(held)}"
+        for layout, held in zip(image_set.layouts, found, strict=True)
+        if held
+    ]
+    held = "; ".join(counts) or f"no image among {len(images)} is where one of them is expected"
+    return (
+        f"{image_set.name} has {image_set.count} images, and no known layout holds as many "
+        f"({held}).\n"
+        "  Give the folder or archive that holds them: source=…; to take fewer: partial=true."
+    )

@@ -1,6 +1,5 @@
 """The record of a prepared set: what is in the folder, and where it came from."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from rich.progress import track
 
 from src.commands.prepare.image_set import ImageSet
 from src.core.errors import DataError
+from src.core.files import sha256, write_json
 from src.data.prepared import MANIFEST
 
 VERSION = 1
@@ -84,8 +84,7 @@ def write(
         "left_out": left_out,
         "images": [asdict(image) for image in images],
     }
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    write_json(folder / MANIFEST, record)
 
 
 def is_known(image: Image, image_set: ImageSet) -> bool:
@@ -102,10 +101,10 @@ def read(folder: Path) -> list[Image]:
     """
     file = folder / MANIFEST
     try:
-        held = json.loads(file.read_text(encoding="utf-8"))
-        if held["version"] == VERSION:
-            return [Image(**image) for image in held["images"]]
-        reason = f"of version {held['version']}, not {VERSION}"
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if record["version"] == VERSION:
+            return [Image(**image) for image in record["images"]]
+        reason = f"of version {record['version']}, not {VERSION}"
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"missing or damaged ({error})"
     raise DataError(f"{file} is {reason}. Prepare the set again: overwrite=true.")
@@ -130,14 +129,9 @@ def faults(folder: Path, *, rehash: bool, console: Console) -> Iterator[str]:
             yield f"{image.name} is missing"
         elif file.stat().st_size != image.bytes:
             yield f"{image.name} has {file.stat().st_size:,} bytes, not {image.bytes:,}"
-        elif rehash and _sha256(file) != image.sha256:
+        elif rehash and sha256(file) != image.sha256:
             yield f"{image.name} has another content"
     listed = {MANIFEST, *(image.name for image in images)}
     for file in folder.iterdir():
         if file.name not in listed and not file.name.startswith("."):
             yield f"{file.name} is not of the set"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,16 +1,21 @@
-"""What an image shows, as one number: equal for equal pixels, whatever the file format."""
+"""What an image shows, as one number, and images of test sets recognised by it.
+
+The number is equal for equal pixels, whatever the file format.
+"""
 
 import hashlib
 import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from src.core.errors import ImageFileError
-from src.data.image_io import Pixels, decode_image
-from src.data.pixel_limit import VARIABLE, apply_pixel_limit
-
-_GREY = ("1", "L", "LA", "La")
+from src.commands.prepare import manifest
+from src.commands.prepare.image_set import ImageSet
+from src.core.errors import DataError, ImageFileError
+from src.data.image_io import PIXEL_LIMIT, Pixels, apply_pixel_limit, decode_image, is_grey
 
 
 def header(content: bytes, path: Path) -> tuple[int, int, int]:
@@ -22,10 +27,11 @@ def header(content: bytes, path: Path) -> tuple[int, int, int]:
     apply_pixel_limit()
     try:
         with Image.open(io.BytesIO(content)) as image:
-            grey = image.mode in _GREY or image.mode.startswith("I;16")
-            return image.width, image.height, 1 if grey else 3
+            return image.width, image.height, 1 if is_grey(image) else 3
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageFileError(path, f"is too large ({error}); set {VARIABLE}=<pixels>.") from error
+        raise ImageFileError(
+            path, f"is too large ({error}); set {PIXEL_LIMIT}=<pixels>."
+        ) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ImageFileError(path, "is not an image, whatever its name says.") from error
 
@@ -55,3 +61,70 @@ def size_of(known: str) -> tuple[int, int]:
     """Return width and height of the image with this fingerprint."""
     width, _, height = known.partition(":")[0].partition("x")
     return int(width), int(height)
+
+
+@dataclass(frozen=True)
+class KnownTests:
+    """The images that nothing may be trained on.
+
+    Attributes:
+        names: Fingerprint → set and name, e.g. ``bsd100/101085``.
+    """
+
+    names: dict[str, str]
+
+    @cached_property
+    def sizes(self) -> frozenset[tuple[int, int]]:
+        """Width and height of each; an image of no such size need not be compared by pixels."""
+        return frozenset(size_of(known) for known in self.names)
+
+
+def known_tests(image_sets: Iterable[ImageSet], data_dir: Path) -> KnownTests:
+    """Return the images of all test sets whose pixels are published here or prepared already.
+
+    Args:
+        image_sets: All sets of conf/dataset/.
+        data_dir: Where prepared sets are; a damaged one is passed over.
+    """
+    names: dict[str, str] = {}
+    for image_set in image_sets:
+        if image_set.role == "test":
+            for stem, known in image_set.pixels.items():
+                names.setdefault(known, f"{image_set.name}/{stem}")
+            for image in _prepared(data_dir / image_set.name):
+                if image.pixels is not None:
+                    names.setdefault(image.pixels, f"{image_set.name}/{Path(image.name).stem}")
+    return KnownTests(names)
+
+
+def unchecked(
+    images: Sequence[manifest.Image], image_sets: Iterable[ImageSet], data_dir: Path
+) -> list[str]:
+    """Return the prepared training sets that may hold one of ``images``.
+
+    They were prepared before these images were known: one of theirs has the size of one of these,
+    and either was not compared by pixels, or is the same.
+
+    Args:
+        images: Of a test set.
+        image_sets: All sets of conf/dataset/.
+        data_dir: Where prepared sets are.
+    """
+    sizes = {(image.width, image.height) for image in images}
+    pixels = {image.pixels for image in images} | {None}
+    return [
+        one.name
+        for one in image_sets
+        if one.role == "train"
+        and any(
+            (held.width, held.height) in sizes and held.pixels in pixels
+            for held in _prepared(data_dir / one.name)
+        )
+    ]
+
+
+def _prepared(folder: Path) -> list[manifest.Image]:
+    try:
+        return manifest.read(folder)
+    except DataError:
+        return []

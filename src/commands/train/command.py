@@ -13,9 +13,9 @@ from src.app.processes.group import carry_out
 from src.app.processes.job import Job
 from src.app.processes.process import quiet_lightning
 from src.app.results import score_table
-from src.app.run_lock import alone_in
 from src.commands.train.settle import settle_training
 from src.core.console import make_console
+from src.core.locks import alone_in
 from src.core.origin import origin
 from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig
@@ -31,6 +31,15 @@ from src.training.loggers.run_ids import keep_run_id, read_run_id
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
 
+_BUSY = (
+    "{folder} is in use: {holder} trains there. Wait for it to end, or stop it; two of them would "
+    "overwrite each other's checkpoints."
+)
+_UNUSABLE = (
+    "The run folder {folder} cannot be written: {reason}. "
+    "Set paths.output_root to a folder that can."
+)
+
 
 def train(cfg: DictConfig) -> float:
     """Train as ``cfg`` says, in its run folder, in as many processes as its trainer asks for.
@@ -42,7 +51,7 @@ def train(cfg: DictConfig) -> float:
         KeyboardInterrupt: After Ctrl-C, when everything has been saved.
         Preemption: After a scheduler's signal, likewise.
     """
-    with alone_in(Path(cfg.paths.output_dir)):
+    with alone_in(Path(cfg.paths.output_dir), busy=_BUSY, unusable=_UNUSABLE):
         return carry_out(fit, settle_training(cfg))
 
 

@@ -1,24 +1,21 @@
-"""Photographs that come with scikit-image: no download.
+"""Photographs in the public domain that come with this package: no download."""
 
-Of its colour images two are left out: ``hubble_deep_field`` (91 % of its 48-px patches are nearly
-black, its grain is the strongest of all: σ ≈ 3.2) and ``retina`` (a fifth of its patches are flat,
-the rest nearly so; it would be the largest image).
-"""
-
-import importlib.util
 from pathlib import Path
 
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.data.source import FileItem, ImageItem
 
+FOLDER = Path(__file__).resolve().parents[1] / "photographs"
+"""Where they are, with ORIGIN.md: who made them, and their terms."""
+
 PHOTOS = {
-    "train": ("coffee.png", "ihc.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg"),
-    "val": ("astronaut.png", "chelsea.png"),
+    "train": ("coffee.webp", "raccoon.webp", "rocket.jpg"),
+    "val": ("astronaut.webp", "chelsea.webp"),
 }
 
 
 class SamplePhotos:
-    """Five photographs to train on, or two others to score; which is which is fixed by name.
+    """Three photographs to train on, or two others to score; which is which is fixed by name.
 
     Args:
         split: ``train`` or ``val``.
@@ -34,32 +31,20 @@ class SamplePhotos:
 
     def describe(self) -> str:
         """Return where the photographs come from."""
-        return f"the {self.split} photographs of scikit-image"
+        return f"the {self.split} photographs of this package"
 
     def items(self) -> dict[str, ImageItem]:
         """Return key → image file, sorted by key.
 
         Raises:
-            DataError: If scikit-image is not installed as its wheel ships it.
+            DataError: If the package was installed without them.
         """
-        folder = _installed_folder()
-        paths = [folder / name for name in PHOTOS[self.split]]
+        paths = [FOLDER / name for name in PHOTOS[self.split]]
         missing = [path.name for path in paths if not path.is_file()]
         if missing:
             raise DataError(
-                f"scikit-image's photographs are not all in {folder}: {', '.join(missing)} missing."
-                "\n  Install it again:  pip install --force-reinstall --no-deps scikit-image\n"
-                "  or use your own:   data=folder data.train_dir=… data.val_dir=…"
+                f"The sample photographs are not all in {FOLDER}: {', '.join(missing)} missing.\n"
+                "  Install this package again, or use your own photographs:  "
+                "data=folder data.train_dir=… data.val_dir=…"
             )
         return {path.stem: FileItem(path) for path in paths}
-
-
-def _installed_folder() -> Path:
-    # The package is found, not imported: that would take scipy and half a second.
-    spec = importlib.util.find_spec("skimage")
-    if spec is None or spec.origin is None:
-        raise DataError(
-            "data=sample_photos needs scikit-image, which is not installed.\n"
-            "  Install it:  pip install scikit-image"
-        )
-    return Path(spec.origin).parent / "data"

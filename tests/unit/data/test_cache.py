@@ -3,16 +3,17 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from src.core.errors import DataError, ImageFileError
+from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.paths import ROOT
-from src.data import cache_index
-from src.data.cache import FORMAT, CachedItem, ImageCache
-from src.data.cache_index import CacheIndex
+from src.data import cache
+from src.data.cache import FORMAT, CachedItem, CacheIndex, ImageCache, evict, stamp_of
+from src.data.datamodule import check_gigabytes
 from src.data.datasets.folder import ImageFolder
 from src.data.source import FileItem
 from tests.support.images import pixels, write, write_folder
@@ -48,7 +49,7 @@ def test_channels_are_kept_apart(tmp_path: Path) -> None:
 def test_an_unchanged_file_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_index, "_SETTLED_NS", -1)  # as if written two seconds ago
+    monkeypatch.setattr(cache, "_SETTLED_NS", -1)  # as if written two seconds ago
     items = ImageFolder(write_folder(tmp_path / "images", 2)).items()
     ImageCache(tmp_path / "cache", channels=3).fill(items)
     (index,) = (tmp_path / "cache/index").iterdir()
@@ -60,7 +61,7 @@ def test_an_unchanged_file_is_not_read_again(
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_index, "_SETTLED_NS", -1)
+    monkeypatch.setattr(cache, "_SETTLED_NS", -1)
     path = write(tmp_path / "a.png", pixels(seed=1))
     fill(tmp_path / "cache", path)
     write(path, pixels(seed=2))
@@ -70,7 +71,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_file_changed_just_now_is_not_trusted_by_its_time_stamp(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", pixels())
     index = CacheIndex(tmp_path / "cache", tmp_path)
-    index.put(path, index.stamp(path), "hash")
+    index.put(path, stamp_of(path), "hash")
     assert index.get(path) is None
 
 
@@ -174,3 +175,107 @@ def test_a_damaged_index_costs_a_reading_and_no_more(tmp_path: Path) -> None:
     for damage in ("{", "[1]", '{"a.png": 3}', '{"a.png": []}'):
         index._file.write_text(damage)
         assert np.array_equal(fill(tmp_path / "cache", path).load(3), pixels())
+
+
+SIZE, DAY = 1000, 86_400
+
+
+def entries(cache_dir: Path, *days: float) -> list[Path]:
+    """Make entries that were used so many days ago."""
+    made = []
+    for index, ago in enumerate(days):
+        path = cache_dir / f"{index:02}" / f"{index:02}{'a' * 62}-c3-v2.npy"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes(SIZE))
+        used(path, ago)
+        made.append(path)
+    return made
+
+
+def used(path: Path, days: float) -> None:
+    then = time.time() - days * DAY
+    os.utime(path, (then, then))
+
+
+def there(made: list[Path]) -> list[int]:
+    return [index for index, path in enumerate(made) if path.exists()]
+
+
+def test_the_longest_unused_leave_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = entries(tmp_path, 4, 9, 8, 5, 6)
+    with caplog.at_level(logging.INFO):
+        evict(tmp_path, 3 * SIZE)
+    assert there(made) == [0, 3, 4]
+    assert "2 images unused for three days removed" in caplog.text
+
+
+def test_below_the_limit_everything_stays(tmp_path: Path) -> None:
+    made = entries(tmp_path, 7, 8, 9)
+    evict(tmp_path, 3 * SIZE)
+    assert there(made) == [0, 1, 2]
+
+
+def test_what_was_used_in_three_days_stays_even_above_the_limit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = entries(tmp_path, 0, 2.9, 3.1, 9)
+    with caplog.at_level(logging.INFO):
+        evict(tmp_path, 0)
+    assert there(made) == [0, 1]
+    assert "in use, above data.cache_limit_gb=0" in caplog.text
+
+
+def test_what_a_killed_process_left_half_made_leaves(tmp_path: Path) -> None:
+    (made,) = entries(tmp_path, 9)
+    half, fresh = (made.with_name(f".{'a' * 64}.{number}.tmp.npy") for number in range(2))
+    for path in (half, fresh):
+        path.write_bytes(bytes(10))
+    used(half, 4)
+    evict(tmp_path, 10 * SIZE)
+    assert (made.exists(), half.exists(), fresh.exists()) == (True, False, True)
+
+
+def test_a_file_that_is_no_entry_is_never_removed(tmp_path: Path) -> None:
+    (made,) = entries(tmp_path, 9)
+    theirs = made.with_name("features.npy")
+    theirs.touch()
+    used(theirs, 9)
+    evict(tmp_path, 0)
+    assert (made.exists(), theirs.exists()) == (False, True)
+
+
+def test_each_use_keeps_an_image_for_three_days_more(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", pixels())
+    item = fill(tmp_path / "cache", path)
+    for use in (lambda: item.load(3), lambda: fill(tmp_path / "cache", path)):
+        used(item.entry, 9)
+        use()
+        evict(tmp_path / "cache", 0)
+        assert np.array_equal(item.load(3), pixels())
+    used(item.entry, 9)
+    evict(tmp_path / "cache", 0)
+    assert not item.entry.exists()
+
+
+def test_a_fill_removes_images_of_earlier_runs_only(tmp_path: Path) -> None:
+    cache_of_one_byte = ImageCache(tmp_path / "cache", channels=3, limit=1)
+    old = cache_of_one_byte.fill(ImageFolder(write_folder(tmp_path / "old", 2)).items())
+    assert all(item.load(3).size for item in old.values())  # in use, though above the limit
+    kept = [item.entry for item in old.values() if isinstance(item, CachedItem)]
+    for entry in kept:
+        used(entry, 4)
+    new = cache_of_one_byte.fill(ImageFolder(write_folder(tmp_path / "new", 2, seed=1)).items())
+    assert all(item.load(3).size for item in new.values())
+    assert there(kept) == []
+    again = cache_of_one_byte.fill(ImageFolder(tmp_path / "old").items())
+    assert all(item.load(3).size for item in again.values())
+
+
+@pytest.mark.parametrize(("value", "size"), [(None, None), (0, 0), (0.5, 500_000_000)])
+def test_a_limit_is_in_gigabytes(value: float | None, size: int | None) -> None:
+    assert check_gigabytes("cache_limit_gb", value) == size
+
+
+def test_a_negative_limit_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data\.cache_limit_gb=-1 must be at least 0"):
+        check_gigabytes("cache_limit_gb", -1)

@@ -1,3 +1,4 @@
+import inspect
 import itertools
 import logging
 from collections.abc import Iterator
@@ -6,16 +7,19 @@ from pathlib import Path
 import lightning as L  # noqa: N812
 import pytest
 import torch
+import yaml
+from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from src.core.errors import ConfigError, DataError, ImageFileError
+from src.core.paths import CONF_DIR
+from src.core.renamed import current_name
 from src.core.types import Clean
 from src.data.datamodule import RestorationData
 from src.data.datasets.folder import ImageFolder
 from src.data.datasets.synthetic import Synthetic
-from src.data.folders import folder_data
 from src.data.images import Sample
 from tests.support.images import pixels, write, write_folder
 
@@ -268,7 +272,7 @@ def test_luma_has_one_channel(tmp_path: Path) -> None:
 
 def test_folders_may_be_given_for_scoring_only(tmp_path: Path) -> None:
     write_folder(tmp_path / "Set2", 2)
-    module = folder_data(train_dir=None, val_dir=tmp_path / "Set2", cache_dir=tmp_path / "cache")
+    module = RestorationData(val_dir=tmp_path / "Set2", cache_dir=tmp_path / "cache")
     module.setup("test")
     assert module.benchmark_names == ("Set2",)
     with pytest.raises(DataError, match=r"no image to train on\. Set data\.train_dir"):
@@ -276,6 +280,32 @@ def test_folders_may_be_given_for_scoring_only(tmp_path: Path) -> None:
 
 
 def test_nothing_to_score_is_refused_when_scoring(tmp_path: Path) -> None:
-    module = folder_data(train_dir=write_folder(tmp_path / "t"), val_dir=None)
+    module = RestorationData(train_dir=write_folder(tmp_path / "t"))
     with pytest.raises(DataError, match=r"data\.val_dir"):
         module.setup("test")
+
+
+def test_two_answers_to_what_is_trained_on_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.train and data\.train_dir=.* leave one out"):
+        RestorationData(train=Synthetic(), train_dir=tmp_path)
+
+
+def test_a_setting_of_data_is_one_parameter_and_one_line_of_yaml() -> None:
+    shared = set(yaml.safe_load((CONF_DIR / "data/_base.yaml").read_text(encoding="utf-8")))
+    parameters = set(inspect.signature(RestorationData).parameters)
+    which = {"train", "benchmarks", "train_dir", "val_dir"}
+    assert (shared - {"_target_", "defaults"}) | {"transform"} == parameters - which
+
+
+def test_data_of_a_folder_as_earlier_checkpoints_name_it_are_still_built(tmp_path: Path) -> None:
+    before = {
+        "_target_": current_name("src.data.folders.folder_data"),
+        "train_dir": str(tmp_path / "Train"),
+        "val_dir": str(tmp_path / "Set2"),
+        "patch_size": 24,
+        "cache": "off",
+    }
+    module = instantiate(before, _convert_="all")
+    assert isinstance(module, RestorationData)
+    assert module.benchmark_names == ("Set2",)
+    assert module.patch_sizes == (24,)

@@ -5,8 +5,17 @@ import pytest
 import torch
 from PIL import Image
 
-from src.core.errors import DataError, ImageFileError
-from src.data.image_io import read_image, to_image, to_tensor, write_png
+from src.commands.prepare.pixels import header
+from src.core.errors import ConfigError, DataError, ImageFileError
+from src.data.image_io import (
+    DEFAULT_PIXEL_LIMIT,
+    PIXEL_LIMIT,
+    apply_pixel_limit,
+    read_image,
+    to_image,
+    to_tensor,
+    write_png,
+)
 from tests.support.images import pixels, write
 
 
@@ -188,3 +197,44 @@ def test_to_image_clamps_and_rounds_half_to_even() -> None:
 def test_to_image_refuses_nan() -> None:
     with pytest.raises(DataError, match="NaN"):
         to_image(torch.tensor([[[float("nan")]]]))
+
+
+@pytest.fixture
+def usual_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PIXEL_LIMIT, raising=False)
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", DEFAULT_PIXEL_LIMIT // 2)
+
+
+@pytest.mark.usefixtures("usual_limit")
+def test_an_image_above_the_limit_is_refused_and_the_switch_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "a.png", pixels(20, 24))
+    monkeypatch.setenv(PIXEL_LIMIT, "479")
+    with pytest.raises(ImageFileError, match=r"too large.*EXEMPLAR_MAX_PIXELS=<pixels>"):
+        read_image(file, channels=3)
+    with pytest.raises(ImageFileError, match=r"too large.*EXEMPLAR_MAX_PIXELS=<pixels>"):
+        header(file.read_bytes(), file)
+
+
+@pytest.mark.usefixtures("usual_limit")
+@pytest.mark.parametrize("limit", ["960", "0"])
+def test_a_higher_limit_or_none_lets_it_through(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "a.png", pixels(20, 24))
+    monkeypatch.setenv(PIXEL_LIMIT, limit)
+    assert read_image(file, channels=3).shape == (20, 24, 3)
+
+
+@pytest.mark.usefixtures("usual_limit")
+def test_without_the_switch_the_limit_is_179_million_pixels() -> None:
+    assert apply_pixel_limit() == 178_956_970
+
+
+@pytest.mark.usefixtures("usual_limit")
+@pytest.mark.parametrize("text", ["many", "-1", "1e9", ""])
+def test_what_is_no_number_of_pixels_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PIXEL_LIMIT, text)
+    with pytest.raises(ConfigError, match="whole number of pixels"):
+        apply_pixel_limit()

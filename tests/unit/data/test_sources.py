@@ -1,15 +1,13 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from src.core.errors import ConfigError, DataError
-from src.core.paths import ROOT
 from src.data.datasets.folder import ImageFolder
-from src.data.datasets.sample_photos import SamplePhotos
+from src.data.datasets.sample_photos import FOLDER, PHOTOS, SamplePhotos
 from src.data.datasets.synthetic import Synthetic
+from src.data.image_io import read_image
 from src.data.source import unique_keys
 from tests.support.images import pixels, write, write_folder
 
@@ -78,7 +76,7 @@ def test_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
 def test_sample_photos_are_colour_photographs_in_two_sets_that_share_none() -> None:
     train, val = (SamplePhotos(split).items() for split in ("train", "val"))
     assert list(val) == ["astronaut", "chelsea"]
-    assert len(train) == 5
+    assert list(train) == ["coffee", "raccoon", "rocket"]
     assert not set(train) & set(val)
     for item in (*train.values(), *val.values()):
         image = item.load(3)
@@ -86,12 +84,21 @@ def test_sample_photos_are_colour_photographs_in_two_sets_that_share_none() -> N
         assert not np.array_equal(image[..., 0], image[..., 1])
 
 
-def test_sample_photos_are_found_without_importing_scikit_image() -> None:
-    code = (
-        "import sys; from src.data.datasets.sample_photos import SamplePhotos;"
-        "SamplePhotos('train').items(); sys.exit('skimage' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
+def test_sample_photos_have_the_pixels_of_scikit_images(name: str) -> None:
+    folder = Path(pytest.importorskip("skimage").__file__).parent / "data"
+    (original,) = folder.glob(f"{name}.*")
+    photos = SamplePhotos("train").items() | SamplePhotos("val").items()
+    assert np.array_equal(photos[name].load(3), read_image(original, channels=3))
+
+
+def test_sample_photos_are_small_and_each_has_an_origin() -> None:
+    files = [file for file in FOLDER.iterdir() if file.name != "ORIGIN.md"]
+    named = (FOLDER / "ORIGIN.md").read_text(encoding="utf-8")
+    assert {file.name for file in files} == {*PHOTOS["train"], *PHOTOS["val"]}
+    assert all(f"`{file.name}`" in named for file in files)
+    assert sum(file.stat().st_size for file in files) < 2_000_000
 
 
 def test_an_unknown_split_is_refused() -> None:

@@ -18,6 +18,7 @@ from src.core.registry import Registry
 from src.models.attention import ATTENTION
 from src.models.backbones import BACKBONES
 from src.models.spandrel_net import SpandrelNet
+from src.ops.resize import target_size
 from src.training.callbacks.report_to_study import ReportToStudy
 from src.training.tasks import TASKS
 from src.weights import untrusted
@@ -100,7 +101,9 @@ def test_every_registered_component_is_listed(registry: Registry[Any]) -> None:
 
 
 def test_the_components_that_no_file_of_conf_offers_are_there() -> None:
-    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in (SpandrelNet, ReportToStudy)}
+    names = {
+        f"{cls.__module__}.{cls.__qualname__}" for cls in (SpandrelNet, ReportToStudy, target_size)
+    }
     assert set().union(*UNLISTED.values()) == names
 
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from src.commands.prepare.partial import Origin, Partial
-from src.commands.prepare.transfer import downgraded
-from src.commands.prepare.trees import ArchiveError, Limits, refuse_escape
+from src.commands.prepare.archives import ArchiveError, Limits, refuse_escape
+from src.commands.prepare.transfer import Origin, Partial, downgraded
 
 
 @pytest.mark.parametrize(

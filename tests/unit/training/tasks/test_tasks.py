@@ -38,7 +38,7 @@ def test_one_word_sets_the_scale_of_everything(scale: int) -> None:
     cfg = compose_config("task=super_resolution", f"task.scale={scale}", "model=bicubic")
     assert (cfg.io.scale, cfg.degradation.scale, cfg.protocol.border) == (scale, scale, scale)
     assert cfg.model.scale == scale
-    assert cfg.data.patch_size.input_size * cfg.data.patch_size.scale == 48 * scale
+    assert cfg.data.patch_size == 48 * scale
 
 
 def test_whole_images_are_cut_to_a_multiple_of_the_scale() -> None:

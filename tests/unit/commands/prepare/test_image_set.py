@@ -4,8 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from src.commands.prepare.image_sets import all_sets
-from src.commands.prepare.layout import choose, is_image, matches
+from src.commands.prepare.image_set import all_sets, choose, is_image, matches
 from src.core.errors import DataError
 
 SETS = {one.name: one for one in all_sets()}

@@ -1,7 +1,8 @@
-"""Is there room: asked before gigabytes are written, and explained when there was none."""
+"""A folder that appears whole or not at all, and whether there is room for it on the disk."""
 
 import contextlib
 import errno
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,3 +50,36 @@ def explain_full_disk(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {why}.\n"
             "  Make room, or take another place: paths.data_dir=<folder>."
         ) from error
+
+
+@contextlib.contextmanager
+def staging(target: Path) -> Iterator[Path]:
+    """Yield a new folder that takes the place of ``target`` when the block succeeds."""
+    stage = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    old = stage.with_suffix(".old")
+    try:
+        with explain_full_disk(target.parent):
+            stage.mkdir(parents=True)
+            yield stage
+            if target.exists():
+                target.rename(old)
+            stage.rename(target)
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        for folder in (stage, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_leftovers(target: Path) -> None:
+    """Remove what a killed process left of ``target``, or put back what it was replacing.
+
+    The caller has the folder for itself (``src.core.locks``), so none is being written.
+    """
+    for old in target.parent.glob(f".{target.name}.*.old"):
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(target)
+    for stage in target.parent.glob(f".{target.name}.*.tmp"):
+        shutil.rmtree(stage, ignore_errors=True)
