@@ -102,9 +102,9 @@ def test_a_sweep_that_cannot_score_is_refused(
         pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
     words = (*TINY, "optimizer.lr=1e-4,1e-3", word, *sweeper)
     with composed(Request("train", words, multirun=True)) as accepted:
-        with pytest.raises(ConfigError, match=says):
-            for config in accepted.plain:
-                refuse_unscored(config)
+        first = accepted.plain[0]
+    with pytest.raises(ConfigError, match=says):
+        refuse_unscored(first)
 
 
 def test_a_run_with_options_of_ones_own_goes_on_by_the_printed_line(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""``resume=<run folder>``: the command line goes on from the one that the run was started with."""
+"""What a run folder adds to a command line that goes on from it, or that reads its checkpoint."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
@@ -12,6 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.app.config.options import AUTO, read_primary
 from src.app.config.schema import leaves
+from src.app.config.search_path import (
+    KEY,
+    folders_of,
+    is_remembered,
+    is_search_path,
+    with_folders,
+)
 from src.core.errors import ConfigError
 from src.core.paths import from_root
 from src.weights.untrusted import Reading, check_config
@@ -34,6 +41,7 @@ def with_saved(overrides: Sequence[str]) -> list[str]:
 
     Raises:
         ConfigError: If an override would change what was trained.
+        UntrustedError: If the run would search for options where this user never has.
     """
     given = _parsed(overrides)
     values = [item.value() for item in given if item.key_or_group == "resume"]
@@ -45,7 +53,51 @@ def with_saved(overrides: Sequence[str]) -> list[str]:
     refuse_changes(folder, given_now(folder, overrides))
     taken = {override.key_or_group for override in given}
     kept = [str(old.input_line) for old in _parsed(saved) if not _is_below(old.key_or_group, taken)]
+    _check_search_path(folder, kept)
     return [*kept, *overrides]
+
+
+def with_that_of_checkpoint(overrides: Sequence[str]) -> list[str]:
+    """Return ``overrides`` with the search path of the runs in ``checkpoint=…`` at its end.
+
+    A folder that is gone is left out: a checkpoint needs none of them itself.
+
+    Raises:
+        UntrustedError: If a run would search for options where this user never has.
+    """
+    folders = folders_of(overrides)
+    typed = any(map(is_search_path, overrides))
+    for source in _checkpoints(overrides):
+        path = from_root(source)
+        run = path.parent.parent if path.parent.name == "checkpoints" else path
+        if run.is_dir():
+            saved = saved_overrides(run)
+            if not typed:
+                _check_search_path(run, saved)
+            kept = folders_of(filter(is_remembered, saved))
+            folders += [entry for entry in kept if "://" in entry or Path(entry).is_dir()]
+    return with_folders(overrides, list(dict.fromkeys(folders)))
+
+
+def _checkpoints(overrides: Sequence[str]) -> list[str]:
+    for override in _parsed(overrides):
+        if override.key_or_group == "checkpoint":
+            value = override.value()
+            several = value.values() if isinstance(value, dict) else value
+            if isinstance(several, str):
+                return [several]
+            return [str(one) for one in several] if isinstance(several, Iterable) else []
+    return []
+
+
+def _check_search_path(folder: Path, saved: Sequence[str]) -> None:
+    """Refuse a saved search path of folders that were never typed here: they may be anybody's."""
+    for word in filter(is_search_path, saved):
+        if not is_remembered(word):
+            Reading(f"{folder / OVERRIDES}: {word!r}").refuse(
+                "a run folder may not say how Hydra works, and these folders were never given on "
+                f"this machine; if they are yours, give {KEY}=… again"
+            )
 
 
 def given_now(folder: Path, overrides: Sequence[str]) -> list[str]:
@@ -109,7 +161,8 @@ def saved_overrides(folder: Path) -> list[str]:
         raise ConfigError(f"{path} cannot be read; restore it, or remove it.") from error
     if not isinstance(content, list) or not all(isinstance(text, str) for text in content):
         raise ConfigError(f"{path} is no list of key=value; restore it, or remove it.")
-    check_overrides(path, content)
+    # a search path is checked where it is used: it may be replaced by one that is typed
+    check_overrides(path, [text for text in content if not is_search_path(text)])
     return content
 
 

@@ -19,8 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.check import Request, composed
 from src.app.config.options import register_resolvers, with_slash
-from src.app.config.resume import with_saved
-from src.app.config.search_path import check_folders, with_config_dir, with_that_of_checkpoint
+from src.app.config.resume import with_saved, with_that_of_checkpoint
+from src.app.config.search_path import check_folders, with_config_dir
 from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, here
 from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results
