@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src.app.config.options import Primary, read_primary
+from src.app.config.options import Primary
 from src.app.config.schema import (
     GLOBAL_GROUPS,
     MISSING,
@@ -45,21 +45,6 @@ SUPPLIED: dict[str, tuple[str, ...]] = {
 _SEVERAL = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 _SHORTEST = 8  # shorter secrets would be found by chance
-
-
-def validate(cfg: DictConfig, config_name: str = "train") -> None:
-    """Check every key and every ``_target_`` node of a composed configuration.
-
-    Args:
-        cfg: The configuration without Hydra's own node.
-        config_name: Its primary config: ``train``, ``evaluate`` or ``predict``.
-
-    Raises:
-        ConfigError: Naming the key at fault and the nearest valid name.
-    """
-    primary = read_primary(config_name)
-    config = check_names(cfg, primary)
-    check_targets(config, primary)
 
 
 def check_names(cfg: DictConfig, primary: Primary) -> dict[str, Any]:
