@@ -17,13 +17,9 @@ from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
 from src.models.blocks.recompute import recompute_blocks
 from src.models.initial_weights import build_with_initial_weights
+from src.training.callbacks.carried import PendingRow, Provenance, RandomState
 from src.training.callbacks.checkpoint import LastCheckpoint
-from src.training.callbacks.final_validation import FinalValidation
-from src.training.callbacks.pending_row import PendingRow
-from src.training.callbacks.provenance import Provenance
-from src.training.callbacks.random_state import RandomState
-from src.training.callbacks.run_identity import RunIdentity
-from src.training.callbacks.time_limit import TimeLimit
+from src.training.callbacks.stopping import FinalValidation, TimeLimit
 from src.training.tasks.base import RestorationTask
 from src.weights.atomic_io import AtomicCheckpointIO
 
@@ -91,7 +87,7 @@ def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) 
     max_time = plain(cfg.trainer).get("max_time")
     limits = [] if max_time is None else [TimeLimit(max_time)]
     loggers: Mapping[str, Logger] = make(cfg.logger) if cfg.get("logger") else {}
-    carried = (Provenance(config, origin), RunIdentity(), PendingRow())
+    carried = (Provenance(config, origin), PendingRow())
     trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
         # The random state first: the checkpoint that a run begins with holds it as set then.
         callbacks=[RandomState(), FinalValidation(), *limits, *ordered, *carried],

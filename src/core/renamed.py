@@ -9,7 +9,13 @@ MOVED = {
     "src.tasks.": "src.training.tasks.",
     "src.callbacks.": "src.training.callbacks.",
     "src.runtime.loggers.": "src.training.loggers.",
-    "src.runtime.distributed.strategy.": "src.training.strategy.",
+    "src.runtime.distributed.strategy.": "src.training.strategies.",
+    "src.training.strategy.": "src.training.strategies.",
+    "src.training.callbacks.graceful_stop.": "src.training.callbacks.stopping.",
+    "src.training.callbacks.image_panels.": "src.training.callbacks.pictures.",
+    "src.training.callbacks.score_tables.": "src.training.callbacks.pictures.",
+    "src.training.callbacks.attention_maps.": "src.training.callbacks.pictures.",
+    "src.training.callbacks.throughput.": "src.training.callbacks.progress.",
     "src.degradations.bicubic_pillow.": "src.degradations.bicubic.",
     "src.degradations.gaussian_seed0.": "src.degradations.gaussian.",
     "src.metrics.psnr_b.": "src.metrics.psnr.",
@@ -18,14 +24,14 @@ MOVED = {
     "src.optim.warmup_cosine.": "src.optim.schedules.",
     "src.data.folders.folder_data": "src.data.datamodule.RestorationData",
 }
-"""Old beginning of a dotted name → the new one."""
+"""Old beginning of a dotted name → the next one, which may have moved again further down."""
 
 
 def current_name(dotted: str) -> str:
     """Return the name by which a component that an earlier version called ``dotted`` is found."""
     for old, new in MOVED.items():
         if dotted.startswith(old):
-            return new + dotted.removeprefix(old)
+            dotted = new + dotted.removeprefix(old)
     return dotted
 
 

@@ -1,19 +1,22 @@
-"""Checkpoints are written whole or not at all, and read without running code."""
+"""Checkpoints are written whole or not at all, and read without running code.
 
+The last one and the one before it are kept: a damaged file costs an interval, not the run.
+"""
+
+import os
 import pickle
 import re
+import secrets
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import CheckpointIO
-from torch import Tensor
 
 from src.core.errors import CheckpointError
-from src.core.files import replacing
-from src.weights.generations import keep_previous
-from src.weights.names import LAST
+from src.core.files import name_aside, replacing
+from src.weights.names import LAST, PREVIOUS
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -59,6 +62,32 @@ class AtomicCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint that is no longer wanted."""
         Path(path).unlink(missing_ok=True)
+
+
+def keep_previous(last: Path) -> None:
+    """Let ``previous.ckpt`` be what ``last`` is now; call it just before ``last`` is replaced.
+
+    A second name for the same file, so that it costs neither time nor, until ``last`` is replaced,
+    space; at each moment ``last`` or both are whole. Where a file system has no second names,
+    ``last`` is renamed, and for a moment only ``previous.ckpt`` is there.
+    """
+    if not last.is_file():
+        return  # damaged and set aside, or the first one: what is there stays
+    previous = last.with_name(PREVIOUS)
+    name = last.with_name(f".{previous.stem}.{secrets.token_hex(8)}.tmp{previous.suffix}")
+    try:
+        os.link(last, name)
+    except OSError:
+        last.replace(previous)
+    else:
+        name.replace(previous)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, so that nothing overwrites it; return its new name."""
+    aside = name_aside(path)
+    path.rename(aside)
+    return aside
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -107,21 +136,6 @@ def check_whole(path: Path) -> None:
         raise CheckpointError(f"{path}: damaged (the checksum of its part {wrong} is wrong).")
 
 
-def state_dict_of(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
-    """Return ``content`` as a state dict.
-
-    Raises:
-        CheckpointError: If a value is no tensor.
-    """
-    wrong = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
-    if wrong or not content:
-        raise CheckpointError(
-            f"{path}: not a plain state dict; its entries {', '.join(wrong[:5]) or '(none)'} are "
-            "no tensors."
-        )
-    return content
-
-
 def _unwritten(target: Path, reason: str) -> str:
     run = target.parent.parent
     if not run.is_dir():
@@ -136,5 +150,5 @@ def _unwritten(target: Path, reason: str) -> str:
 
 
 def _asked_for(error: Exception) -> str:
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return f": it asks for {found[1]}" if found else ""
+    match = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f": it asks for {match[1]}" if match else ""

@@ -14,22 +14,9 @@ from src.inference.restorer import InferencePolicy
 from src.weights.atomic_io import check_whole, read
 from src.weights.names import BEST, FORMAT, KEY, LAST, PREVIOUS
 from src.weights.network_file import open_network, read_network
-from src.weights.published.load import load_reference_weights, to_reference_weights
 from src.weights.untrusted import check_config
 
 NETWORK_SUFFIX = ".safetensors"
-
-__all__ = [
-    "NETWORK_SUFFIX",
-    "Checkpoint",
-    "find",
-    "load_reference_weights",
-    "load_weights",
-    "open_checkpoint",
-    "open_network",
-    "read",
-    "to_reference_weights",
-]
 
 
 @dataclass(frozen=True)
@@ -131,14 +118,14 @@ def _is_ours(content: Mapping[str, Any]) -> bool:
 
 
 def _network_alone(path: Path) -> Checkpoint:
-    held, net = read_network(path), open_network(path)
+    file, net = read_network(path), open_network(path)
     config = {
-        "model": held.model,
+        "model": file.model,
         "io": {key: getattr(net, key) for key in ("in_channels", "out_channels", "scale")},
         "inference": InferencePolicy().as_dict(),
         "channels_last": False,
     }
-    return Checkpoint(path, DictConfig(config), 0, held.about, held.weights)
+    return Checkpoint(path, DictConfig(config), 0, file.about, file.weights)
 
 
 def load_weights(net: nn.Module, checkpoint: Checkpoint) -> None:

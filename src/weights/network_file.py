@@ -1,7 +1,6 @@
 """A network in one .safetensors file: its weights, how to build it, and where it came from."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from src.core.errors import CheckpointError
+from src.core.files import replacing
 from src.weights.names import FORMAT, KEY
 from src.weights.untrusted import check_config
 
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """What such a file holds.
+    """What such a file contains.
 
     Attributes:
         path: The file.
@@ -52,17 +52,13 @@ def write_network(
     carried = json.dumps({"format": FORMAT, **about, "model": dict(model)}, sort_keys=True)
     # Copies, because the format has no tensors that share their storage.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata={KEY: carried})
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={KEY: carried})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path} cannot be written: {error}. Make room or choose another output."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_network(path: Path) -> NetworkFile:
@@ -94,12 +90,12 @@ def open_network(path: str | Path) -> nn.Module:
     Raises:
         CheckpointError: If it cannot be read, or is of a class or size that is not there.
     """
-    held = read_network(Path(path))
+    file = read_network(Path(path))
     try:
-        net: nn.Module = instantiate(held.model, _convert_="all")
-        net.load_state_dict(held.weights)
+        net: nn.Module = instantiate(file.model, _convert_="all")
+        net.load_state_dict(file.weights)
     except (InstantiationException, RuntimeError) as error:
-        raise CheckpointError(f"{held.path}: does not fit its own network: {error}") from error
+        raise CheckpointError(f"{file.path}: does not fit its own network: {error}") from error
     return net.eval()
 
 

@@ -30,9 +30,8 @@ TRUST = "EXEMPLAR_TRUST"
 UNLISTED = {
     "data": {"src.ops.resize.target_size"},  # patch_size of runs before it was a number
     "model": {"src.models.spandrel_net.SpandrelNet"},  # of src.convert architecture=spandrel
-    "callbacks": {
-        "src.training.callbacks.report_to_study.ReportToStudy"
-    },  # given by hydra/sweeper=optuna
+    # given by hydra/sweeper=optuna
+    "callbacks": {"src.training.callbacks.report_to_study.ReportToStudy"},
 }
 """Section → components of ours that no file of conf/ offers, because programs choose them."""
 
@@ -173,13 +172,13 @@ def _check_trusted(source: str, name: str) -> None:
     if _runs_anything(name):
         raise UntrustedError(f"{source}: refused; {TRUST} cannot allow {name!r}.")
     try:
-        found = locate(name)
+        component = locate(name)
     except ConfigError as error:
         raise UntrustedError(
             f"{source} calls {name!r}, which is allowed but cannot be imported: {error}\n"
             "  If it is a file of yours:  PYTHONPATH=<its folder> …"
         ) from error
-    home = str(getattr(found, "__module__", ""))
+    home = str(getattr(component, "__module__", ""))
     if home.partition(".")[0] != name.partition(".")[0]:
         raise UntrustedError(
             f"{source}: refused, because {name!r} is another name for something of {home!r}."
@@ -207,9 +206,9 @@ def _own_folders() -> Iterator[Path]:
     """Yield the configuration folders that the command line names, beside conf/."""
     if not HydraConfig.initialized():
         return
-    for place in HydraConfig.get().runtime.config_sources or ():
-        folder = Path(urlsplit(str(place.path)).path)
-        if place.schema == "file" and folder != CONF_DIR:
+    for source in HydraConfig.get().runtime.config_sources or ():
+        folder = Path(urlsplit(str(source.path)).path)
+        if source.schema == "file" and folder != CONF_DIR:
             yield folder
 
 
@@ -219,7 +218,7 @@ def offered(folder: Path) -> Mapping[str, set[str]]:
 
     ``conf/hydra`` is left out: Hydra's own node is not part of what a run saves.
     """
-    found: dict[str, set[str]] = {}
+    sections: dict[str, set[str]] = {}
     for file in folder.rglob("*.yaml"):
         text = file.read_text(encoding="utf-8")
         if "_target_" not in text or file.is_relative_to(folder / "hydra"):
@@ -233,8 +232,8 @@ def offered(folder: Path) -> Mapping[str, set[str]]:
         if not isinstance(node, Mapping):
             continue
         for section, below in node.items() if group == "_global_" else [(group, node)]:
-            found.setdefault(section, set()).update(_targets(below))
-    return found
+            sections.setdefault(section, set()).update(_targets(below))
+    return sections
 
 
 def _targets(node: object) -> Iterator[str]:

@@ -10,8 +10,7 @@ import torch
 
 from src.core.paths import ROOT
 from src.models.backbones.panet import PANet
-from src.weights.checkpoint import open_network
-from src.weights.network_file import write_network
+from src.weights.network_file import open_network, write_network
 
 PANET = {"_target_": "src.models.backbones.panet.PANet", "channels": 8, "blocks": 2, "unshuffle": 2}
 LOCAL = {"_target_": "src.models.attention.pyramid_local.LocalPyramidAttention", "_partial_": True}

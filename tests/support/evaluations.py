@@ -9,7 +9,7 @@ import numpy as np
 from src.app.results import write_results
 from src.data.image_io import to_tensor, write_png
 from src.metrics.scoreboard import Scoreboard
-from src.training.callbacks.image_panels import panel
+from src.training.callbacks.pictures import panel
 from tests.support.images import pixels
 
 PROTOCOL = {"name": "denoise_rgb_clip8", "version": 1, "border": 0}

@@ -9,7 +9,7 @@ from src.core.errors import ConfigError
 OURS = ("ddp", "fsdp")
 """Strategies of ours, by the names that Lightning has for those of its own."""
 
-_OURS = "src.training.strategy."
+_OURS = "src.training.strategies."
 
 OWN_LAUNCH = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 """Lightning's strategies that start processes themselves, each with its own copy of the config."""

@@ -13,7 +13,7 @@ from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, did_you_mean
 from src.core.extras import need
 from src.core.paths import from_root
-from src.training.loggers.wandb_login import has_key
+from src.training.loggers.wandb_run import has_key
 
 PARTS = ("workspace", "report")
 

@@ -23,7 +23,7 @@ from src.core.console import make_console
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.weights.checkpoint import Checkpoint, open_checkpoint
-from src.weights.direct import with_published_weights
+from src.weights.conversion import with_published_weights
 
 
 def evaluate(cfg: DictConfig) -> float:

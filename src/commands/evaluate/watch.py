@@ -10,7 +10,7 @@ import lightning as L  # noqa: N812
 
 from src.core.paths import from_root
 from src.data.image_io import write_png
-from src.training.callbacks.image_panels import panel, picture_name
+from src.training.callbacks.pictures import panel, picture_name
 
 
 class Preemptible(L.Callback):

@@ -21,7 +21,7 @@ from src.data.image_io import read_image, to_image, to_tensor, write_png
 from src.inference.restorer import InferencePolicy, Restorer, with_noise_level
 from src.ops.resize import upscale
 from src.weights.checkpoint import load_weights, open_checkpoint
-from src.weights.direct import with_published_weights
+from src.weights.conversion import with_published_weights
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from src.commands.report.comparison import Group, compare, group_records
 from src.commands.report.records import Record
 from src.commands.report.rendering import render
 from src.data.image_io import Pixels, read_image
-from src.training.callbacks.image_panels import picture_name
+from src.training.callbacks.pictures import picture_name
 
 PARTS = ("input", "restored", "target")
 """What stands in a panel of ``src.evaluate``, from the left; the error is the fourth part."""

@@ -20,14 +20,10 @@ from src.core.origin import origin
 from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
-from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger
-from src.training.callbacks.graceful_stop import GracefulStop
-from src.training.callbacks.metrics_file import last_value
-from src.training.callbacks.new_settings import NewSettings
-from src.training.callbacks.run_identity import RUN_IDS
-from src.training.callbacks.same_job import SameJob
-from src.training.loggers.lifecycle import facts, recorded
-from src.training.loggers.run_ids import keep_run_id, read_run_id
+from src.training.callbacks.carried import RUN_IDS, NewSettings, SameJob
+from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger, last_value
+from src.training.callbacks.stopping import GracefulStop
+from src.training.loggers.lifecycle import facts, keep_run_id, read_run_id, recorded
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
 

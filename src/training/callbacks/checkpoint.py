@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L  # noqa: N812
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
-from src.training.callbacks.final_validation import validation_follows
+from src.training.callbacks.stopping import validation_follows
 from src.weights.names import BEST, LAST
 
 
@@ -27,18 +27,13 @@ class LastCheckpoint(Checkpoint):
         self.every_n_steps = every_n_steps
         self._saved_step = -1
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what a new run begins with."""
         if trainer.ckpt_path is None:
             self._save(trainer)
 
     def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,  # noqa: ANN401
-        batch: Any,  # noqa: ANN401
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when the step is due, the last one, or one after which training stops.
 
@@ -53,12 +48,12 @@ class LastCheckpoint(Checkpoint):
         if step % self.every_n_steps == 0 or step >= trainer.max_steps or trainer.should_stop:
             self._save(trainer)
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after a validation, so that a resumed run does not repeat it."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._save(trainer)
 
-    def _save(self, trainer: L.Trainer) -> None:
+    def _save(self, trainer: Trainer) -> None:
         self._saved_step = trainer.global_step
         for logger in trainer.loggers:
             logger.save()  # else a killed run would lose rows that no resumed run writes again

@@ -1,16 +1,27 @@
-"""metrics.csv in the run folder, which a resumed run continues."""
+"""metrics.csv, which a resumed run continues and no kill, full disk or new column can spoil."""
 
+import csv
+import io
 import logging
-from collections.abc import Mapping
+import math
+import os
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
 
-from src.training.callbacks.metrics_file import MetricsFile
+from src.core.errors import DataError
+from src.core.files import name_aside, replacing
 
 METRICS = "metrics.csv"
+STEP = "step"
+
+Row = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +45,7 @@ class ResumableCSVLogger(CSVLogger):
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> MetricsFile:
+    def experiment(self) -> "MetricsFile":
         """The file of process 0; the other processes write nothing."""
         return self._file
 
@@ -56,12 +67,137 @@ class ResumableCSVLogger(CSVLogger):
     def add_missing(self, row: Mapping[str, float]) -> None:
         """Write a row, with its ``step``, if it comes after all that are there."""
         values = dict(row)
-        step = int(values.pop("step"))
+        step = int(values.pop(STEP))
         if step > self._file.last_step:
             self._file.log_metrics(values, step)
             self.save()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what is left."""
+        """Write what remains."""
         self.save()
+
+
+class MetricsFile:
+    """Rows of metrics, appended; Lightning's CSV logger hands them over.
+
+    A row is on disk after ``save``. When a column is new the file is written anew beside the old
+    one and takes its place, so that at each moment one of them is there, whole.
+
+    Args:
+        path: The file; made with the first rows.
+
+    Attributes:
+        metrics: Rows that are not on disk yet.
+        last_step: Of the rows that ``cut`` has kept; -1 for none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metrics: list[Row] = []
+        self.last_step = -1
+        self._columns: list[str] = []
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Take up a row; it is not on disk yet."""
+        values = {k: v.item() if isinstance(v, Tensor) else v for k, v in metrics.items()}
+        self.metrics.append({**values, STEP: step})
+
+    def save(self) -> None:
+        """Put all rows on disk.
+
+        Raises:
+            DataError: If the file is gone, or cannot be written.
+        """
+        if not self.metrics:
+            return
+        columns = sorted({*self._columns, *(key for row in self.metrics for key in row)})
+        try:
+            if columns == self._columns:
+                self._append()
+            else:
+                self._write([*self._rows(), *self.metrics], columns)
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be written: {error.strerror or error}. Make room or put the "
+                "folder back, then go on from the last checkpoint: "
+                f"python -m src.train resume={self.path.parent}"
+            ) from error
+        self.metrics = []
+
+    def cut(self, step: int) -> Path | None:
+        """Keep the rows before ``step``, as they will be when the run gets there again.
+
+        Returns:
+            Where a copy of the file as it was is kept, if a row before ``step`` was damaged.
+        """
+        if not self.path.is_file():
+            return None
+        columns, rows, damaged = _read(self.path, step)
+        aside = name_aside(self.path) if damaged else None
+        if aside is not None:
+            shutil.copy2(self.path, aside)
+        self.metrics, self._columns = [], []
+        self.last_step = max((int(row[STEP]) for row in rows), default=-1)
+        if rows:
+            self._write(rows, columns)
+        else:
+            self.path.unlink()
+        return aside
+
+    def _rows(self) -> list[Row]:
+        if self._columns:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                return list(csv.DictReader(file))
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(0, "the folder is gone")
+        return []
+
+    def _write(self, rows: list[Row], columns: list[str]) -> None:
+        with replacing(self.path) as temporary:
+            temporary.write_text(_text(columns, rows, header=True), encoding="utf-8", newline="")
+        self._columns = columns
+
+    def _append(self) -> None:
+        # r+ and not a: a file that is gone must not be begun anew without its rows
+        with self.path.open("r+", newline="", encoding="utf-8") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(_text(self._columns, self.metrics, header=False))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def last_value(path: Path, column: str) -> float:
+    """Return the last number in ``column`` of a file of metrics; NaN where there is none."""
+    if not path.is_file():
+        return math.nan
+    with path.open(newline="", encoding="utf-8") as file:
+        values = [row[column] for row in csv.DictReader(file) if row.get(column)]
+    return float(values[-1]) if values else math.nan
+
+
+def _text(columns: list[str], rows: Iterable[Row], *, header: bool) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _read(path: Path, before: int) -> tuple[list[str], list[Row], bool]:
+    """Return columns, the rows of steps below ``before``, and whether one may be among the damaged.
+
+    A last line without an end is what a kill leaves of a row that was being written. Such a row
+    belongs to a step that is done again, and is dropped without a word.
+    """
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]
+    lines = list(csv.reader(io.StringIO(whole.replace("\0", "\ufffd"), newline="")))
+    columns = lines[0] if lines else []
+    if STEP not in columns:
+        return [], [], bool(lines)
+    column = columns.index(STEP)
+    good = [line for line in lines[1:] if len(line) == len(columns) and line[column].isdecimal()]
+    rows = [dict(zip(columns, line, strict=True)) for line in good if int(line[column]) < before]
+    return columns, rows, len(good) < len(lines) - 1

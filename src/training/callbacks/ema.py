@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import lightning as L  # noqa: N812
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -34,7 +34,7 @@ class Ema(WeightAveraging):
         super().__init__(use_buffers=True, multi_avg_fn=partial(_update, decay))
 
     def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Take up weights and average; a run that had no average begins one."""
         if self._average_model is None or "current_model_state" in checkpoint:

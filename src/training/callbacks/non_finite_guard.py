@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-import lightning as L  # noqa: N812
 import torch
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
@@ -33,7 +33,7 @@ class Repeatable(Protocol):
         ...
 
 
-class NonFiniteGuard(L.Callback):
+class NonFiniteGuard(Callback):
     """Check loss and gradients before each optimizer step, so that weights stay finite.
 
     Costs one reduction over the gradients a step. The step at fault is run once more with hooks, to
@@ -47,26 +47,19 @@ class NonFiniteGuard(L.Callback):
         self._in_a_row = 0
 
     def on_train_batch_start(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        batch: Any,  # noqa: ANN401
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Keep the batch, in case it has to be run again."""
         self._batch = batch
 
     def on_before_backward(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
         """Keep the loss: an infinite one may have finite gradients, as L1's are signs."""
         self._losses.append(loss.detach())
 
     def on_before_optimizer_step(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        optimizer: torch.optim.Optimizer,
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Stop where the loss or a gradient is not finite.
 
@@ -90,7 +83,7 @@ class NonFiniteGuard(L.Callback):
             return
         raise NonFiniteError(self._message(trainer, pl_module))
 
-    def _message(self, trainer: L.Trainer, task: L.LightningModule) -> str:
+    def _message(self, trainer: Trainer, task: LightningModule) -> str:
         return (
             f"Step {trainer.global_step + 1}: the loss or a gradient is NaN or infinite. "
             f"First at fault: {self._culprit(trainer, task)}.\n"
@@ -99,15 +92,15 @@ class NonFiniteGuard(L.Callback):
             "trainer.precision=32-true; debug=anomaly names the operation."
         )
 
-    def _culprit(self, trainer: L.Trainer, task: L.LightningModule) -> str:
+    def _culprit(self, trainer: Trainer, task: LightningModule) -> str:
         for name, parameter in task.named_parameters():
             if not torch.isfinite(parameter).all():
                 return f"the weight {name}, before the step"
         if isinstance(task, Repeatable):
             with trainer.precision_plugin.train_step_context():
-                found = first_in_forward(task, self._batch)
-            if found is not None:
-                return found
+                culprit = first_in_forward(task, self._batch)
+            if culprit is not None:
+                return culprit
         return _first_in_backward(task)
 
 
@@ -116,7 +109,7 @@ def _part(gradient: Tensor) -> Tensor:
     return gradient.to_local() if isinstance(gradient, DTensor) else gradient
 
 
-def first_in_forward(task: Repeatable, batch: Any) -> str | None:  # noqa: ANN401
+def first_in_forward(task: Repeatable, batch: Any) -> str | None:
     """Return what first makes a NaN or infinity when ``batch`` runs forward, or None."""
     pair = task.degrade(batch)
     for name in ("target", "input"):
@@ -135,7 +128,7 @@ def _watched(net: nn.Module) -> Iterator[list[str]]:
     """Yield a list that fills with modules whose output is not finite, the innermost first."""
     faults: list[str] = []
 
-    def hook_for(name: str) -> Any:  # noqa: ANN401
+    def hook_for(name: str) -> Any:
         def hook(module: nn.Module, _: object, output: object) -> None:
             if isinstance(output, Tensor) and not _is_finite(output):
                 faults.append(f"net{name and '.'}{name} ({type(module).__name__})")

@@ -1,14 +1,23 @@
-"""A progress bar over the whole training, with the time left."""
+"""How far training is, how fast, and how much of the time it waits for data."""
 
+import logging
 import sys
+import time
 from typing import Any
 
-import lightning as L  # noqa: N812
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.utilities import rank_zero_only
+
+logger = logging.getLogger(__name__)
+
+WAIT_LIMIT = 0.10
+SETTLED = 20
+"""Batches until loader processes have started and filled their queues."""
 
 
 class StepProgressBar(TQDMProgressBar):
-    """Show steps of all steps: the loader is endless, so Lightning's own bar knows no end.
+    """Show steps of all steps, with the time left: the loader is endless, Lightning's bar too.
 
     Args:
         lines: Lines printed over the whole training where the output is no terminal.
@@ -24,14 +33,14 @@ class StepProgressBar(TQDMProgressBar):
         steps = self.trainer.max_steps
         return steps * self.trainer.accumulate_grad_batches if steps > 0 else float("inf")
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Slow the bar down where each refresh would become a line of a log file."""
         super().setup(trainer, pl_module, stage)
         if not sys.stderr.isatty() and trainer.max_steps > 0:
             batches = trainer.max_steps * trainer.accumulate_grad_batches
             self._refresh_rate = max(1, batches // self.lines)
 
-    def on_train_epoch_start(self, *args: Any) -> None:  # noqa: ANN401
+    def on_train_epoch_start(self, *args: Any) -> None:
         """Name the bar, and begin it where a resumed run begins."""
         super().on_train_epoch_start(*args)
         self.train_progress_bar.set_description("Training")
@@ -39,9 +48,77 @@ class StepProgressBar(TQDMProgressBar):
         self.train_progress_bar.initial = done
 
     def get_metrics(
-        self, trainer: L.Trainer, pl_module: L.LightningModule
+        self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         """Return what stands beside the bar; the version number does not."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
+
+
+class Throughput(Callback):
+    """Log ``perf/images_per_s`` of all processes and ``perf/data_wait``, a share of the time.
+
+    Validation and checkpoints between two steps count as neither. More than a tenth of waiting is
+    said once, with what helps.
+    """
+
+    def __init__(self) -> None:
+        self._waited = self._worked = self._started = 0.0
+        self._images = self._batches = 0
+        self._ended: float | None = None
+        self._advised = False
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the time since the last step ended as waiting."""
+        now = time.perf_counter()
+        if self._ended is not None:
+            self._waited += now - self._ended
+        self._started = now
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log every ``log_every_n_steps`` steps."""
+        now = time.perf_counter()
+        self._worked += now - self._started
+        self._images += len(batch["target"]) * trainer.world_size
+        self._batches += 1
+        self._ended = now
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (batch_idx + 1) % every == 0:
+            self._log(trainer, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock."""
+        self._ended = None
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Stop the clock."""
+        self._ended = None
+
+    def _log(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        total = self._waited + self._worked
+        share = self._waited / total
+        pl_module.log("perf/images_per_s", self._images / total, prog_bar=True)
+        pl_module.log("perf/data_wait", share, prog_bar=True)
+        if share > WAIT_LIMIT and self._batches >= SETTLED and not self._advised:
+            self._advised = True
+            loader: Any = trainer.train_dataloader
+            _advise(share, loader.num_workers)
+        self._waited = self._worked = 0.0
+        self._images = 0
+
+
+@rank_zero_only
+def _advise(share: float, workers: int) -> None:
+    now = f"{workers} loader processes do not keep up" if workers else "no process loads them ahead"
+    logger.warning(
+        "Training waits %.0f %% of its time for data: %s. Try data.workers=%d, data.cache=on (each "
+        "image is decoded once only), or data.cache_dir=… on a faster disk.",
+        *(100 * share, now, max(2, 2 * workers)),
+    )

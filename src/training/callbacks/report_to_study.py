@@ -2,14 +2,14 @@
 
 import math
 
-import lightning as L  # noqa: N812
 import optuna
+from lightning import Callback, LightningModule, Trainer
 
 PRUNED_AT = "pruned_at_step"
 """Attribute of a trial that was stopped."""
 
 
-class ReportToStudy(L.Callback):
+class ReportToStudy(Callback):
     """Report the validation score; stop when it is below the median of the others' at that step.
 
     This is the median stopping rule of Golovin et al. (2017), doi:10.1145/3097983.3098043.
@@ -37,7 +37,7 @@ class ReportToStudy(L.Callback):
         self.storage, self.study, self.trial, self.monitor = storage, study, trial, monitor
         self.pruner = optuna.pruners.MedianPruner(startup_trials, warmup_steps)
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report, and stop if the study says so."""
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return

@@ -1,5 +1,9 @@
-"""Loggers that know a whole run: told its config at the start, closed in whatever way it ends."""
+"""Loggers that know a whole run: given its config at the start, closed in whatever way it ends.
 
+The identity under which each logger knows a run is in the run's folder, for when it goes on.
+"""
+
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +14,11 @@ from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger
 from torch import nn
 
+from src.core.errors import DataError
+from src.core.files import write_json
 from src.core.types import PlainConfig
+
+RUN_IDS = "run_ids.json"
 
 Facts = dict[str, str | int | float]
 
@@ -81,3 +89,30 @@ def sweep_name() -> str | None:
     if settings.mode != RunMode.MULTIRUN:
         return None
     return Path(settings.sweep.dir).name
+
+
+def read_run_id(folder: str | Path, logger: str) -> str | None:
+    """Return the identity of the run in ``folder`` for one logger, e.g. ``wandb``; None if none.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    return _run_ids(Path(folder)).get(logger)
+
+
+def keep_run_id(folder: str | Path, logger: str, run_id: str) -> None:
+    """Write down the identity of the run in ``folder`` for one logger."""
+    run_ids = _run_ids(Path(folder))
+    if run_ids.get(logger) != run_id:
+        write_json(Path(folder) / RUN_IDS, {**run_ids, logger: run_id})
+
+
+def _run_ids(folder: Path) -> dict[str, str]:
+    file = folder / RUN_IDS
+    if not file.is_file():
+        return {}
+    try:
+        run_ids = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is damaged; remove it, and loggers begin a new run.") from error
+    return {str(name): str(run_id) for name, run_id in run_ids.items()}

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from src.core.extras import need
 from src.core.paths import from_root
 from src.core.types import PlainConfig
-from src.training.callbacks.media import Cell
-from src.training.loggers.lifecycle import Facts
-from src.training.loggers.run_ids import keep_run_id, read_run_id
+from src.training.callbacks.pictures import Cell
+from src.training.loggers.lifecycle import Facts, keep_run_id, read_run_id
 
 
 class MLflowRun(MLFlowLogger):

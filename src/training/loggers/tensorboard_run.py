@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from src.core.extras import need
 from src.core.types import PlainConfig
-from src.training.callbacks.media import Cell
+from src.training.callbacks.pictures import Cell
 from src.training.loggers.lifecycle import Facts
 
 

@@ -1,10 +1,12 @@
 """Weights & Biases beside metrics.csv: online where that is possible, else offline, and said so."""
 
 import logging
+import netrc
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, cast
+from urllib.parse import urlsplit
 
 import numpy as np
 import wandb
@@ -13,14 +15,28 @@ from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
 from src.core.types import PlainConfig
-from src.training.callbacks.media import Cell
-from src.training.loggers.lifecycle import Facts, sweep_name
-from src.training.loggers.run_ids import keep_run_id, read_run_id
-from src.training.loggers.wandb_login import has_key
+from src.training.callbacks.pictures import Cell
+from src.training.loggers.lifecycle import Facts, keep_run_id, read_run_id, sweep_name
 
 Mode = Literal["online", "offline", "disabled"]
 
 logger = logging.getLogger(__name__)
+
+
+def has_key() -> bool:
+    """Return whether W&B has a key without asking: in the environment, or in a netrc file."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).netloc
+    home = Path.home()
+    named = [Path(os.environ["NETRC"])] if "NETRC" in os.environ else []
+    for file in (*named, home / ".netrc", home / "_netrc"):
+        try:
+            if netrc.netrc(file).authenticators(host) is not None:
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
 
 
 class WandbRun(WandbLogger):

@@ -18,7 +18,7 @@ class Denoise(RestorationTask):
     """
 
     def setup(self, stage: str) -> None:
-        """Refuse, before any data is read, a network that cannot be told the noise level."""
+        """Refuse, before any data is read, a network whose noise level is not known."""
         if takes_noise_level(self.restorer.net):
             self._level()
 
@@ -29,8 +29,8 @@ class Denoise(RestorationTask):
             ConfigError: If the network takes one and the level is not known.
         """
         noisy = pair["input"]
-        told = takes_noise_level(self.restorer.net)
-        return with_noise_level(noisy, self._level()) if told else noisy
+        takes_level = takes_noise_level(self.restorer.net)
+        return with_noise_level(noisy, self._level()) if takes_level else noisy
 
     def _level(self) -> float:
         """Return the one σ / 255 of the degradation."""

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from src.weights.published.layout import Layout, Names, Node
-from src.weights.published.sizes import shapes_of, wrong
+from src.weights.published.layout import Layout, Names, Node, shapes_of, wrong
 
 _FUSION = "multi_source_projection"
 _PARTS = {
@@ -76,7 +75,7 @@ def _name(name: str, last: str) -> str:
     stage, part, *rest = rest
     leaf = ".".join(rest)
     if part == "enlarge":
-        ours = next(held for held in _PARTS if leaf == held or leaf.startswith(f"{held}."))
+        ours = next(part for part in _PARTS if leaf == part or leaf.startswith(f"{part}."))
         leaf = _PARTS[ours] + leaf.removeprefix(ours)
     return f"SEM.{_STAGES[int(stage)][part]}.{leaf}"
 

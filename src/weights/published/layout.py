@@ -1,13 +1,14 @@
-"""What must be known of a published network to read its weights."""
+"""What must be known of a published network to read its weights: its size and its names."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from src.weights.published.sizes import wrong
+from src.core.errors import CheckpointError
 
 Node = dict[str, Any]
 """A network as in conf/model: ``_target_`` and constructor arguments, plain."""
@@ -47,8 +48,8 @@ def renamed(ours: Iterable[str], rules: Rules) -> Names:
 
 def _renamed(name: str, rules: Rules) -> str:
     for pattern, theirs in rules:
-        result, found = re.subn(rf"^{pattern}", theirs, name)
-        if found:
+        result, count = re.subn(rf"^{pattern}", theirs, name)
+        if count:
             return result
     return name
 
@@ -64,7 +65,30 @@ def numbers(tensors: Iterable[str], pattern: str, what: str) -> list[int]:
     Raises:
         CheckpointError: If no name matches.
     """
-    found = {int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name))}
-    if not found:
+    matching = {int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name))}
+    if not matching:
         raise wrong(f"none is called {what}")
-    return sorted(found)
+    return sorted(matching)
+
+
+def shapes_of(tensors: Mapping[str, Tensor], *names: str) -> list[torch.Size]:
+    """Return the shapes of ``names``.
+
+    Raises:
+        CheckpointError: Naming what is missing, or has too few dimensions.
+    """
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise CheckpointError(
+            f"The tensors do not fit: missing {', '.join(missing)}, from which the size of the "
+            "network is read. Is this the right architecture?"
+        )
+    flat = [name for name in names if tensors[name].dim() != 4]
+    if flat:
+        raise wrong(f"{', '.join(flat)} is no weight of a convolution")
+    return [tensors[name].shape for name in names]
+
+
+def wrong(reason: str) -> CheckpointError:
+    """Return the error that says why tensors are not those of a published network."""
+    return CheckpointError(f"The tensors do not fit: {reason}.")

@@ -1,6 +1,6 @@
 """The authors' checkpoints: names and shapes as published, into our networks, strictly."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -9,10 +9,49 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from src.core.errors import CheckpointError, did_you_mean
+from src.models.spandrel_net import recognise
 from src.weights.foreign import read_weights, unwrap_weights
-from src.weights.published.layout import Layout, Names, Node
-from src.weights.published.layouts import LAYOUTS
-from src.weights.published.sizes import wrong
+from src.weights.published.csnln import CSNLN
+from src.weights.published.enlargers import CARN_M, FSRCNN, IMDN, VDSR
+from src.weights.published.layout import Layout, Names, Node, wrong
+from src.weights.published.panet import PA_EDSR, PANET
+from src.weights.published.stacks import DEMOSAICNET, DNCNN, FFDNET
+
+
+def _select_spandrel(tensors: Mapping[str, Tensor], scale: int | None) -> Mapping[str, Tensor]:
+    """Return the tensors under spandrel's names, which may differ from those of the file."""
+    state: dict[str, Tensor] = recognise(tensors).model.state_dict()
+    return state
+
+
+def _describe_spandrel(tensors: Mapping[str, Tensor]) -> Node:
+    return {
+        "_target_": "src.models.spandrel_net.SpandrelNet",
+        "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()},
+    }
+
+
+def _spandrel_names(ours: Iterable[str]) -> Names:
+    return {name: (name.removeprefix("net."),) for name in ours}
+
+
+SPANDREL = Layout(_describe_spandrel, _spandrel_names, select=_select_spandrel)
+"""Networks that the package spandrel recognises: its names, kept."""
+
+LAYOUTS: dict[str, Layout] = {
+    "panet": PANET,
+    "pa_edsr": PA_EDSR,
+    "csnln": CSNLN,
+    "carn_m": CARN_M,
+    "demosaicnet": DEMOSAICNET,
+    "dncnn": DNCNN,
+    "ffdnet": FFDNET,
+    "fsrcnn": FSRCNN,
+    "imdn": IMDN,
+    "vdsr": VDSR,
+    "spandrel": SPANDREL,
+}
+"""The published networks whose weights can be read, by the name that `architecture=` takes."""
 
 
 def load_reference_weights(
@@ -52,7 +91,7 @@ def describe_reference(
     node = layout.describe(tensors)
     if layout.scales:
         if scale not in layout.scales:
-            choices = " or ".join(f"scale={held}" for held in layout.scales)
+            choices = " or ".join(f"scale={each}" for each in layout.scales)
             raise CheckpointError(f"The tensors of {architecture} do not tell the scale: "
                                   f"add {choices}, that of the file.")  # fmt: skip
         node["scale"] = scale
@@ -74,8 +113,8 @@ def build_reference(node: Node, tensors: Mapping[str, Tensor], layout: Layout) -
     state = net.state_dict()
     names = layout.names(state)
     _check_fit(state, names, tensors)
-    held = {name: next(n for n in names[name] if n in tensors) for name in state}
-    net.load_state_dict({name: tensors[theirs] for name, theirs in held.items()})
+    theirs = {name: next(n for n in names[name] if n in tensors) for name in state}
+    net.load_state_dict({name: tensors[source] for name, source in theirs.items()})
     return net.eval()
 
 
@@ -118,16 +157,16 @@ def _check_fit(state: Mapping[str, Tensor], names: Names, given: Mapping[str, Te
 
 def _misfits(tensor: Tensor, given: Mapping[str, Tensor]) -> list[str]:
     problems = [
-        f"mis-shaped: {name} is {_shape(held)}, must be {_shape(tensor)}"
-        for name, held in given.items()
-        if held.shape != tensor.shape
+        f"mis-shaped: {name} is {_shape(value)}, must be {_shape(tensor)}"
+        for name, value in given.items()
+        if value.shape != tensor.shape
     ]
     first, *copies = given.items() or [("", tensor)]
     if not problems:
         problems = [
             f"contradictory: {name} differs from {first[0]}, though both are one tensor"
-            for name, held in copies
-            if not torch.equal(held, first[1])
+            for name, value in copies
+            if not torch.equal(value, first[1])
         ]
     return problems
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from src.weights.published.layout import Layout, Names, Node
-from src.weights.published.sizes import shapes_of, wrong
+from src.weights.published.layout import Layout, Names, Node, shapes_of, wrong
 
 _PYRAMID = {"query": "conv_match_L_base", "key": "conv_match", "value": "conv_assembly"}
 _RESIDUAL = {"conv1": "body.0", "activation": "body.1", "conv2": "body.2"}

@@ -16,6 +16,14 @@ from src.core.renamed import current_name, moved_targets
         ("src.metrics.ssim_uniform", "ssim_uniform"),
         ("src.optim.multistep", "MultiStep"),
         ("src.optim.warmup_cosine", "WarmupCosine"),
+        ("src.callbacks.graceful_stop", "GracefulStop"),
+        ("src.callbacks.image_panels", "ImagePanels"),
+        ("src.callbacks.score_tables", "ScoreTables"),
+        ("src.training.callbacks.attention_maps", "AttentionMaps"),
+        ("src.callbacks.throughput", "Throughput"),
+        ("src.callbacks.csv_logger", "ResumableCSVLogger"),
+        ("src.runtime.distributed.strategy", "fsdp"),
+        ("src.training.strategy", "ddp"),
     ],
 )
 def test_a_moved_component_is_where_its_old_name_leads(old: str, name: str) -> None:

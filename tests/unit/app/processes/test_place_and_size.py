@@ -7,9 +7,9 @@ from src.app.processes.place import SLURM, TORCHRUN, VARIABLES, Place, here
 from src.app.processes.size import settle_size
 from src.core.errors import ConfigError
 
-DDP = {"_target_": "src.training.strategy.ddp"}
+DDP = {"_target_": "src.training.strategies.ddp"}
 PATIENT = {**DDP, "patience_s": 5}
-FSDP = {"_target_": "src.training.strategy.fsdp"}
+FSDP = {"_target_": "src.training.strategies.fsdp"}
 ALONE = Place()
 OF_TWO = Place(TORCHRUN, rank=1, world=2, local_world=2)
 OF_FOUR = Place(SLURM, rank=2, world=4, local_world=2)

@@ -9,14 +9,13 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch.utils.data import DataLoader
 
 from src.core.preemption import PREEMPTING
-from src.training.callbacks.graceful_stop import GracefulStop, stop_after_step
-from src.training.callbacks.image_panels import panel
-from src.training.callbacks.new_settings import NewSettings
-from src.training.callbacks.throughput import Throughput
+from src.training.callbacks.pictures import panel
+from src.training.callbacks.progress import Throughput
+from src.training.callbacks.stopping import GracefulStop, stop_after_step
 
 
 def _trainer(**values: object) -> Any:  # noqa: ANN401
-    held: dict[str, object] = {
+    usual: dict[str, object] = {
         "world_size": 1,
         "global_step": 2,
         "log_every_n_steps": 2,
@@ -24,8 +23,8 @@ def _trainer(**values: object) -> Any:  # noqa: ANN401
         "limit_val_batches": 1.0,
         "max_steps": 100,
     }
-    held |= {"strategy": SingleDeviceStrategy("cpu")}
-    return cast("L.Trainer", _Duck(**{**held, **values}))
+    usual |= {"strategy": SingleDeviceStrategy("cpu")}
+    return cast("L.Trainer", _Duck(**{**usual, **values}))
 
 
 class _Duck(L.Trainer):
@@ -97,11 +96,13 @@ def test_validation_is_not_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert module.logged["perf/data_wait"] == 0
 
 
-def _train_with_waits(waits: list[float], monkeypatch: pytest.MonkeyPatch, **held: object) -> None:
+def _train_with_waits(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch, **settings: object
+) -> None:
     """Let a batch of work last 1 s, and what is between two batches as long as ``waits`` say."""
     clock = 0.0
     monkeypatch.setattr("time.perf_counter", lambda: clock)
-    loader = DataLoader([0], **held)  # type: ignore[arg-type,var-annotated]
+    loader = DataLoader([0], **settings)  # type: ignore[arg-type,var-annotated]
     meter, trainer, module = Throughput(), _trainer(train_dataloader=loader), _Log()
     batch = {"target": torch.zeros(4, 1, 1, 1)}
     for index, wait in enumerate(waits):
@@ -230,18 +231,3 @@ def test_ctrl_c_is_given_back_when_training_ends(stop: GracefulStop) -> None:
     stop.teardown(_trainer(), _Log(), "fit")
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-
-
-def test_a_new_peak_keeps_the_schedules_share_of_it() -> None:
-    checkpoint: dict[str, Any] = {
-        "optimizer_states": [{"param_groups": [{"lr": 0.5, "initial_lr": 2.0, "betas": [0, 0]}]}],
-        "lr_schedulers": [{"base_lrs": [2.0], "_last_lr": [0.5], "milestones": {3: 1}}],
-    }
-    NewSettings({"lr": 1.0, "betas": [0.5, 0.9]}, scheduler=False).on_load_checkpoint(
-        _trainer(), _Log(), checkpoint
-    )
-    (group,) = checkpoint["optimizer_states"][0]["param_groups"]
-    assert group == {"lr": 0.25, "initial_lr": 1.0, "betas": [0.5, 0.9]}
-    assert checkpoint["lr_schedulers"] == [
-        {"base_lrs": [1.0], "_last_lr": [0.25], "milestones": {3: 1}}
-    ]

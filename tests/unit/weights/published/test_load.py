@@ -14,7 +14,7 @@ from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones.csnln import CSNLN
 from src.models.backbones.edsr import EDSR
 from src.models.backbones.panet import PANet
-from src.weights.checkpoint import load_reference_weights, to_reference_weights
+from src.weights.published.load import load_reference_weights, to_reference_weights
 
 Weights = dict[str, Tensor]
 
@@ -244,3 +244,5 @@ def test_a_dictionary_without_tensors_is_refused_with_where_they_were_sought(
     torch.save({"epoch": 3, "weights": [1.0]}, tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match=r"epoch, weights are no tensors.*params_ema"):
         load_reference_weights(tmp_path / "model.pt", "panet")
+    with pytest.raises(CheckpointError, match=r"its entries \(none\) are no tensors"):
+        load_reference_weights({}, "panet")

@@ -1,4 +1,4 @@
-"""`python -m src.convert` and the files that it writes."""
+"""`python -m src.convert`, the files it writes, and published weights given as a checkpoint."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -17,10 +17,15 @@ from src.commands.convert.command import convert
 from src.core.errors import CheckpointError, ConfigError, ExemplarError
 from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones.csnln import CSNLN
+from src.models.backbones.dncnn import DnCNN
 from src.models.backbones.edsr import EDSR
+from src.models.backbones.fsrcnn import FSRCNN
 from src.models.backbones.panet import PANet
-from src.weights.checkpoint import open_network, to_reference_weights
-from src.weights.network_file import read_network, write_network
+from src.models.backbones.vdsr import VDSR
+from src.weights.checkpoint import open_checkpoint
+from src.weights.conversion import with_published_weights
+from src.weights.network_file import open_network, read_network, write_network
+from src.weights.published.load import to_reference_weights
 from tests.support.compose import compose_config
 
 NETWORKS: Mapping[str, nn.Module] = {
@@ -180,3 +185,62 @@ def test_a_truncated_or_ill_fitting_file_is_refused(tmp_path: Path) -> None:
 
 def test_an_architecture_is_asked_for_in_the_configuration() -> None:
     assert OmegaConf.is_missing(compose_config(config_name="convert"), "architecture")
+
+
+def asked(folder: Path, net: nn.Module, architecture: str, *words: str) -> DictConfig:
+    """Return a configuration of evaluate for the authors' file of ``net``."""
+    torch.save(to_reference_weights(net, architecture), folder / "net.pth")
+    given = (f"checkpoint={folder}/net.pth", f"architecture={architecture}")
+    where = f"paths.output_root={folder}"
+    return compose_config(*given, where, *words, config_name="evaluate")
+
+
+def test_a_file_of_published_weights_becomes_a_checkpoint_of_ours(tmp_path: Path) -> None:
+    net = DnCNN(channels=8, blocks=2, batch_norm=False, attention_sites=())
+    ready = with_published_weights(asked(tmp_path, net, "dncnn"))
+    assert ready.checkpoint == str(tmp_path / "networks/net_dncnn.safetensors")
+    held = open_checkpoint(ready.checkpoint)
+    assert all(torch.equal(held.weights[name], t) for name, t in net.state_dict().items())
+    assert held.origin["architecture"] == "dncnn"
+
+
+@pytest.mark.parametrize(
+    ("net", "name", "file"),
+    [
+        (
+            FSRCNN(1, 1, 3, attention_sites=()),
+            "fsrcnn",
+            "net_fsrcnn_x3.safetensors",
+        ),  # its file does not tell
+        (
+            VDSR(1, 1, channels=8, blocks=2, attention_sites=()),
+            "vdsr",
+            "net_vdsr.safetensors",
+        ),  # is of no scale
+    ],
+)
+def test_the_scale_of_the_task_counts_where_the_file_needs_one(
+    tmp_path: Path, net: nn.Module, name: str, file: str
+) -> None:
+    cfg = asked(tmp_path, net, name, "task=super_resolution_luma", "task.scale=3")
+    assert Path(with_published_weights(cfg).checkpoint).name == file
+
+
+def test_without_an_architecture_the_checkpoint_is_ours(tmp_path: Path) -> None:
+    cfg = compose_config("checkpoint=outputs/run", config_name="evaluate")
+    assert with_published_weights(cfg) is cfg
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    cfg = asked(
+        tmp_path, DnCNN(channels=8, blocks=2, batch_norm=False, attention_sites=()), "dncnn"
+    )
+    cfg.architecture = "dncn"
+    with pytest.raises(ConfigError, match=r"architecture=dncn: no such .*Did you mean dncnn"):
+        with_published_weights(cfg)
+    cfg.architecture = "imdn"
+    with pytest.raises(CheckpointError, match="The tensors do not fit"):
+        with_published_weights(cfg)
+    cfg.architecture, cfg.checkpoint = "dncnn", ["a.pth", "b.pth"]
+    with pytest.raises(ConfigError, match="goes with one file of published weights"):
+        with_published_weights(cfg)

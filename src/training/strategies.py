@@ -1,14 +1,14 @@
-"""Weights, gradients and optimizer state shared out among processes, by torch's ``fully_shard``."""
+"""How the processes of a training work together, as conf/trainer/ names it."""
 
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import lightning as L  # noqa: N812
 import torch
+from lightning import Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
@@ -19,9 +19,14 @@ from src.core.errors import ConfigError
 from src.models.blocks.recompute import blocks_of
 from src.training.tasks.base import RestorationTask
 
+PATIENCE_S = 600.0
+"""Seconds that a process waits for the others before it gives them up."""
+
 
 class ShardedStrategy(ModelParallelStrategy):
     """Each process keeps its part of every weight; a block is put together while it is used.
+
+    The sharing is torch's ``fully_shard``, of weights, gradients and optimizer state.
 
     Lightning's strategy of this kind asks a task to share itself out; here the network is, so that
     tasks and networks need not know. Unlike Lightning's FSDPStrategy it runs on processors too.
@@ -39,7 +44,7 @@ class ShardedStrategy(ModelParallelStrategy):
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
-    def setup(self, trainer: L.Trainer) -> None:
+    def setup(self, trainer: Trainer) -> None:
         """Share the network out, then make the optimizer, which is to see the parts.
 
         Raises:
@@ -68,9 +73,9 @@ class ShardedStrategy(ModelParallelStrategy):
         is_new = not plain.state
         state: dict[str, Any] = super().optimizer_state(plain)
         if is_new:
-            for held in state.get("state", {}).values():
-                if "step" in held:
-                    held["step"] = torch.zeros_like(held["step"])
+            for of_weight in state.get("state", {}).values():
+                if "step" in of_weight:
+                    of_weight["step"] = torch.zeros_like(of_weight["step"])
             plain.state.clear()
         return state
 
@@ -125,8 +130,41 @@ def share_out(net: nn.Module, mesh: DeviceMesh) -> None:
     fully_shard(net, mesh=mesh)
 
 
-def _refuse_what_needs_whole_weights(trainer: L.Trainer, task: RestorationTask) -> None:
+def _refuse_what_needs_whole_weights(trainer: Trainer, task: RestorationTask) -> None:
     if task.compiled is not None:
         raise ConfigError("trainer=fsdp puts blocks together as they are called: compile=false.")
     if any(isinstance(c, WeightAveraging) for c in trainer.callbacks):  # type: ignore[attr-defined]
         raise ConfigError("trainer=fsdp has no averaged weights: leave out callbacks=ema.")
+
+
+def ddp(*, patience_s: float = PATIENCE_S) -> DDPStrategy:
+    """Return the strategy by which each process has the whole network and gradients are averaged.
+
+    Args:
+        patience_s: Seconds without an answer from the other processes after which a run ends; more
+            than the longest step, and than the time by which validations may differ.
+
+    Raises:
+        ConfigError: If it is not above 0.
+    """
+    return DDPStrategy(timeout=_time(patience_s))
+
+
+def fsdp(*, patience_s: float = PATIENCE_S) -> ShardedStrategy:
+    """Return the strategy by which processes share out weights, gradients and optimizer state.
+
+    Checkpoints are whole ones all the same, so that any other number of processes can read them.
+
+    Args:
+        patience_s: As of :func:`ddp`.
+
+    Raises:
+        ConfigError: If it is not above 0.
+    """
+    return ShardedStrategy(timeout=_time(patience_s))
+
+
+def _time(patience_s: float) -> timedelta:
+    if patience_s <= 0:
+        raise ConfigError(f"trainer.strategy.patience_s={patience_s} must be above 0, in seconds.")
+    return timedelta(seconds=patience_s)

@@ -1,9 +1,11 @@
-"""The global random state of each of several processes."""
+"""What a run that goes on takes from its checkpoint."""
+
+from typing import Any
 
 import lightning as L  # noqa: N812
 import torch
 
-from src.training.callbacks.random_state import RandomState, _row
+from src.training.callbacks.carried import NewSettings, RandomState, _row
 
 
 class OfRank(L.Trainer):
@@ -49,3 +51,18 @@ def test_a_saved_state_is_taken_up_by_the_process_that_left_it() -> None:
 def test_more_processes_than_were_saved_share_their_states() -> None:
     states = torch.arange(6).reshape(2, 3)
     assert torch.equal(_row(states, 3), states[1])
+
+
+def test_a_new_peak_keeps_the_schedules_share_of_it() -> None:
+    checkpoint: dict[str, Any] = {
+        "optimizer_states": [{"param_groups": [{"lr": 0.5, "initial_lr": 2.0, "betas": [0, 0]}]}],
+        "lr_schedulers": [{"base_lrs": [2.0], "_last_lr": [0.5], "milestones": {3: 1}}],
+    }
+    NewSettings({"lr": 1.0, "betas": [0.5, 0.9]}, scheduler=False).on_load_checkpoint(
+        OfRank(0), L.LightningModule(), checkpoint
+    )
+    (group,) = checkpoint["optimizer_states"][0]["param_groups"]
+    assert group == {"lr": 0.25, "initial_lr": 1.0, "betas": [0.5, 0.9]}
+    assert checkpoint["lr_schedulers"] == [
+        {"base_lrs": [1.0], "_last_lr": [0.25], "milestones": {3: 1}}
+    ]
