@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from src.app.config.check import Request
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import register_resolvers
 from src.core.errors import ConfigError
 from tests.support.compose import check
 

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from src.app.processes.environment import cluster_environment
+from src.app.processes.place import cluster_environment
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.inference.restorer import InferencePolicy, Restorer

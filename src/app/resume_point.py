@@ -33,10 +33,6 @@ class ResumePoint:
     config: DictConfig | None = None
     damaged: Mapping[Path, str] = field(default_factory=dict)
 
-    def note(self) -> dict[str, str | None]:
-        """Return what the processes of the job must know."""
-        return {"checkpoint": None if self.path is None else str(self.path)}
-
     def clear_the_way(self, folder: Path) -> None:
         """Set damaged files of the run in ``folder`` aside, remove half-written ones, and say so.
 

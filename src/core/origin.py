@@ -1,5 +1,6 @@
 """Where a result came from: commit, versions, hardware, command."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -24,15 +25,13 @@ def origin() -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Return commit, uncommitted changes, command, versions and hardware, all plain."""
+    packages = {dist.metadata["Name"]: dist.version for dist in distributions()}
     return {
         **origin(),
-        "uncommitted": _git("status", "--porcelain").splitlines(),
+        "uncommitted": _checkout()[1],
         "command": [sys.executable, *sys.argv],
         "python": platform.python_version(),
-        "packages": {
-            dist.metadata["Name"]: dist.version
-            for dist in sorted(distributions(), key=lambda dist: dist.metadata["Name"].lower())
-        },
+        "packages": {name: packages[name] for name in sorted(packages, key=str.lower)},
         "hardware": hardware(),
     }
 
@@ -58,10 +57,21 @@ def hardware() -> dict[str, Any]:
 
 def commit() -> str:
     """Return the checkout's commit, ``+changes`` where files differ; ``unknown`` without one."""
-    head = _git("rev-parse", "HEAD").strip()
-    if not head:
-        return "unknown"
-    return f"{head}+changes" if _git("status", "--porcelain").strip() else head
+    head, changes = _checkout()
+    return f"{head}+changes" if head != "unknown" and changes else head
+
+
+@functools.cache
+def _checkout() -> tuple[str, list[str]]:
+    """Return commit and changed files as they are when first asked: nearest to what was imported.
+
+    An installed package has none: the repository around the current folder is the user's own.
+    """
+    if INSTALLED:
+        return "unknown", []
+    return _git("rev-parse", "HEAD").strip() or "unknown", _git(
+        "status", "--porcelain"
+    ).splitlines()
 
 
 def _processor() -> str:
@@ -76,8 +86,6 @@ def _processor() -> str:
 
 
 def _git(*arguments: str) -> str:
-    if INSTALLED:  # the repository around the current folder is the user's own
-        return ""
     try:
         result = subprocess.run(  # noqa: S603
             ["git", *arguments],  # noqa: S607

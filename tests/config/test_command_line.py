@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from src.app.config.options import all_groups
-from src.app.config.resolvers import new_folder, register_resolvers
+from src.app.config.options import all_groups, new_folder, register_resolvers
 from src.core.paths import ROOT
 from tests.support.compose import compose_config
 

@@ -8,8 +8,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.app.config.check import Request
-from src.app.config.options import INTERNAL, all_groups, options_of, read_primary
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import (
+    INTERNAL,
+    all_groups,
+    options_of,
+    read_primary,
+    register_resolvers,
+)
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
 from tests.support.combinations import WITHOUT_ATTENTION

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from src.app.config.check import Request
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import register_resolvers
 from src.core.paths import ROOT
 from tests.support.compose import check
 

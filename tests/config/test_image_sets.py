@@ -4,8 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.app.config.check import Request
-from src.app.config.options import options_of
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import options_of, register_resolvers
 from src.commands.prepare.image_set import all_sets, chosen_sets
 from src.commands.prepare.pixels import size_of
 from src.core.errors import ConfigError

@@ -9,8 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src.app.config.check import Request
-from src.app.config.options import options_of
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import options_of, register_resolvers
 from tests.support.compose import check, compose_config
 
 COMMON = {

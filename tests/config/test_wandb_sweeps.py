@@ -10,8 +10,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from src.app.config.check import Request
-from src.app.config.options import with_slash
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import register_resolvers, with_slash
 from src.core.paths import ROOT
 from tests.support.compose import check
 

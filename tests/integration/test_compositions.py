@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from src.app.config.check import Request
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import register_resolvers
 from src.core.errors import ConfigError
 from src.models.attention import ATTENTION
 from src.models.backbones import BACKBONES

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from src.app.config.check import Request
-from src.app.config.frozen import open_sweep
+from src.app.config.check import Request, composed
 from src.app.config.search_path import with_config_dir
+from src.app.sweeps.frozen import open_sweep
 from src.app.sweeps.sweep import JobResult, varied_keys
+from src.commands.cli.scored import refuse_unscored
 from src.core.errors import ConfigError
-from tests.support.compose import check
 from tests.support.runs import TINY, Finished, command
 
 LENGTH = ("trainer.max_steps=2", "trainer.val_check_interval=1000")
@@ -101,8 +101,10 @@ def test_a_sweep_that_cannot_score_is_refused(
     if sweeper:
         pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
     words = (*TINY, "optimizer.lr=1e-4,1e-3", word, *sweeper)
+    with composed(Request("train", words, multirun=True)) as accepted:
+        first = accepted.plain[0]
     with pytest.raises(ConfigError, match=says):
-        check(Request("train", words, multirun=True))
+        refuse_unscored(first)
 
 
 def test_a_run_with_options_of_ones_own_goes_on_by_the_printed_line(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from src.app.config.check import Request, composed
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import register_resolvers
 from src.core.paths import CONF_DIR
 
 

@@ -15,8 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from src.app.config.explain import COMPOSITION_ERRORS, choice_help, explain, grammar_help
-from src.app.config.options import read_primary
-from src.app.config.resume import AUTO
+from src.app.config.options import AUTO, read_primary
 from src.app.config.search_path import folders_of, with_folders
 from src.app.config.validate import check_names, check_targets
 from src.core.errors import ConfigError
@@ -130,15 +129,19 @@ def sweep_plan(request: Request) -> SweepPlan:
 
 
 def _swept(request: Request, cfg: DictConfig) -> dict[str, list[str]]:
-    params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
-    lines = [f"{key}={value}" for key, value in params.items()]
-    latest = {override.get_key_element(): override for override in _parse(lines)}
-    latest |= {override.get_key_element(): override for override in _parse(request.overrides)}
+    parsed = [*_of_sweeper(cfg), *_parse(request.overrides)]
+    latest = {override.get_key_element(): override for override in parsed}
     return {
         key: [text.removeprefix(f"{key}=") for text in _choices(override)]
         for key, override in latest.items()
         if override.is_sweep_override()
     }
+
+
+def _of_sweeper(cfg: DictConfig) -> list[Override]:
+    """Return what a group such as hparams_search varies."""
+    params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
+    return _parse([f"{key}={value}" for key, value in params.items()])
 
 
 def _jobs(request: Request) -> Iterator[list[str]]:
@@ -154,9 +157,7 @@ def _jobs(request: Request) -> Iterator[list[str]]:
     choices = [_choices(override) for override in parsed]
     first = [options[0] for options in choices]
     if request.multirun:
-        cfg = _compose(request.config_name, first)
-        params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
-        swept = _parse([f"{key}={value}" for key, value in params.items()])
+        swept = _of_sweeper(_compose(request.config_name, first))
         taken = {override.get_key_element() for override in parsed}
         choices += [_choices(item) for item in swept if item.get_key_element() not in taken]
         first = [options[0] for options in choices]

@@ -1,15 +1,21 @@
-"""What the files of conf/ offer: groups, their options, and the first comment line of each."""
+"""What the files of conf/ offer: groups, their options, and the words that ``${…}`` understands."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from src.core.paths import CONF_DIR
+from src.core.errors import ConfigError
+from src.core.paths import CONF_DIR, from_root
 
 INTERNAL = ("hydra", "local", "paths")
 """Groups that are no choice between components."""
+
+AUTO = "auto"
+"""The value of ``resume`` that means: the run in this job's own folder, if there is one."""
 
 NESTED = {"model": "attention", "data": "transform"}
 """Group to the group inside it."""
@@ -68,15 +74,6 @@ def all_groups(conf_dir: Path = CONF_DIR) -> list[str]:
     return sorted(name for name in [*top, *nested] if name not in INTERNAL)
 
 
-def first_comment(file: Path) -> str:
-    """Return the first comment line of a YAML file that is not a ``@package`` directive."""
-    for line in file.read_text(encoding="utf-8").splitlines():
-        text = line.removeprefix("#").strip()
-        if line.startswith("#") and text and not text.startswith("@package"):
-            return text
-    return ""
-
-
 def describe_groups(config_name: str) -> str:
     """Return one line a group of a primary config: default option, then all options."""
     primary = read_primary(config_name)
@@ -105,3 +102,46 @@ def with_slash(override: str) -> str:
     if all(choice in options for choice in value.split(",")):
         return f"{group}={value}"
     return override
+
+
+def register_resolvers(*, claim: bool = True) -> None:
+    """Make ``run_dir``, ``multirun_dir``, ``times`` and ``config_groups`` known to OmegaConf.
+
+    Args:
+        claim: Whether a new folder is made at once, so that two processes that start in the same
+            second get two folders; False for looking at a configuration.
+    """
+
+    def run_dir(resume: str | None, output_root: str, task: str, model: str) -> str:
+        if resume == AUTO:  # a folder with the time in its name is new at each start
+            raise ConfigError(
+                "resume=auto goes on with the run in its own folder, which must be the same at "
+                "each start: add hydra.run.dir=outputs/<a name>."
+            )
+        if resume is not None:
+            return str(from_root(resume))
+        return str(new_folder(from_root(output_root) / task / model, claim=claim))
+
+    def multirun_dir(output_root: str) -> str:
+        return str(new_folder(from_root(output_root) / "multirun", claim=claim))
+
+    # Cached, because Hydra resolves the folder once a job and every job must get the same answer.
+    OmegaConf.register_new_resolver("run_dir", run_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("multirun_dir", multirun_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("times", lambda one, other: one * other, replace=True)
+    OmegaConf.register_new_resolver("config_groups", describe_groups, replace=True)
+
+
+def new_folder(parent: Path, *, claim: bool = True) -> Path:
+    """Return ``parent/<date>_<time>``, with ``_2``, ``_3`` … appended while that name is taken."""
+    stem = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+    names = (stem if number == 1 else f"{stem}_{number}" for number in count(1))
+    if not claim:
+        return next(parent / name for name in names if not (parent / name).exists())
+    while True:
+        folder = parent / next(names)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder

@@ -1,6 +1,7 @@
-"""``resume=<run folder>``: the command line goes on from the one that the run was started with."""
+"""What a run folder adds to a command line that goes on from it, or that reads its checkpoint."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
@@ -9,20 +10,28 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from src.app.config.saved_words import check_overrides
+from src.app.config.options import AUTO, read_primary
+from src.app.config.schema import leaves
+from src.app.config.search_path import (
+    KEY,
+    folders_of,
+    is_remembered,
+    is_search_path,
+    with_folders,
+)
 from src.core.errors import ConfigError
 from src.core.paths import from_root
+from src.weights.untrusted import Reading, check_config
 
 OVERRIDES = "overrides.yaml"
-
-AUTO = "auto"
-"""The value of ``resume`` that means: the run in this job's own folder, if there is one."""
 
 FIXED = ("model", "io", "task", "seed", "weights")
 """What a resumed run keeps, because its checkpoint or its random numbers rest on it."""
 
 WHOLE = ("experiment", "local", "debug", "hparams_search")
 """Groups that write at the root, so that it cannot be told what they would change."""
+
+_REFERENCE = re.compile(r"\$\{[\w.]+\}")
 
 
 def with_saved(overrides: Sequence[str]) -> list[str]:
@@ -32,16 +41,63 @@ def with_saved(overrides: Sequence[str]) -> list[str]:
 
     Raises:
         ConfigError: If an override would change what was trained.
+        UntrustedError: If the run would search for options where this user never has.
     """
     given = _parsed(overrides)
-    folder = _resumed_folder(given)
-    if folder is None:
+    values = [item.value() for item in given if item.key_or_group == "resume"]
+    named = [value for value in values if isinstance(value, str) and value != AUTO]
+    if not named:
         return list(overrides)
+    folder = from_root(named[0])
     saved = saved_overrides(folder)
     refuse_changes(folder, given_now(folder, overrides))
     taken = {override.key_or_group for override in given}
     kept = [str(old.input_line) for old in _parsed(saved) if not _is_below(old.key_or_group, taken)]
+    _check_search_path(folder, kept)
     return [*kept, *overrides]
+
+
+def with_that_of_checkpoint(overrides: Sequence[str]) -> list[str]:
+    """Return ``overrides`` with the search path of the runs in ``checkpoint=…`` at its end.
+
+    A folder that is gone is left out: a checkpoint needs none of them itself.
+
+    Raises:
+        UntrustedError: If a run would search for options where this user never has.
+    """
+    folders = folders_of(overrides)
+    typed = any(map(is_search_path, overrides))
+    for source in _checkpoints(overrides):
+        path = from_root(source)
+        run = path.parent.parent if path.parent.name == "checkpoints" else path
+        if run.is_dir():
+            saved = saved_overrides(run)
+            if not typed:
+                _check_search_path(run, saved)
+            kept = folders_of(filter(is_remembered, saved))
+            folders += [entry for entry in kept if "://" in entry or Path(entry).is_dir()]
+    return with_folders(overrides, list(dict.fromkeys(folders)))
+
+
+def _checkpoints(overrides: Sequence[str]) -> list[str]:
+    for override in _parsed(overrides):
+        if override.key_or_group == "checkpoint":
+            value = override.value()
+            several = value.values() if isinstance(value, dict) else value
+            if isinstance(several, str):
+                return [several]
+            return [str(one) for one in several] if isinstance(several, Iterable) else []
+    return []
+
+
+def _check_search_path(folder: Path, saved: Sequence[str]) -> None:
+    """Refuse a saved search path of folders that were never typed here: they may be anybody's."""
+    for word in filter(is_search_path, saved):
+        if not is_remembered(word):
+            Reading(f"{folder / OVERRIDES}: {word!r}").refuse(
+                "a run folder may not say how Hydra works, and these folders were never given on "
+                f"this machine; if they are yours, give {KEY}=… again"
+            )
 
 
 def given_now(folder: Path, overrides: Sequence[str]) -> list[str]:
@@ -80,29 +136,6 @@ def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
     return [f"{path}={OmegaConf.select(cfg, path)}" for path in paths if not path.startswith(FIXED)]
 
 
-def leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Yield (dotted path, value) of each value below ``node`` that is no mapping."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
-
-
-def folder_of(resume: str | None) -> str | None:
-    """Return the run folder that ``resume`` names, or None where a job gets one of its own.
-
-    Raises:
-        ConfigError: For ``auto``, because a folder with the time in its name is new at each start.
-    """
-    if resume == AUTO:
-        raise ConfigError(
-            "resume=auto goes on with the run in its own folder, which must be the same at each "
-            "start: add hydra.run.dir=outputs/<a name>."
-        )
-    return resume
-
-
 def is_resume(override: str) -> bool:
     """Say whether ``override`` is ``resume=…``, which is not part of a run."""
     return _key(override) == "resume"
@@ -128,8 +161,42 @@ def saved_overrides(folder: Path) -> list[str]:
         raise ConfigError(f"{path} cannot be read; restore it, or remove it.") from error
     if not isinstance(content, list) or not all(isinstance(text, str) for text in content):
         raise ConfigError(f"{path} is no list of key=value; restore it, or remove it.")
-    check_overrides(path, content)
+    # a search path is checked where it is used: it may be replaced by one that is typed
+    check_overrides(path, [text for text in content if not is_search_path(text)])
     return content
+
+
+def check_overrides(source: Path, overrides: Sequence[str]) -> None:
+    """Refuse the saved words of a run folder, which comes from anywhere as a checkpoint does.
+
+    Raises:
+        UntrustedError: Naming the word that says more than a value or a choice, or as
+            :func:`check_config`.
+    """
+    for text in overrides:
+        _check_override(Reading(f"{source}: {text!r}"), text)
+
+
+def _check_override(reading: Reading, text: str) -> None:
+    try:
+        # A plain reference reads another key of the same configuration, and nothing else.
+        override = OverridesParser.create().parse_override(_REFERENCE.sub("reference", text))
+        value = override.value()
+    except HydraException:
+        reading.refuse("it is not of the form key=value")
+    if override.is_sweep_override():
+        reading.refuse("a run has one value of each key")
+    key = override.key_or_group
+    if "hydra" in {re.split(r"[./]", key)[0], str(override.package).partition(".")[0]}:
+        reading.refuse("a run folder may not say how Hydra works")
+    chooses = "." not in key and key not in read_primary("train").values
+    if chooses and re.search(r"\.\.|(^|['\" ])/", str(value)):
+        reading.refuse("it chooses a file outside of the configuration folders")
+    *above, last = re.split(r"[./]", key)
+    node: object = {last: value}
+    for name in reversed(above):
+        node = {name: node}
+    check_config(reading.source, node)
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
@@ -141,14 +208,6 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
         except HydraException:  # explained where the whole command line is checked
             continue
     return parsed
-
-
-def _resumed_folder(given: Sequence[Override]) -> Path | None:
-    for override in given:
-        value = override.value() if override.key_or_group == "resume" else None
-        if isinstance(value, str) and value != AUTO:
-            return from_root(value)
-    return None
 
 
 def _is_below(key: str, taken: set[str]) -> bool:

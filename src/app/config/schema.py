@@ -59,44 +59,64 @@ EXAMPLES = {
 }
 
 
-def plain(node: object, *, partial: bool = False, path: str = "") -> Any:  # noqa: ANN401
-    """Return a config as dicts, lists and scalars, with interpolations resolved.
+def plain(cfg: DictConfig, *, partial: bool = False) -> dict[str, Any]:
+    """Return a configuration as dicts, lists and scalars, with interpolations resolved.
 
     Args:
-        node: The config.
+        cfg: The configuration.
         partial: Whether an interpolation may point at what is not there (see ``UNRESOLVED``).
-        path: Where ``node`` is, for messages.
 
     Raises:
         ConfigError: If an interpolation points at nothing, and ``partial`` is false.
     """
-    if isinstance(node, DictConfig):
-        return {
-            str(key): _child(node, key, partial=partial, path=join(path, str(key))) for key in node
-        }
-    if isinstance(node, ListConfig):
-        return [
-            _child(node, index, partial=partial, path=f"{path}[{index}]")
-            for index in range(len(node))
-        ]
-    return node
-
-
-def _child(node: DictConfig | ListConfig, key: Any, *, partial: bool, path: str) -> Any:  # noqa: ANN401
     try:
-        return plain(node[key], partial=partial, path=path)
-    except (MissingMandatoryValue, InterpolationToMissingValueError):
-        return MISSING if OmegaConf.is_missing(node, key) else UNRESOLVED
-    except InterpolationResolutionError as error:
-        if partial:
-            return UNRESOLVED
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{path} cannot be worked out: {reason}.") from error
+        resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+    except InterpolationResolutionError:
+        resolved = _value_by_value(cfg, partial=partial)
+    return dict(resolved)
+
+
+def _value_by_value(node: Any, path: str = "", *, partial: bool) -> Any:  # noqa: ANN401
+    """Resolve each value by itself, so that the key of one that cannot be is known."""
+    if not isinstance(node, DictConfig | ListConfig):
+        return node
+    keys: list[Any] = list(node) if isinstance(node, DictConfig) else list(range(len(node)))
+    values = []
+    for key in keys:
+        below = join(path, str(key)) if isinstance(node, DictConfig) else f"{path}[{key}]"
+        try:
+            values.append(_value_by_value(node[key], below, partial=partial))
+        except (MissingMandatoryValue, InterpolationToMissingValueError):
+            values.append(MISSING if OmegaConf.is_missing(node, key) else UNRESOLVED)
+        except InterpolationResolutionError as error:
+            if not partial:
+                reason = str(error).splitlines()[0]
+                raise ConfigError(f"{below} cannot be worked out: {reason}.") from error
+            values.append(UNRESOLVED)
+    return dict(zip(keys, values, strict=True)) if isinstance(node, DictConfig) else values
 
 
 def join(path: str, key: str) -> str:
     """Return ``path.key``, or ``key`` at the root."""
     return f"{path}.{key}" if path else key
+
+
+def leaves(node: object, path: str = "", *, in_lists: bool = False) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted path, value) of each value below ``node`` that is no mapping.
+
+    Args:
+        node: A plain configuration.
+        path: Where it stands.
+        in_lists: Whether the items of a list are values of their own.
+    """
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from leaves(value, join(path, str(key)), in_lists=in_lists)
+    elif in_lists and isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from leaves(value, f"{path}[{index}]", in_lists=True)
+    else:
+        yield path, node
 
 
 def check_keys(keys: Sequence[str], primary: Primary) -> None:
@@ -127,17 +147,13 @@ def check_values(config: Mapping[str, Any], primary: Primary) -> None:
     """
     for key, default in primary.values.items():
         _check_value(key, config[key], default)
-    _check_sections(config)
-
-
-def _check_sections(config: Mapping[str, Any]) -> None:
     known = {
         "io": {"in_channels", "out_channels", "scale"},
         "paths": set(OmegaConf.load(CONF_DIR / "paths/default.yaml")),
     }
     for section, allowed in known.items():
-        held = config.get(section, {})
-        for key in held if isinstance(held, Mapping) else ():
+        node = config.get(section, {})
+        for key in map(str, node if isinstance(node, Mapping) else ()):
             if key not in allowed:
                 raise ConfigError(f"Nothing reads {section}.{key}. {did_you_mean(key, allowed)}")
 
@@ -149,7 +165,7 @@ def _check_value(path: str, value: object, default: object) -> None:
     if isinstance(default, Mapping) and isinstance(value, Mapping):
         for key in value:
             if key not in default:
-                raise ConfigError(f"Nothing reads {path}.{key}. {did_you_mean(key, default)}")
+                raise ConfigError(f"Nothing reads {path}.{key}. {did_you_mean(str(key), default)}")
             _check_value(join(path, key), value[key], default[key])
         return
     if default == MISSING and path in EXAMPLES and isinstance(value, Mapping | list):
@@ -175,7 +191,7 @@ def check_missing(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: Naming each missing key, what it means, and an example.
     """
-    lost = list(_missing_paths(config))
+    lost = [path for path, value in leaves(config) if value == MISSING]
     scored = config.get("task") is not None or config.get("selfcheck")
     if config.get("checkpoint", "") is None and not scored:
         lost.append("checkpoint")  # evaluate: or a task and a model that needs no weights
@@ -185,14 +201,6 @@ def check_missing(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             "Not given, and needed:\n" + "\n".join([*lines, f"For example: {example}"])
         )
-
-
-def _missing_paths(node: object, path: str = "") -> Iterator[str]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _missing_paths(value, join(path, str(key)))
-    elif node == MISSING:
-        yield path
 
 
 def _meaning(path: str) -> str:

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from src.app.config.resume import saved_overrides
 from src.core.errors import ConfigError
-from src.core.paths import from_root
+from src.core.files import write_json
+from src.core.paths import user_cache
 
 KEY = "hydra.searchpath"
 _FILE = "file://"
+_REMEMBERED = "search_path.json"
 
 
 def is_search_path(override: str) -> bool:
@@ -20,7 +22,7 @@ def is_search_path(override: str) -> bool:
     return override.lstrip("+").partition("=")[0] == KEY
 
 
-def folders_of(overrides: Sequence[str]) -> list[str]:
+def folders_of(overrides: Iterable[str]) -> list[str]:
     """Return the entries of the first ``hydra.searchpath=…``, which is the one that Hydra takes.
 
     Folders are absolute and without ``file://``; what is in a package stays ``pkg://…``.
@@ -44,43 +46,36 @@ def with_folders(overrides: Sequence[str], folders: Sequence[str]) -> list[str]:
 def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     """Return ``overrides`` with the folder of ``--config-dir`` first in the search path.
 
-    Relative folders become absolute, so that the command means the same wherever it goes on.
+    Relative folders become absolute, so that the command means the same wherever it goes on. All
+    of them are noted in the user's cache: a run folder may name them when it goes on.
     """
     if config_dir is None and not any(map(is_search_path, overrides)):
         return list(overrides)
     first = [] if config_dir is None else [_absolute(config_dir)]
-    return with_folders(overrides, list(dict.fromkeys([*first, *folders_of(overrides)])))
+    folders = list(dict.fromkeys([*first, *folders_of(overrides)]))
+    _remember(folders)
+    return with_folders(overrides, folders)
 
 
-def with_that_of_checkpoint(overrides: Sequence[str]) -> list[str]:
-    """Return ``overrides`` with the search path of the runs in ``checkpoint=…`` at its end.
-
-    A folder that is gone is left out: a checkpoint needs none of them itself.
-    """
-    found = folders_of(overrides)
-    for source in _checkpoints(overrides):
-        path = from_root(source)
-        run = path.parent.parent if path.parent.name == "checkpoints" else path
-        if run.is_dir():
-            kept = folders_of(saved_overrides(run))
-            found += [entry for entry in kept if "://" in entry or Path(entry).is_dir()]
-    return with_folders(overrides, list(dict.fromkeys(found)))
+def is_remembered(word: str) -> bool:
+    """Say whether a saved search path names only folders that this user has typed before."""
+    folders = folders_of([word])
+    return [word] == with_folders([], folders) and {*folders} <= {*_remembered()}
 
 
-def _checkpoints(overrides: Sequence[str]) -> list[str]:
-    for text in overrides:
-        if text.partition("=")[0] == "checkpoint":
-            try:
-                value = OverridesParser.create().parse_override(text).value()
-            except HydraException:  # explained where the whole command line is checked
-                return []
-            several = value.values() if isinstance(value, dict) else value
-            return [str(value)] if isinstance(value, str) else [str(one) for one in _list(several)]
-    return []
+def _remember(folders: Sequence[str]) -> None:
+    known = _remembered()
+    if not {*folders} <= {*known}:
+        there = [entry for entry in known if "://" in entry or Path(entry).is_dir()]
+        with suppress(OSError):  # no cache of one's own: the next start says what to type again
+            write_json(user_cache() / _REMEMBERED, list(dict.fromkeys([*there, *folders])))
 
 
-def _list(values: object) -> list[object]:
-    return list(values) if isinstance(values, Iterable) else []
+def _remembered() -> list[str]:
+    try:
+        return list(map(str, json.loads((user_cache() / _REMEMBERED).read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def check_folders(overrides: Sequence[str]) -> None:

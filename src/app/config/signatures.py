@@ -57,15 +57,13 @@ def _fits_class(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
 def _fits_container(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
     if issubclass(kind, Mapping):
         return isinstance(value, Mapping)
-    if issubclass(kind, Iterable):
-        return isinstance(value, list | tuple) and _fits_items(value, kind, arguments)
-    return True  # Callable and its like
-
-
-def _fits_items(value: list[Any] | tuple[Any, ...], kind: type, arguments: tuple[Any, ...]) -> bool:
+    if not issubclass(kind, Iterable):  # Callable and its like
+        return True
+    if not isinstance(value, list | tuple):
+        return False
     if kind is tuple and arguments and Ellipsis not in arguments:
         return len(value) == len(arguments) and all(map(agrees, value, arguments))
-    return all(agrees(item, arguments[0]) for item in value) if arguments else True
+    return not arguments or all(agrees(item, arguments[0]) for item in value)
 
 
 def describe(annotation: Any) -> str:  # noqa: ANN401

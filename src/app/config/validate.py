@@ -2,12 +2,13 @@
 
 import inspect
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from omegaconf import DictConfig
 
-from src.app.config.options import Primary, read_primary
+from src.app.config.options import Primary
 from src.app.config.schema import (
     GLOBAL_GROUPS,
     MISSING,
@@ -17,10 +18,10 @@ from src.app.config.schema import (
     check_missing,
     check_values,
     join,
+    leaves,
     plain,
     show,
 )
-from src.app.config.secret_values import check_secrets
 from src.app.config.signatures import agrees, describe, parameters_of
 from src.core.dotted import locate
 from src.core.errors import ConfigError, did_you_mean
@@ -41,20 +42,9 @@ SUPPLIED: dict[str, tuple[str, ...]] = {
 }
 """Arguments that src/app/build.py gives, by the node that it gives them to."""
 
-
-def validate(cfg: DictConfig, config_name: str = "train") -> None:
-    """Check every key and every ``_target_`` node of a composed configuration.
-
-    Args:
-        cfg: The configuration without Hydra's own node.
-        config_name: Its primary config: ``train``, ``evaluate`` or ``predict``.
-
-    Raises:
-        ConfigError: Naming the key at fault and the nearest valid name.
-    """
-    primary = read_primary(config_name)
-    config = check_names(cfg, primary)
-    check_targets(config, primary)
+_SEVERAL = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+_SHORTEST = 8  # shorter secrets would be found by chance
 
 
 def check_names(cfg: DictConfig, primary: Primary) -> dict[str, Any]:
@@ -69,6 +59,31 @@ def check_names(cfg: DictConfig, primary: Primary) -> dict[str, Any]:
     check_missing(config)
     check_secrets(config, os.environ)
     return config
+
+
+def check_secrets(config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    """Refuse a configuration that holds the value of a secret environment variable: runs save it.
+
+    Args:
+        config: The plain, resolved configuration.
+        environment: Names and values; those that sound like a key or a password are secret.
+
+    Raises:
+        ConfigError: Naming the key and the variable, never the value.
+    """
+    secrets = {
+        name: value
+        for name, value in environment.items()
+        if _SECRET.search(name) and len(value) >= _SHORTEST
+    }
+    for path, text in leaves(config, in_lists=True):
+        for name, value in secrets.items():
+            if isinstance(text, str) and value in text:
+                raise ConfigError(
+                    f"{path} holds the value of the environment variable {name}, and a run saves "
+                    "its configuration in config.yaml and in checkpoints. Leave it out: whoever "
+                    "needs it reads it from the environment."
+                )
 
 
 def check_targets(config: Mapping[str, Any], primary: Primary) -> None:
@@ -117,43 +132,35 @@ def _check_node(node: Mapping[str, Any], path: str) -> None:
         parameters = parameters_of(target)
     except ValueError:  # a built-in without a signature: Python will judge
         return
-    given = {key: node[key] for key in node if key not in SPECIAL}
-    for key, value in given.items():
-        _check_argument(join(path, key), value, parameters, dotted)
+    for key, value in node.items():
+        if key not in SPECIAL:
+            _check_argument(join(path, key), value, parameters, dotted)
     if node.get("_partial_") is not True:
-        _check_required(given, path, parameters, dotted)
+        _check_required({*node, *SUPPLIED.get(path, ())}, path, parameters, dotted)
 
 
 def _check_argument(
     path: str, value: object, parameters: Mapping[str, inspect.Parameter], dotted: str
 ) -> None:
     key = path.rpartition(".")[2]
-    kinds = {parameter.kind for parameter in parameters.values()}
     parameter = parameters.get(key)
     if parameter is None:
-        if inspect.Parameter.VAR_KEYWORD in kinds:
+        if any(other.kind is other.VAR_KEYWORD for other in parameters.values()):
             return
         hint = did_you_mean(key, [*parameters, *(SPECIAL if key.startswith("_") else ())])
         raise ConfigError(f"{path}: {dotted} takes no {key!r}. {hint}")
+    default, kind = parameter.default, parameter.annotation
+    is_default = type(value) is type(default) and value == default
     unknown = value in (MISSING, UNRESOLVED) or isinstance(value, Mapping)
-    if unknown or _same(value, parameter.default) or agrees(value, parameter.annotation):
-        return
-    raise ConfigError(
-        f"{path}={show(value)} is not possible: {dotted} takes {describe(parameter.annotation)}."
-    )
-
-
-def _same(value: object, default: object) -> bool:
-    return type(value) is type(default) and value == default
+    if not (unknown or is_default or agrees(value, kind)):
+        raise ConfigError(f"{path}={show(value)} is not possible: {dotted} takes {describe(kind)}.")
 
 
 def _check_required(
-    given: Mapping[str, Any], path: str, parameters: Mapping[str, inspect.Parameter], dotted: str
+    given: Collection[str], path: str, parameters: Mapping[str, inspect.Parameter], dotted: str
 ) -> None:
-    positional = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     for name, parameter in parameters.items():
-        required = parameter.default is inspect.Parameter.empty and parameter.kind not in positional
-        if required and name not in given and name not in SUPPLIED.get(path, ()):
-            raise ConfigError(
-                f"{join(path, name)} is not given, and {dotted} needs it: add +{join(path, name)}=…"
-            )
+        required = parameter.default is parameter.empty and parameter.kind not in _SEVERAL
+        if required and name not in given:
+            key = join(path, name)
+            raise ConfigError(f"{key} is not given, and {dotted} needs it: add +{key}=…")

@@ -1,21 +1,65 @@
-"""Processes that torchrun or srun has started: the first settles the job, the others get it."""
+"""Processes that torchrun or srun has started: the first settles the job, the others follow."""
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from queue import Empty, Queue
 from threading import Thread
+from typing import TYPE_CHECKING
 
-from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, not declared
-from torch.distributed.distributed_c10d import Store
-from torch.distributed.rendezvous import rendezvous
-
-from src.app.processes.job import Job, parse
+from src.app.processes.job import Job, parse, restore_hydra
+from src.app.processes.outcome import EXIT, take_part
 from src.app.processes.place import PATIENCE, SLURM, Place
-from src.core.errors import ExemplarError
+from src.core.errors import ConfigError, ExemplarError
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 _KEY = "exemplar/job"
 _NOTHING = ""
-_held: list[Store] = []  # the first process's store must live as long as the process
+_held: list["Store"] = []  # the first process's store must live as long as the process
+
+
+def follow(place: Place, patience: timedelta) -> int:
+    """Wait for the first process to settle the job, do this one's part, return the exit status."""
+    job = receive(place, patience)
+    if job is None:  # the first one has said why
+        return 0
+    restore_hydra(job.hydra)
+    outcome = take_part(job, place.rank)
+    if outcome.message:
+        print(f"process {place.rank}: {outcome.message}", file=sys.stderr)
+    return EXIT[outcome.status]
+
+
+@contextmanager
+def leading(place: Place, *, multirun: bool) -> Iterator[None]:
+    """Let the others go when the first process ends without having settled a job.
+
+    Raises:
+        ConfigError: If a sweep is started by torchrun or srun.
+    """
+    if place.starter is None:
+        yield
+        return
+    try:
+        _refuse_sweep(place, multirun=multirun)
+        yield
+    except BaseException:
+        with suppress(ExemplarError):  # if they cannot be told either, the first error says more
+            publish(place, None)
+        raise
+    publish(place, None)
+
+
+def _refuse_sweep(place: Place, *, multirun: bool) -> None:
+    if multirun:
+        raise ConfigError(
+            f"A sweep under {place.starter}: each job of -m starts its own processes, so start it "
+            "with python -m src.train -m … trainer=ddp (or ddp_cpu)."
+        )
 
 
 def publish(place: Place, job: Job | None) -> None:
@@ -81,8 +125,12 @@ def _no_word(place: Place, patience: timedelta) -> ExemplarError:
     )
 
 
-def _store(place: Place, patience: timedelta = PATIENCE) -> Store:
+def _store(place: Place, patience: timedelta = PATIENCE) -> "Store":
     """Return the key-value store of the group, the one that the process group will use too."""
+    # only now: it takes seconds
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, not declared
+    from torch.distributed.rendezvous import rendezvous
+
     if place.starter == SLURM:
         translate_slurm(place)
     store: Store

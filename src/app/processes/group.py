@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from src.app.processes.exchange import publish
 from src.app.processes.job import Job
 from src.app.processes.outcome import (
     ALONE,
@@ -23,8 +25,9 @@ from src.app.processes.outcome import (
     forget_outcomes,
     read_outcome,
     result_of,
+    take_part,
 )
-from src.app.processes.place import VARIABLES
+from src.app.processes.place import VARIABLES, here
 from src.core.paths import PACKAGE
 from src.core.preemption import heeded, stopped_by
 
@@ -36,6 +39,22 @@ LEFT_S = 60.0
 
 _POLL_S = 0.05
 _RANK = "src.app.processes.rank"
+
+
+def carry_out(function: Callable[[Job], float], job: Job) -> float:
+    """Do ``function`` of ``job`` here, in new processes, or in the group that this one is in.
+
+    Raises:
+        ExemplarError, ProcessFaultError, KeyboardInterrupt: What stopped it.
+    """
+    job = replace(job, target=f"{function.__module__}.{function.__qualname__}")
+    place = here()
+    if place.starter is not None:
+        job.freeze()
+        forget_outcomes(job.place)
+        publish(place, job)
+        return result_of(take_part(job, place.rank))
+    return function(job) if job.processes == 1 else run_group(job)
 
 
 def run_group(job: Job) -> float:

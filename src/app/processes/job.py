@@ -1,10 +1,9 @@
 """A job that is settled: all its processes read this, and none of them composes it again."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra.conf import HydraConf
@@ -15,7 +14,9 @@ from omegaconf import OmegaConf
 
 from src.core.dotted import locate
 from src.core.errors import ConfigError
-from src.core.types import PlainConfig
+
+if TYPE_CHECKING:  # its module imports torch, which takes seconds
+    from src.core.types import PlainConfig
 
 PLACE = "processes"
 """Folder, in that of the job, of what its processes read and leave."""
@@ -36,7 +37,7 @@ class Job:
         notes: What else ``target`` must know, plain.
     """
 
-    config: PlainConfig
+    config: "PlainConfig"
     folder: str
     target: str = ""
     processes: int = 1
@@ -67,11 +68,6 @@ class Job:
         """Do the job's part of this process."""
         result: float = locate(self.target)(self)
         return result
-
-
-def name_of(function: Callable[[Job], float]) -> str:
-    """Return the dotted name by which other processes find a function of a module."""
-    return f"{function.__module__}.{function.__qualname__}"
 
 
 def parse(text: str) -> Job:

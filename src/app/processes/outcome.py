@@ -1,13 +1,14 @@
 """What each process of a job leaves when it ends: a small file beside the frozen job."""
 
 import json
+import logging.config
 import math
+import sys
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from src.app.processes.job import Job
-from src.app.processes.lost import lost_partner
 from src.app.processes.user_errors import as_user_error
 from src.core.errors import ConfigError, DataError, ExemplarError
 from src.core.preemption import EXIT_AGAIN, Preemption
@@ -17,6 +18,18 @@ PREEMPTED, ALONE = "preempted", "alone"
 
 EXIT = {DONE: 0, REFUSED: 2, FAILED: 1, FAULT: 1, INTERRUPTED: 130, PREEMPTED: EXIT_AGAIN, ALONE: 1}
 """Exit status of a process by how it ended, as ``src.commands.cli.launch`` has them."""
+
+LOST_SIGNS = (
+    "Timed out waiting",  # gloo: nothing came for the time of trainer.strategy.patience_s
+    "Connection closed by peer",  # gloo: the process at the other end is gone
+    "Connection reset by peer",
+    "Connection timed out",
+    "Broken pipe",
+    "NCCL communicator was aborted",
+    "Socket Timeout",  # the key-value store
+    "wait timeout",  # the key-value store
+)
+"""Parts of the RuntimeErrors by which torch says that other processes of a group do not answer."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,18 @@ def forget_outcomes(place: Path) -> None:
         path.unlink()
 
 
+def take_part(job: Job, rank: int) -> Outcome:
+    """Do the part of process ``rank``; leave the process group in whatever way it ended."""
+    if rank == 0:  # speaks as a process that is alone does, on the console and in the log file
+        logging.config.dictConfig(job.hydra["job_logging"])
+    try:
+        return perform(job, rank)
+    finally:
+        dist = sys.modules.get("torch.distributed")  # a job without torch has no process group
+        if dist is not None and dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+
+
 def perform(job: Job, rank: int) -> Outcome:
     """Do the part of process ``rank``; whatever happens is written down and returned."""
     digest = job.digest()
@@ -109,6 +134,14 @@ def _of_error(error: Exception, job: Job, rank: int) -> Outcome:
         )
         return Outcome(rank, job.digest(), ALONE, message=message)
     return Outcome(rank, job.digest(), FAULT, message=traceback.format_exc())
+
+
+def lost_partner(error: BaseException) -> str | None:
+    """Return torch's reason if ``error`` says that another process does not answer, else None."""
+    if not isinstance(error, RuntimeError):
+        return None
+    lines = str(error).splitlines()
+    return next((line.strip() for line in lines if any(sign in line for sign in LOST_SIGNS)), None)
 
 
 class ProcessFaultError(Exception):

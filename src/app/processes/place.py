@@ -3,8 +3,12 @@
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from src.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
 VARIABLES = (
     "RANK",
@@ -97,3 +101,16 @@ def _placed_by_torchrun() -> Place:
 def _number(name: str) -> int:
     text = os.environ.get(name, "0")
     return int(text) if text.isdigit() else 0
+
+
+def cluster_environment() -> "ClusterEnvironment":
+    """Return how Lightning is to find this process's place.
+
+    Left to itself it takes any process in a SLURM allocation for one that srun has started, and
+    waits for the others.
+    """
+    # only now: it takes seconds
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    return TorchElasticEnvironment() if "LOCAL_RANK" in os.environ else LightningEnvironment()

@@ -1,11 +1,19 @@
-"""What a process of ours is told before torch is imported: how to wait, hold memory, and print."""
+"""What a process of ours is given before torch is imported: how to wait, hold memory, and print."""
 
+import errno
+import io
+import logging
 import os
+import sys
 import threading
 import time
+import warnings
+from typing import Any
 
-from src.app.processes.output import keep_going_without_output
+from src.core.errors import ExemplarError
 from src.core.heap import keep_blocks
+
+_lost: list[OSError] = []
 
 
 def prepare_process() -> None:
@@ -16,23 +24,16 @@ def prepare_process() -> None:
     OpenMP threads that spin for long starve each other where processors are shared, and ones that
     do not spin are slow to wake (docs/decisions/0009-short-spinning.md). What the user has set
     stays.
+
+    Attention on the CPU makes and drops results of tens of megabytes each step. glibc returns such
+    blocks to the system at once, and the kernel then zeroes new pages for the next result; so it
+    is to reuse freed blocks of up to 1 GiB (docs/decisions/0004-keep-freed-memory.md). Peak memory
+    does not change, but it is not given back.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    keep_freed_memory()
+    keep_blocks(up_to=2**30)
     keep_going_without_output()
-
-
-def keep_freed_memory() -> bool:
-    """Tell the C library to reuse freed blocks of up to 1 GiB; return whether it understood.
-
-    Attention on the CPU makes and drops results of tens of megabytes each step. glibc returns such
-    blocks to the system at once, and the kernel then zeroes new pages for the next result
-    (docs/decisions/0004-keep-freed-memory.md).
-
-    Does nothing but on Linux with glibc. Peak memory does not change, but it is not given back.
-    """
-    return keep_blocks(up_to=2**30)
 
 
 def end_with_parent() -> None:
@@ -48,3 +49,81 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+def quiet_lightning() -> None:
+    """Silence Lightning's advice lines and the warnings that our design answers."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for pattern in (
+        ".*does not have many workers.*",  # the user's choice; data_wait is logged
+        ".*LeafSpec.*",  # lightning 2.6 on torch 2.13
+        ".*GPU available but not used.*",
+        ".*Checkpoint directory .* exists and is not empty.*",  # resume: that is the point
+        ".*Experiment logs directory .* exists and is not empty.*",
+    ):
+        warnings.filterwarnings("ignore", pattern)
+
+
+class _Drain(io.FileIO):
+    """A file whose writes do not fail: what it cannot take is dropped, and the first time noted."""
+
+    def write(self, data: Any) -> int | None:  # type: ignore[override]  # noqa: ANN401
+        """Write ``data``, or drop it."""
+        try:
+            return super().write(data)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            _lost.append(error)
+            return len(data)
+
+
+def keep_going_without_output() -> None:
+    """Let a reader that has gone, a full disk or a closed terminal not end what is being done.
+
+    Training has its own files, and is not to end unsaved because nobody reads its progress bar.
+    """
+    _reopen_closed()
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not getattr(sys, f"__{name}__"):
+            continue  # somebody has put another in its place
+        number = stream.fileno()
+        stream.flush()
+        drain = io.BufferedWriter(_Drain(number, "wb", closefd=False))
+        lines = name == "stderr" or stream.line_buffering or stream.write_through  # python -u
+        new = io.TextIOWrapper(drain, stream.encoding, stream.errors, line_buffering=lines)
+        setattr(sys, name, new)
+
+
+def refuse_lost_results() -> None:
+    """Say so where the results that a command printed did not arrive.
+
+    A reader that has gone, as with ``| head``, did not want more of them.
+
+    Raises:
+        ExemplarError: If the system refused them.
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    refused = [error for error in _lost if error.errno not in (errno.EPIPE, errno.EIO)]
+    if refused:
+        raise ExemplarError(
+            f"What this command prints could not be written: {refused[0].strerror}. Make room, or "
+            "send it elsewhere."
+        )
+
+
+def _reopen_closed() -> None:
+    """Open what the starter has closed to nowhere, before a file of ours gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, f"__{name}__") is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            mode = "r" if number == 0 else "w"
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)

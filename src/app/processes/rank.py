@@ -15,10 +15,9 @@ def main() -> None:
     prepare_process()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is somebody to read an outcome
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # only now, because it may import torch
+    # only now, because Ctrl-C during an import is not to show a traceback
     from src.app.processes.job import parse, restore_hydra
-    from src.app.processes.member import take_part
-    from src.app.processes.outcome import EXIT
+    from src.app.processes.outcome import EXIT, take_part
 
     job = parse(Path(sys.argv[1]).read_text(encoding="utf-8"))
     restore_hydra(job.hydra)

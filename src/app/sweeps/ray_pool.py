@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from src.app.sweeps.requeue import RESTARTED
+from src.app.sweeps.sweep import RESTARTED
 from src.core.errors import ConfigError
 from src.core.paths import PACKAGE, ROOT
 

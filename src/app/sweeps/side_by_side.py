@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from src.app.processes.output import keep_going_without_output
-from src.app.processes.process import end_with_parent
+from src.app.processes.process import end_with_parent, keep_going_without_output
 from src.core.preemption import PREEMPTING, Preemption, heeded, preemptible, stopped_by
 
 _SIGNALS = (signal.SIGINT, *PREEMPTING)

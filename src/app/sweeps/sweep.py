@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import os
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,18 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from rich import box
-from rich.table import Table
 
+from src.app.config.options import AUTO
 from src.app.config.resume import WHOLE, is_resume
-from src.core.console import make_console
+from src.core.console import FoldingTable, make_console
 from src.core.errors import ExemplarError
-from src.core.preemption import Preemption
+from src.core.preemption import Preemption, preempt
 
 DONE, PRUNED, FAILED, INTERRUPTED, LOST = "done", "pruned", "failed", "interrupted", "lost"
 PREEMPTED = "preempted"
 _FILE = "sweep_job.json"
 _OF_SEARCH = "callbacks.report_to_study."  # what a search tells its trials beside their values
+
+RESTARTED = "EXEMPLAR_RESTARTED"
+"""Variable by which a launcher says that it has started this job before; SLURM has one too. It is
+set also when the machine was lost, so that the job could leave no word."""
 
 
 @dataclass
@@ -106,6 +111,31 @@ def finished_job() -> JobResult | None:
     return before if before.status == DONE and before.overrides == given else None
 
 
+def is_start_again(resume: str | None, folder: Path) -> bool:
+    """Say whether this may be a second start of the job whose run folder is ``folder``.
+
+    Args:
+        resume: The key of that name, None or ``auto``.
+        folder: It may hold a run that goes on, or nothing yet.
+    """
+    return resume == AUTO or started_again() or was_preempted(folder)
+
+
+def started_again() -> bool:
+    """Say whether a launcher or SLURM says that it has started this before."""
+    return any(os.environ.get(name, "0") != "0" for name in (RESTARTED, "SLURM_RESTART_COUNT"))
+
+
+def hand_on(signum: int) -> None:
+    """Let whoever watched for the signal before training did have it now.
+
+    submitit, which started the job, sends it to the queue again and ends this process.
+    """
+    handler = signal.getsignal(signum)
+    if callable(handler) and handler is not preempt:
+        handler(signum, None)
+
+
 def was_preempted(folder: Path) -> bool:
     """Say whether the job in ``folder`` was stopped because its machine was wanted back."""
     file = folder / _FILE
@@ -158,27 +188,21 @@ def write_results(sweep: Path, results: Sequence[JobResult]) -> None:
             writer.writerow([result.number, *values, *ended])
 
 
-def table_of(results: Sequence[JobResult]) -> Table:
+def table_of(results: Sequence[JobResult]) -> FoldingTable:
     """Return a table of what varied and what came out; the highest score is bold."""
     varied = varied_keys(results)
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("job", *varied):
-        table.add_column(column, no_wrap=True)
-    table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
+    table = FoldingTable(["job", *varied], ["score", "time"], remark="")
     best = max((r.score for r in results if r.score is not None), default=math.nan)
     for result in results:
-        score = "" if result.score is None else f"{result.score:.4f}"
         ended = result.status if not result.message else f"{result.status}: {result.message}"
-        values = [_short(result.value(key)) for key in varied]
+        done = result.status == DONE
         table.add_row(
             str(result.number),
-            *values,
-            score,
+            *(_short(result.value(key)) for key in varied),
+            "" if result.score is None else f"{result.score:.4f}",
             f"{result.seconds:.0f} s",
-            "" if result.status == DONE else ended,
-            style="bold" if result.score == best else "" if result.status == DONE else "red",
+            "" if done else ended,
+            style="bold" if result.score == best else "" if done else "red",
         )
     return table
 
@@ -217,11 +241,8 @@ def _short(value: str) -> str:
 
 
 @contextmanager
-def concluded(sweep: Path | None) -> Iterator[None]:
-    """Run a sweep; write its results and print its table in whatever way it ends.
-
-    Args:
-        sweep: Its folder; None where there is one job only.
+def concluded(sweep: Path) -> Iterator[None]:
+    """Run the sweep in a folder; write its results and print its table in whatever way it ends.
 
     Raises:
         ExemplarError: If a job has failed, naming all that have.
@@ -229,8 +250,8 @@ def concluded(sweep: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
-        results = read_results(sweep) if sweep is not None and sweep.is_dir() else []
-        if sweep is not None and results:
+        results = read_results(sweep) if sweep.is_dir() else []
+        if results:
             write_results(sweep, results)
             console = make_console(stderr=True)
             console.print(f"Sweep       {sweep}")

@@ -13,8 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 from src.app.sweeps.side_by_side import asked_to_stop
-from src.app.sweeps.space import split_overrides
-from src.app.sweeps.study import claim, count, open_study, storage_url
+from src.app.sweeps.study import claim, count, open_study, split_overrides, storage_url
 from src.app.sweeps.sweep import PRUNED, mark
 from src.core.errors import ConfigError
 from src.training.callbacks.report_to_study import PRUNED_AT

@@ -17,11 +17,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from src.app.config.check import bring_up_to_date
-from src.app.config.resume import leaves
+from src.app.config.schema import leaves
 from src.app.processes.user_errors import as_user_error
-from src.app.sweeps.requeue import hand_on
 from src.app.sweeps.side_by_side import run_beside
-from src.app.sweeps.sweep import DONE, FAILED, finished_job, recorded_job, score_before
+from src.app.sweeps.sweep import DONE, FAILED, finished_job, hand_on, recorded_job, score_before
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption
@@ -115,9 +114,9 @@ def _run(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
 
 def _drop_if_empty(folder: Path) -> None:
     """Remove a run folder in which nothing was written; a refused run leaves nothing behind."""
-    held = list(folder.iterdir()) if folder.is_dir() else []
-    if held and all(file.suffix == ".log" and file.stat().st_size == 0 for file in held):
-        for file in held:
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    if files and all(file.suffix == ".log" and file.stat().st_size == 0 for file in files):
+        for file in files:
             file.unlink()
         folder.rmdir()
 

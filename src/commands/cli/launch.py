@@ -18,19 +18,16 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.check import Request, composed
-from src.app.config.frozen import open_sweep
-from src.app.config.options import with_slash
-from src.app.config.resolvers import register_resolvers
-from src.app.config.resume import with_saved
-from src.app.config.search_path import check_folders, with_config_dir, with_that_of_checkpoint
-from src.app.processes.follow import follow, leading
-from src.app.processes.output import refuse_lost_results
+from src.app.config.options import register_resolvers, with_slash
+from src.app.config.resume import with_saved, with_that_of_checkpoint
+from src.app.config.search_path import check_folders, with_config_dir
+from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, here
-from src.app.processes.process import end_with_parent, prepare_process
-from src.app.processes.shortage import shortages_said
-from src.app.sweeps.requeue import told_again
+from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results
+from src.app.processes.user_errors import shortages_said
+from src.app.sweeps.frozen import open_sweep
 from src.app.sweeps.side_by_side import signals_shared
-from src.app.sweeps.sweep import concluded
+from src.app.sweeps.sweep import concluded, started_again
 from src.commands.cli.job import UnexpectedError, job_of_sweep, run_alone
 from src.core.console import accept_all_names
 from src.core.errors import ConfigError, ExemplarError
@@ -84,40 +81,46 @@ def _lead_or_follow(config_name: str, function: Callable[[DictConfig], Any]) -> 
     if not place.leads:
         sys.exit(follow(place, timedelta(minutes=1) if config_name == "doctor" else PATIENCE))
     args = get_args_parser().parse_intermixed_args()
-    with leading(place, multirun=_is_sweep(args)):
+    args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
+    with leading(place, multirun=args.multirun):
         _arrange(args, config_name)
         _run(args, config_name, function)
 
 
 def _arrange(args: argparse.Namespace, config_name: str) -> None:
     """Put flags before overrides, as Hydra wants them, and a resumed run's own before those."""
-    flags = _without_config_dir([word for word in sys.argv[1:] if word not in args.overrides])
+    flags = [word for word in sys.argv[1:] if word not in args.overrides]
     words = [with_slash(word) for word in args.overrides]
     words = with_config_dir(words, args.config_dir)
     words = with_saved(words) if config_name == "train" else with_that_of_checkpoint(words)
     check_folders(words)
+    if args.config_dir is not None:
+        flags = _without_config_dir(flags)
     args.overrides, args.config_dir = words, None
     sys.argv[1:] = flags + words
 
 
 def _without_config_dir(flags: list[str]) -> list[str]:
     """Return ``flags`` without ``--config-dir`` and its folder, which is in the search path now."""
-    left, value_follows = [], False
+    others, value_follows = [], False
     for word in flags:
-        if word in {"--config-dir", "-cd"}:
-            value_follows = True
-        elif not value_follows and not word.startswith("--config-dir="):
-            left.append(word)
-        else:
-            value_follows = False
-    return left
+        names = word in {"--config-dir", "-cd"}
+        if not (names or value_follows or word.startswith("--config-dir=")):
+            others.append(word)
+        value_follows = names
+    return others
 
 
 def _run(args: argparse.Namespace, config_name: str, function: Callable[[DictConfig], Any]) -> None:
     looks = args.cfg is not None or args.info is not None
     passive = looks or args.help or args.hydra_help or args.shell_completion
     register_resolvers(claim=not passive)
-    request = _request(args, config_name)
+    request = Request(
+        args.config_name or config_name,
+        tuple(args.overrides),
+        multirun=args.multirun,
+        config_dir=str(Path(args.config_path or CONF_DIR).resolve()),
+    )
     with shortages_said():
         if passive:
             _look(request, looks=looks)
@@ -151,7 +154,7 @@ def _run_sweep(request: Request, function: Callable[[DictConfig], Any]) -> None:
 
             for config in accepted.plain:
                 refuse_unscored(config)
-    sweep = open_sweep(request, started_again=told_again())
+    sweep = open_sweep(request, started_again=started_again())
     frozen = sweep.request
     if sweep.changed:
         print(
@@ -173,31 +176,17 @@ def _run_sweep(request: Request, function: Callable[[DictConfig], Any]) -> None:
         engine.multirun(frozen.config_name, job_of_sweep(function), words)
 
 
-def _is_sweep(args: argparse.Namespace) -> bool:
-    return args.multirun or "hydra.mode=MULTIRUN" in args.overrides
-
-
-def _request(args: argparse.Namespace, config_name: str) -> Request:
-    return Request(
-        args.config_name or config_name,
-        tuple(args.overrides),
-        multirun=_is_sweep(args),
-        config_dir=str(Path(args.config_path or CONF_DIR).resolve()),
-    )
-
-
 @contextmanager
 def _errors_come_to_us() -> Iterator[None]:
     """Keep Hydra from printing errors and exiting, by the switch that it has for this."""
-    held = os.environ.get("HYDRA_FULL_ERROR")
+    before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     finally:
-        if held is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = held
+        del os.environ["HYDRA_FULL_ERROR"]
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def _advice(config_name: str) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from src.app.build import plain
-from src.app.processes.carry_out import carry_out
 from src.app.processes.exchange import translate_slurm
+from src.app.processes.group import carry_out
 from src.app.processes.job import Job, settled_by_hydra
 from src.app.processes.place import SLURM, here
 from src.app.processes.size import settle_size

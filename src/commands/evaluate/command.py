@@ -8,10 +8,10 @@ from hydra.errors import HydraException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from src.app.attention_swap import with_attention
-from src.app.processes.carry_out import carry_out
+from src.app.inference import with_attention
+from src.app.processes.group import carry_out
 from src.app.processes.job import Job
-from src.app.processes.quiet import quiet_lightning
+from src.app.processes.process import quiet_lightning
 from src.app.processes.user_errors import as_user_error
 from src.commands.evaluate import selfcheck, weightless
 from src.commands.evaluate.group import settle_evaluation

@@ -6,9 +6,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.app.inference import trainer_device
-from src.app.processes.environment import cluster_environment
 from src.app.processes.job import Job, settled_by_hydra
-from src.app.processes.place import here
+from src.app.processes.place import cluster_environment, here
 from src.core.errors import ConfigError
 
 

@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
-from src.app.attention_swap import with_attention
 from src.app.build import build_net, plain
-from src.app.inference import give_back_large_blocks, merge_inference, pick_device
+from src.app.inference import give_back_large_blocks, merge_inference, pick_device, with_attention
 from src.commands.predict.batch import OVERWRITE, Batch, plan
 from src.commands.predict.noise_level import image_channels, noise_level
 from src.core.console import make_console

@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.app import run_folder
 from src.app.build import build_data, build_task, build_trainer, plain
-from src.app.processes.carry_out import carry_out
+from src.app.processes.group import carry_out
 from src.app.processes.job import Job
-from src.app.processes.quiet import quiet_lightning
+from src.app.processes.process import quiet_lightning
 from src.app.results import score_table
 from src.commands.train.settle import settle_training
 from src.core.console import make_console

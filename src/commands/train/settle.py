@@ -7,13 +7,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.app import run_folder
 from src.app.build import plain
-from src.app.config.resume import AUTO, followers, given_now, is_resume, refuse_changes
+from src.app.config.options import AUTO
+from src.app.config.resume import followers, given_now, is_resume, refuse_changes
 from src.app.config.search_path import is_search_path
 from src.app.processes.job import Job, settled_by_hydra
 from src.app.processes.place import here
 from src.app.processes.size import settle_size
 from src.app.resume_point import NEW, find_point
-from src.app.sweeps.requeue import is_start_again
+from src.app.sweeps.sweep import is_start_again
 from src.commands.train.schedule import refuse_unsaid_change
 
 
@@ -33,7 +34,8 @@ def settle_training(cfg: DictConfig) -> Job:
         CheckpointError: If a run to be resumed has no checkpoint that can be used.
     """
     folder = Path(cfg.paths.output_dir)
-    overrides = [text for text in HydraConfig.get().overrides.task if not is_resume(text)]
+    typed = HydraConfig.get().overrides
+    overrides = [text for text in typed.task if not is_resume(text)]
     given = given_now(folder, overrides)
     resumes = _goes_on(cfg.resume, folder)
     point = find_point(folder) if resumes else NEW
@@ -56,17 +58,13 @@ def settle_training(cfg: DictConfig) -> Job:
         processes=processes,
         hydra=settled_by_hydra(),
         notes={
-            "overrides": [*_search_path(), *overrides],
+            # the run's next start needs the search path of this one too
+            "overrides": [*filter(is_search_path, typed.hydra), *overrides],
             "given": given,
             "resumes": resumes,
-            **point.note(),
+            "checkpoint": None if point.path is None else str(point.path),
         },
     )
-
-
-def _search_path() -> list[str]:
-    """Return the search path that this command was given, which the run's next start needs too."""
-    return [text for text in HydraConfig.get().overrides.hydra if is_search_path(text)]
 
 
 def _goes_on(resume: str | None, folder: Path) -> bool:

@@ -4,8 +4,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.app.config.resume import given_now, saved_overrides, with_saved
-from src.core.errors import CheckpointError, ConfigError
+from src.app.config.resume import (
+    given_now,
+    saved_overrides,
+    with_saved,
+    with_that_of_checkpoint,
+)
+from src.app.config.search_path import with_config_dir
+from src.core.errors import CheckpointError, ConfigError, UntrustedError
 from src.core.origin import commit, environment, origin
 from src.weights.checkpoint import find, open_checkpoint
 
@@ -85,6 +91,35 @@ def test_a_group_typed_now_takes_its_saved_keys_with_it(tmp_path: Path) -> None:
 def test_only_what_is_new_counts_as_given(tmp_path: Path) -> None:
     run = _run(tmp_path, "model=panet")
     assert given_now(run, ["model=panet", f"resume={run}", "seed=1"]) == ["seed=1"]
+
+
+def test_a_search_path_is_remembered_where_it_was_typed_and_refused_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXEMPLAR_CACHE", str(tmp_path / "mine"))
+    conf = tmp_path / "conf"
+    conf.mkdir()
+    (path,) = with_config_dir([], str(conf))
+    resumed, scored = [f"resume={_run(tmp_path / 'run', path)}"], [f"checkpoint={tmp_path / 'run'}"]
+    assert with_saved(resumed) == [path, *resumed]
+    assert with_that_of_checkpoint(scored) == [path, *scored]
+
+    monkeypatch.setenv("EXEMPLAR_CACHE", str(tmp_path / "another's"))
+    for function, words in ((with_saved, resumed), (with_that_of_checkpoint, scored)):
+        with pytest.raises(UntrustedError, match=r"never given .* give hydra\.searchpath=… again"):
+            function(words)
+        assert function([path, *words]) == [path, *words]
+
+
+@pytest.mark.parametrize("value", ["file://{}", "choice([file://{}])", "[[file://{}]]", "{{a: 1}}"])
+def test_a_search_path_of_another_form_is_refused(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXEMPLAR_CACHE", str(tmp_path / "mine"))
+    with_config_dir([], str(tmp_path))
+    run = _run(tmp_path, f"hydra.searchpath={value.format(tmp_path)}")
+    with pytest.raises(UntrustedError, match="how Hydra works"):
+        with_saved([f"resume={run}"])
 
 
 def test_a_run_without_saved_words_has_none(tmp_path: Path) -> None:

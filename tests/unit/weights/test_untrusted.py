@@ -11,7 +11,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from src.app.config.options import all_groups, options_of
-from src.app.config.saved_words import check_overrides
+from src.app.config.resume import check_overrides
 from src.core.errors import UntrustedError
 from src.core.paths import CONF_DIR
 from src.core.registry import Registry

@@ -1,8 +1,7 @@
 import pytest
 
 from src.app.config.check import Request
-from src.app.config.options import with_slash
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import register_resolvers, with_slash
 from tests.support.compose import check
 
 

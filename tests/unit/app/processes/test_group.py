@@ -97,7 +97,7 @@ def test_an_interrupt_reaches_every_process(tmp_path: Path) -> None:
     ("target", "says"),
     [
         ("save_when_preempted", "saved"),
-        ("wait_for_interrupt", "Stopped by SIGUSR1 before training"),
+        ("wait_for_interrupt", "Stopped by SIGUSR1 before the work was done"),
     ],
 )
 def test_a_schedulers_signal_reaches_every_process_and_comes_back(

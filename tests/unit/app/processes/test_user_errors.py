@@ -8,8 +8,7 @@ import sys
 import pytest
 import torch
 
-from src.app.processes.shortage import shortages_said
-from src.app.processes.user_errors import as_user_error
+from src.app.processes.user_errors import as_user_error, shortages_said
 from src.core.errors import ExemplarError
 from src.core.paths import ROOT
 

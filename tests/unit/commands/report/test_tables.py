@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from src.app.config.check import Request
-from src.app.config.options import options_of
-from src.app.config.resolvers import register_resolvers
+from src.app.config.options import options_of, register_resolvers
 from src.commands.report.published import Paper, missing, read_papers
 from src.commands.report.rendering import render_tables
 from src.commands.report.tables import lines_of

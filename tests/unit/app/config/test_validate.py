@@ -1,8 +1,8 @@
 import pytest
 
 from src.app.config.check import Request
-from src.app.config.resolvers import register_resolvers
-from src.app.config.secret_values import check_secrets
+from src.app.config.options import register_resolvers
+from src.app.config.validate import check_secrets
 from src.core.errors import ConfigError
 from tests.support.compose import check
 

@@ -14,7 +14,7 @@ from optuna.distributions import (  # noqa: E402
     IntDistribution,
 )
 
-from src.app.sweeps.space import split_overrides  # noqa: E402
+from src.app.sweeps.study import split_overrides  # noqa: E402
 
 
 def _split(*texts: str) -> tuple[list[str], dict[str, BaseDistribution]]:
