@@ -25,6 +25,7 @@ from src.core.errors import ExemplarError
 from src.core.files import write_json
 from src.core.origin import hardware, origin, versions
 from src.core.paths import ROOT
+from src.metrics.direction import higher_is_better
 from src.metrics.scoreboard import Scoreboard
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint
@@ -74,6 +75,7 @@ def about(
         took: Wall time and peak memory.
     """
     config: dict[str, Any] = plain(cfg)
+    metrics = task.evaluator.metrics
     dtype = next((weights.dtype for weights in task.net.parameters()), torch.float32)
     return {
         "name": name or str(config["model"]["_target_"]).split(".")[-2],
@@ -88,6 +90,7 @@ def about(
         "task": config["task"],
         "model": config["model"],
         "degradation": config["degradation"],
+        "higher_is_better": {name: higher_is_better(name, metrics) for name in metrics},
         "protocol": task.evaluator.protocol.as_dict(),
         "inference": task.restorer.policy.as_dict(),
         "dtype": str(dtype).removeprefix("torch."),
