@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -9,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from src.app.config.check import Request, composed
 from src.app.config.search_path import with_config_dir
 from src.app.sweeps.frozen import open_sweep
-from src.app.sweeps.sweep import JobResult, varied_keys
+from src.app.sweeps.sweep import JobResult, score_direction, table_of, varied_keys
 from src.commands.cli.scored import refuse_unscored
 from src.core.errors import ConfigError
 from tests.support.runs import TINY, Finished, command
@@ -73,6 +74,35 @@ def test_a_file_edited_while_a_sweep_runs_changes_no_job(tmp_path: Path) -> None
     assert again.changed == (str(edited),)
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "best"),
+    [
+        ("train", {"monitor": "val/psnr"}, 1),
+        ("train", {"monitor": "val/set5/lpips"}, 0),
+        ("train", {"monitor": "train/loss"}, 0),
+        ("train", {"monitor": "val/odd", "monitor_mode": "min"}, 0),
+        ("train", {"monitor": "val/q", "metrics.q._target_": "src.metrics.perceptual.dists"}, 0),
+        ("evaluate", {"metrics.lpips._target_": "src.metrics.perceptual.lpips"}, 0),
+        ("benchmark", {"forms": ["dense"]}, 0),  # seconds
+        ("predict", {}, None),
+    ],
+)
+def test_the_row_of_the_best_score_is_bold(
+    name: str, config: dict[str, Any], best: int | None
+) -> None:
+    jobs = [JobResult(number, [], "", "done", score=1.0 + number) for number in range(2)]
+    for job in jobs:
+        job.higher_is_better = score_direction(name, config)
+    bold = [row.style == "bold" for row in table_of(jobs).rows]
+    assert bold == [best == number for number in range(2)]
+
+
+def test_scores_with_other_directions_have_no_best() -> None:
+    jobs = [JobResult(number, [], "", "done", score=1.0) for number in range(2)]
+    jobs[0].higher_is_better, jobs[1].higher_is_better = True, False
+    assert not any(row.style == "bold" for row in table_of(jobs).rows)
+
+
 def test_the_table_shows_what_differs_in_the_configurations() -> None:
     def job(number: int, rate: str, blocks: int) -> JobResult:
         words = [f"seed={number}", f"model={'ab'[number]}"]
@@ -92,6 +122,7 @@ def test_the_table_shows_what_differs_in_the_configurations() -> None:
         ("trainer.limit_val_batches=0", "nothing would be validated"),
         ("~data.benchmarks.synthetic", "no image to score"),
         ("monitor=val/psnrr", "Did you mean val/psnr"),
+        ("monitor=train/lr", "monitor_mode=min or monitor_mode=max"),
     ],
 )
 @pytest.mark.parametrize("sweeper", [(), ("hydra/sweeper=optuna",)], ids=["grid", "search"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from src.commands.evaluate.command import evaluate
-from src.commands.evaluate.selfcheck_rows import read_rows
+from src.commands.evaluate.selfcheck import read_rows
 from src.core.paths import ROOT
 from tests.support.compose import compose_config
 

@@ -23,13 +23,14 @@ def write_evaluation(
     name: str = "net",
     benchmark: str = "photos",
     noisy: float = 20.0,
+    metric: str = "psnr",
     pictures: bool = False,
     **about: Any,  # noqa: ANN401
 ) -> Path:
-    """Write results.json, scores.csv and panels of ``scores`` (image → dB); return the folder."""
+    """Write results.json, scores.csv and panels of ``scores``, one an image; return the folder."""
     board = Scoreboard()
     for key, score in scores.items():
-        board.add(key, {"psnr": score}, {"psnr": noisy})
+        board.add(key, {metric: score}, {metric: noisy})
     said = {
         "name": name,
         "command": "python -m src.evaluate checkpoint=<b>",

@@ -46,6 +46,8 @@ TYPES: dict[str, Any] = {
     "scale": int | Sequence[int] | None,
     "papers": str | Sequence[str] | None,
     "compare": Sequence[str] | None,
+    "better": Mapping[str, Literal["min", "max"]] | None,
+    "monitor_mode": Literal["min", "max"] | None,
     "size": Literal["any"] | Sequence[int],
     "check": Sequence[Sequence[int]],
     "results": str | Sequence[str] | Mapping[str, str] | None,

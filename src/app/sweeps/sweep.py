@@ -19,6 +19,7 @@ from src.app.config.resume import WHOLE, is_resume
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ExemplarError
 from src.core.preemption import Preemption, preempt
+from src.metrics.direction import higher_is_better, monitor_mode
 
 DONE, PRUNED, FAILED, INTERRUPTED, LOST = "done", "pruned", "failed", "interrupted", "lost"
 PREEMPTED = "preempted"
@@ -40,6 +41,7 @@ class JobResult:
         status: ``done``, ``pruned``, ``failed``, ``interrupted``, ``preempted``: it goes on when it
             is started again, or ``lost``: it left no word.
         score: What it returned; None where that is nothing or NaN.
+        higher_is_better: Of the score; None where nothing says so.
         message: Why it failed.
         seconds: How long it took.
         folder: Where it wrote.
@@ -51,6 +53,7 @@ class JobResult:
     folder: str
     status: str = LOST
     score: float | None = None
+    higher_is_better: bool | None = None
     message: str = ""
     seconds: float = 0.0
     config: dict[str, Any] = field(default_factory=dict)
@@ -189,10 +192,10 @@ def write_results(sweep: Path, results: Sequence[JobResult]) -> None:
 
 
 def table_of(results: Sequence[JobResult]) -> FoldingTable:
-    """Return a table of what varied and what came out; the highest score is bold."""
+    """Return a table of what varied and what came out; the best score is bold, if one is best."""
     varied = varied_keys(results)
     table = FoldingTable(["job", *varied], ["score", "time"], remark="")
-    best = max((r.score for r in results if r.score is not None), default=math.nan)
+    best = _best(results)
     for result in results:
         ended = result.status if not result.message else f"{result.status}: {result.message}"
         done = result.status == DONE
@@ -205,6 +208,37 @@ def table_of(results: Sequence[JobResult]) -> FoldingTable:
             style="bold" if result.score == best else "" if done else "red",
         )
     return table
+
+
+def _best(results: Sequence[JobResult]) -> float:
+    """Return the best score; NaN where there is none, or jobs do not agree on what is better."""
+    scores = [result.score for result in results if result.score is not None]
+    directions = {result.higher_is_better for result in results if result.score is not None}
+    if len(directions) != 1 or None in directions:
+        return math.nan
+    return max(scores) if True in directions else min(scores)
+
+
+def score_direction(command: str | None, config: Mapping[str, Any]) -> bool | None:
+    """Return whether more of what a command returns to a sweep is better; None if that is open.
+
+    Args:
+        command: Its name, e.g. ``train``.
+        config: Of the job: key → value, as ``JobResult.config``.
+
+    Raises:
+        ConfigError: If nothing says which values of a training's ``monitor`` are best.
+    """
+    targets = {
+        key.split(".")[1]: target
+        for key, target in config.items()
+        if key.startswith("metrics.") and key.endswith("._target_")
+    }
+    if command == "train":
+        return monitor_mode({**config, "metrics": targets}) == "max"
+    if command == "evaluate" and targets:
+        return higher_is_better(next(iter(targets)), targets)
+    return False if command == "benchmark" else None  # seconds
 
 
 def varied_keys(results: Sequence[JobResult]) -> list[str]:

@@ -12,9 +12,10 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
+from src.app.config.schema import leaves
 from src.app.sweeps.side_by_side import asked_to_stop
 from src.app.sweeps.study import claim, count, open_study, split_overrides, storage_url
-from src.app.sweeps.sweep import PRUNED, mark
+from src.app.sweeps.sweep import PRUNED, mark, score_direction
 from src.core.errors import ConfigError
 from src.training.callbacks.report_to_study import PRUNED_AT
 
@@ -33,7 +34,7 @@ class Search:
         batch: Trials that are chosen and launched together.
         study: Name of the study; None for a new one.
         storage: SQLAlchemy URL of the study; None for a file.
-        direction: ``maximize`` or ``minimize`` what the jobs return.
+        direction: ``maximize`` or ``minimize`` what the jobs return; None: as its metric says.
         seed: Of the choices.
         prune: Whether trials below the median are stopped.
         prune_after: Optimizer steps before that.
@@ -51,13 +52,14 @@ class Search:
         batch: int = 1,
         study: str | None = None,
         storage: str | None = None,
-        direction: str = "maximize",
+        direction: str | None = None,
         seed: int = 0,
         prune: bool = False,
         prune_after: int = 0,
     ) -> None:
         if n_trials < 1 or batch < 1:
             raise ConfigError("hydra.sweeper.n_trials and hydra.sweeper.batch are at least 1.")
+        direction = direction or _direction(config)
         if direction not in {"maximize", "minimize"}:
             raise ConfigError(f"hydra.sweeper.direction={direction}: maximize or minimize.")
         self.config, self.loader = config, hydra_context.config_loader
@@ -69,6 +71,13 @@ class Search:
         output_root = str(OmegaConf.select(config, "paths.output_root"))
         self.url = storage_url(storage, study, sweep=self.sweep, output_root=output_root)
         self.study = open_study(self.url, self.name, direction=direction, seed=seed)
+        begun = self.study.direction.name.lower()
+        if begun != direction:
+            raise ConfigError(
+                f"The study {self.name} was begun to {begun} the score; now it would be to "
+                f"{direction} it. Take another hydra.sweeper.study, or go on as it was begun with "
+                f"hydra.sweeper.direction={begun}."
+            )
 
     def run(self, overrides: Sequence[str], launcher: Launcher) -> None:
         """Run trials until the study has as many as it is to have.
@@ -130,3 +139,15 @@ class Search:
             values = " ".join(f"{key}={value}" for key, value in best.params.items())
             logger.info("best of %d: %s, score %.4f", count(self.study), values, best.value)
         logger.info("study %s in %s", self.name, self.url)
+
+
+def _direction(config: DictConfig) -> str:
+    """Return what is to be done to the score that the jobs of ``config`` return."""
+    given = dict(leaves(OmegaConf.to_container(config, resolve=False)))
+    more = score_direction(config.hydra.job.config_name, given)
+    if more is None:
+        raise ConfigError(
+            "Nothing says whether more or less of what this command returns is better: add "
+            "hydra.sweeper.direction=maximize or hydra.sweeper.direction=minimize."
+        )
+    return "maximize" if more else "minimize"

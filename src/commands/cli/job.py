@@ -20,7 +20,15 @@ from src.app.config.check import bring_up_to_date
 from src.app.config.schema import leaves
 from src.app.processes.user_errors import as_user_error
 from src.app.sweeps.side_by_side import run_beside
-from src.app.sweeps.sweep import DONE, FAILED, finished_job, hand_on, recorded_job, score_before
+from src.app.sweeps.sweep import (
+    DONE,
+    FAILED,
+    finished_job,
+    hand_on,
+    recorded_job,
+    score_before,
+    score_direction,
+)
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption
@@ -85,8 +93,10 @@ def _recorded(function: Command, cfg: DictConfig) -> float:
     if done is not None:
         print(f"job {done.number} is done already: score {done.score}", file=sys.stderr)
         return math.nan if done.score is None else done.score
-    with recorded_job(dict(leaves(OmegaConf.to_container(cfg, resolve=False)))) as result:
+    config = dict(leaves(OmegaConf.to_container(cfg, resolve=False)))
+    with recorded_job(config) as result:
         try:
+            result.higher_is_better = score_direction(HydraConfig.get().job.config_name, config)
             score = _run(function, cfg)
         except (ExemplarError, UnexpectedError) as error:
             result.status, result.message = FAILED, str(error)

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from src.app.build import make
 from src.core.errors import ConfigError, did_you_mean
 from src.data.datamodule import RestorationData
+from src.metrics.direction import monitor_mode
 
 
 def refuse_unscored(config: Mapping[str, Any]) -> None:
@@ -19,6 +20,7 @@ def refuse_unscored(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: Saying what is missing.
     """
+    monitor_mode(config)
     if config["trainer"].get("limit_val_batches") == 0:
         raise ConfigError(
             "trainer.limit_val_batches=0: nothing would be validated, so that no job of this sweep "

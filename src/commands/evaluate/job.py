@@ -1,127 +1,132 @@
-"""Score one combination of checkpoint, images and condition, and write its record."""
+"""One combination is scored here, by one process or several; its record is written."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import lightning as L  # noqa: N812
-from omegaconf import DictConfig
-from rich.console import Console
+from omegaconf import DictConfig, OmegaConf
 
 from src.app.build import build_data, build_task
-from src.app.inference import give_back_large_blocks
-from src.app.results import score_table, write_results
-from src.commands.evaluate import weightless
-from src.commands.evaluate.group import trainer_place
-from src.commands.evaluate.record import about
-from src.commands.evaluate.settings import settings
+from src.app.inference import give_back_large_blocks, trainer_device
+from src.app.processes.job import Job, settled_by_hydra
+from src.app.processes.place import cluster_environment, here
+from src.app.results import write_results
+from src.commands.evaluate.plan import Combination
+from src.commands.evaluate.record import Scored, about
+from src.commands.evaluate.settings import check_net, settings
 from src.commands.evaluate.watch import Pictures, Preemptible
-from src.core.errors import DataError
-from src.core.paths import from_root
+from src.core.errors import ConfigError, DataError
 from src.core.resources import Resources
-from src.metrics.scoreboard import Scoreboard
-from src.weights.checkpoint import Checkpoint, find, load_weights
+from src.weights.checkpoint import Checkpoint, load_weights
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What came out of one combination.
+def settle_evaluation(cfg: DictConfig, folder: Path) -> Job:
+    """Return the job of an evaluation; its number of processes and folder are decided.
 
-    Attributes:
-        folder: Where its record is.
-        boards: Benchmark → scores.
-        about: What its record says beside the scores.
-        policy: How images went through the network, in words.
+    What only a checkpoint's own configuration can give stays an interpolation: nothing in it is
+    drawn, and every process reads the same checkpoint.
+
+    Args:
+        cfg: As Hydra has composed it.
+        folder: Where results go, if there are several processes.
+
+    Raises:
+        ConfigError: If the number of processes cannot be.
     """
+    place, processes = here(), int(cfg.processes)
+    if processes < 1:
+        raise ConfigError(f"processes={processes} must be 1 or more.")
+    if place.starter is not None:
+        if processes not in (1, place.local_world):
+            raise ConfigError(
+                f"{place.starter} has started {place.local_world} processes on each machine; leave "
+                f"processes={processes} out."
+            )
+        processes = place.local_world
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    config["processes"] = processes
+    if processes * place.machines > 1:
+        config["output"] = str(folder)  # its name holds the time, which each would read for itself
+        config["paths"] = OmegaConf.to_container(cfg.paths, resolve=True)
+    return Job(config, str(folder), processes=processes, hydra=settled_by_hydra())
 
-    folder: Path
-    boards: dict[str, Scoreboard]
-    about: dict[str, Any]
-    policy: str
 
-    def first_score(self) -> float:
-        """Return the mean of the first metric on the first benchmark."""
-        return next(iter(next(iter(self.boards.values())).means().values()))
+def trainer_place(cfg: DictConfig) -> dict[str, Any]:
+    """Return what Lightning's trainer must know of devices and processes.
 
-    def show(self, console: Console, checkpoint: Checkpoint | None) -> None:
-        """Print the scores of each image, and what they are scores of."""
-        console.print(score_table(self.boards, self.about["protocol_in_words"]))
-        if checkpoint is not None:
-            when = "" if checkpoint.network_alone else f" (step {checkpoint.step:,})"
-            console.print(f"Checkpoint  {checkpoint.path}{when}")
-        console.print(f"Inference   {self.policy}")
-        console.print(f"Written     {self.folder}")
+    Raises:
+        ConfigError: If one device is named for several processes.
+    """
+    placed = trainer_device(cfg.device)
+    if cfg.processes == 1 and here().machines == 1:
+        return placed
+    if ":" in cfg.device:
+        raise ConfigError(
+            f"device={cfg.device} names one device, processes={cfg.processes} need one each; take "
+            "device=cuda and choose cards by CUDA_VISIBLE_DEVICES=0,2."
+        )
+    return {
+        **placed,
+        "devices": cfg.processes,
+        "num_nodes": here().machines,
+        "strategy": "ddp",
+        "use_distributed_sampler": False,  # ours shares the images and repeats none
+        "plugins": [cluster_environment()],
+    }
 
 
 def score(
     cfg: DictConfig,
+    combination: Combination,
     checkpoint: Checkpoint | None,
     folder: Path,
     *,
-    name: str | None,
     callbacks: list[L.Callback],
 ) -> Scored:
-    """Score ``checkpoint``; write results.json, scores.csv and pictures into ``folder``.
+    """Score one combination; write results.json, scores.csv and pictures into ``folder``.
 
     Args:
-        cfg: The configuration of ``src.evaluate``, for one combination.
-        checkpoint: What ``cfg.checkpoint`` names; None for a model without weights.
+        cfg: The configuration of ``src.evaluate``.
+        combination: What is scored.
+        checkpoint: What ``combination.checkpoint`` names; None for a model without weights.
         folder: Made when missing.
-        name: What is scored is called so in tables.
         callbacks: Look on while images are scored.
 
     Raises:
         ExemplarError: If it cannot be scored.
     """
     give_back_large_blocks()
-    merged = settings(cfg, checkpoint)
+    merged = settings(combination.applied(cfg), checkpoint)
     task, data = build_task(merged), build_data(merged)
     if checkpoint is None:
-        weightless.check_net(task.net)
+        check_net(task.net)
     else:
         load_weights(task.net, checkpoint)
-    _make(folder)
-    trainer = L.Trainer(
-        **trainer_place(cfg),
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        callbacks=[
-            Preemptible(),
-            Pictures(folder / "images", keep=cfg.images, comparison=cfg.picture),
-            *callbacks,
-        ],
-        default_root_dir=folder,
-    )
-    resources = Resources()
-    trainer.test(task, datamodule=data, verbose=False)
-    said = about(task, merged, checkpoint, name=name, took=resources.as_dict())
-    said["protocol_in_words"] = str(task.evaluator.protocol)
-    said["inference_in_words"] = task.restorer.describe()
-    if trainer.is_global_zero:
-        write_results(folder, task.scoreboards, said)
-    return Scored(folder, task.scoreboards, said, task.restorer.describe())
-
-
-def output_folder(cfg: DictConfig, checkpoint: str | None) -> Path:
-    """Return ``cfg.output``, or a folder named after the present time beside what is scored."""
-    if cfg.output is not None:
-        return from_root(cfg.output)
-    if checkpoint is None:
-        return weightless.output_folder(cfg)
-    stamp = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-    run = find(checkpoint).parent
-    run = run.parent if run.name == "checkpoints" else run
-    return run / "evaluate" / stamp
-
-
-def _make(folder: Path) -> None:
-    """Make the folder now: not after hours of scoring is it found that it cannot be written."""
-    try:
+    try:  # now: not after hours of scoring is it noticed that it cannot be written
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
             f"Results cannot be written to {folder}: {error.strerror}. Set output=<folder>."
         ) from error
+    pictures = Pictures(folder / "images", keep=cfg.images, comparison=cfg.picture)
+    trainer = silent_trainer(
+        [Preemptible(), pictures, *callbacks], default_root_dir=folder, **trainer_place(cfg)
+    )
+    resources = Resources()
+    trainer.test(task, datamodule=data, verbose=False)
+    record = about(task, merged, checkpoint, name=combination.name, took=resources.as_dict())
+    if trainer.is_global_zero:
+        write_results(folder, task.scoreboards, record)
+    return Scored(folder, task.scoreboards, record)
+
+
+def silent_trainer(callbacks: list[L.Callback], **options: Any) -> L.Trainer:  # noqa: ANN401
+    """Return a trainer that writes and prints nothing of its own; ``options`` say where it runs."""
+    return L.Trainer(
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        callbacks=callbacks,
+        **options,
+    )

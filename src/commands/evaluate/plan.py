@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,13 @@ CONDITIONS = ("sigma", "quality", "scale")
 
 @dataclass(frozen=True)
 class Combination:
-    """One thing to score.
+    """One thing to score."""
 
-    Attributes:
-        name: What the checkpoint is called in tables; None where there is none.
-        checkpoint: Where it is; None for a model without weights.
-        images: Folder of images; None: what the configuration says.
-        condition: E.g. {"sigma": 25}; empty: what the configuration says.
-        varied: What tells it from the others, e.g. ("runA", "set5", "sigma_25").
-    """
-
-    name: str | None
-    checkpoint: str | None
-    images: Path | None
-    condition: Mapping[str, float]
-    varied: tuple[str, ...]
+    name: str | None  # what the checkpoint is called in tables; None where there is none
+    checkpoint: str | None  # where it is; None for a model without weights
+    images: Path | None  # their folder; None: what the configuration says
+    condition: Mapping[str, float]  # e.g. {"sigma": 25}; empty: what the configuration says
+    varied: tuple[str, ...]  # what tells it from the others, e.g. ("runA", "set5", "sigma_25")
 
     def applied(self, cfg: DictConfig) -> DictConfig:
         """Return the configuration of ``src.evaluate`` for this combination alone."""
@@ -63,15 +56,35 @@ def combinations(cfg: DictConfig) -> list[Combination]:
     folders = _folders(cfg)
     conditions = list(_conditions(cfg))
     product = itertools.product(checkpoints.items(), folders, conditions)
-    found = []
+    planned = []
     for (name, checkpoint), folder, condition in product:
         varied = [
             *([name] if name is not None and len(checkpoints) > 1 else []),
             *([folder.name] if folder is not None and len(folders) > 1 else []),
             *([_words(condition)] if len(conditions) > 1 else []),
         ]
-        found.append(Combination(name, checkpoint, folder, condition, tuple(varied)))
-    return found
+        planned.append(Combination(name, checkpoint, folder, condition, tuple(varied)))
+    return planned
+
+
+def output_folder(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
+    """Return ``cfg.output``, or a folder named after the present time.
+
+    It is in the run of the one checkpoint, or below ``<output_root>/evaluate``: in
+    ``<task>/<model>`` where there is no checkpoint, directly where there are several.
+    """
+    if cfg.output is not None:
+        return from_root(cfg.output)
+    stamp = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+    parent = from_root(str(cfg.paths.output_root)) / "evaluate"
+    checkpoint = planned[0].checkpoint
+    if len({combination.checkpoint for combination in planned}) > 1:
+        return parent / stamp
+    if checkpoint is None:
+        task, model = (str(cfg[group]["_target_"]).split(".")[-2] for group in ("task", "model"))
+        return parent / task / model / stamp
+    run = find(checkpoint).parent
+    return (run.parent if run.name == "checkpoints" else run) / "evaluate" / stamp
 
 
 def _checkpoints(given: Any) -> dict[str | None, str | None]:  # noqa: ANN401
@@ -115,9 +128,9 @@ def _folders(cfg: DictConfig) -> list[Path | None]:
             raise ConfigError(f"sets={cfg.sets} and {text} both say what is scored; leave one out.")
     given = [cfg.sets] if isinstance(cfg.sets, str) else list(cfg.sets)
     _refuse_nothing("sets", given)
-    found = [_folder(name, str(cfg.paths.data_dir)) for name in given]
-    _refuse_twice("sets", [folder.name for folder in found])
-    return list(found)
+    folders = [_folder(name, str(cfg.paths.data_dir)) for name in given]
+    _refuse_twice("sets", [folder.name for folder in folders])
+    return list(folders)
 
 
 def _folder(name: str, data_dir: str) -> Path:

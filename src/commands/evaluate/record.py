@@ -1,25 +1,60 @@
-"""What every record says beside its scores: what was scored, by what, how, and at what cost."""
+"""What came out: what each record says beside its scores, and all combinations side by side."""
 
+import csv
 import hashlib
 import json
+import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from rich.console import Console
 from torch import Tensor
 
 from src.app.build import plain
+from src.app.results import METRIC_DIGITS, METRIC_NAMES, SCHEMA, finite, score_table
+from src.commands.evaluate.plan import Combination
+from src.core.console import FoldingTable
+from src.core.errors import ExemplarError
+from src.core.files import write_json
 from src.core.origin import hardware, origin, versions
 from src.core.paths import ROOT
+from src.metrics.direction import higher_is_better
+from src.metrics.scoreboard import Scoreboard
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint
 
 _DECIDES = ("task", "model", "degradation", "protocol", "metrics", "inference", "io", "seed")
 """Parts of a configuration that move a score; folders and devices do not."""
+_COLUMNS = ("name", "benchmark", "condition", "images")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came out of one combination."""
+
+    folder: Path  # of its record
+    boards: dict[str, Scoreboard]  # of each benchmark
+    about: dict[str, Any]  # what its record says beside the scores
+
+    def first_score(self) -> float:
+        """Return the mean of the first metric on the first benchmark."""
+        return next(iter(next(iter(self.boards.values())).means().values()))
+
+    def show(self, console: Console, checkpoint: Checkpoint | None) -> None:
+        """Print the scores of each image, and what they are scores of."""
+        console.print(score_table(self.boards, self.about["protocol_in_words"]))
+        if checkpoint is not None:
+            when = "" if checkpoint.network_alone else f" (step {checkpoint.step:,})"
+            console.print(f"Checkpoint  {checkpoint.path}{when}")
+        console.print(f"Inference   {self.about['inference_in_words']}")
+        console.print(f"Written     {self.folder}")
 
 
 def about(
@@ -39,9 +74,11 @@ def about(
         name: What it is called in tables; None: after its network.
         took: Wall time and peak memory.
     """
-    held: dict[str, Any] = plain(cfg)
+    config: dict[str, Any] = plain(cfg)
+    metrics = task.evaluator.metrics
+    dtype = next((weights.dtype for weights in task.net.parameters()), torch.float32)
     return {
-        "name": name or str(held["model"]["_target_"]).split(".")[-2],
+        "name": name or str(config["model"]["_target_"]).split(".")[-2],
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": command(),
         "checkpoint": checkpoint and _short(str(checkpoint.path)),
@@ -49,15 +86,18 @@ def about(
         "weights_sha256": checkpoint and weights_hash(checkpoint.weights),
         "trained_by": checkpoint and checkpoint.origin,
         "scored_by": {**origin(), "packages": versions()},
-        "config_sha256": config_hash(held),
-        "task": held["task"],
-        "model": held["model"],
-        "degradation": held["degradation"],
+        "config_sha256": config_hash(config),
+        "task": config["task"],
+        "model": config["model"],
+        "degradation": config["degradation"],
+        "higher_is_better": {name: higher_is_better(name, metrics) for name in metrics},
         "protocol": task.evaluator.protocol.as_dict(),
         "inference": task.restorer.policy.as_dict(),
-        "dtype": str(_dtype(task)).removeprefix("torch."),
+        "dtype": str(dtype).removeprefix("torch."),
         "hardware": hardware(),
         "took": took,
+        "protocol_in_words": str(task.evaluator.protocol),
+        "inference_in_words": task.restorer.describe(),
     }
 
 
@@ -85,10 +125,101 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _dtype(task: RestorationTask) -> torch.dtype:
-    return next((weights.dtype for weights in task.net.parameters()), torch.float32)
-
-
 def _short(text: str) -> str:
     """Return a path or override without the folder of the repository before it."""
     return text.replace(f"{ROOT}/", "")
+
+
+@dataclass(frozen=True)
+class CombinationResult:
+    """A combination, and its scores or what stopped it."""
+
+    combination: Combination
+    outcome: Scored | ExemplarError
+
+    def score(self) -> float:
+        """Return the score that sweeps look at; NaN where there is none."""
+        return self.outcome.first_score() if isinstance(self.outcome, Scored) else math.nan
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield one row a benchmark: what was scored, means and standard errors, or the error."""
+        condition = dict(self.combination.condition)
+        if not isinstance(self.outcome, Scored):
+            folder = self.combination.images
+            name = self.combination.name or "–"
+            row = {"name": name, "benchmark": folder.name if folder else "–"}
+            yield {**row, "condition": condition, "images": 0, "error": str(self.outcome)}
+            return
+        for benchmark, board in self.outcome.boards.items():
+            yield {
+                "name": self.outcome.about["name"],
+                "benchmark": benchmark,
+                "condition": condition,
+                "images": len(board.restored),
+                "mean": board.means(),
+                "standard_error": board.standard_errors(),
+                "protocol": self.outcome.about["protocol_in_words"],
+                "folder": self.outcome.folder.name,
+            }
+
+
+def summary_table(results: Sequence[CombinationResult]) -> FoldingTable:
+    """Return one row a combination: mean ± standard error of each score."""
+    rows = [row for result in results for row in result.rows()]
+    metrics = [metric for metric in _metrics(rows) if not metric.endswith("_input")]
+    numbers = [METRIC_NAMES.get(metric, metric) for metric in metrics] or ["score"]
+    table = FoldingTable(["model", "images", "condition"], numbers)
+    for row in rows:
+        what = (row["name"], f"{row['benchmark']} ({row['images']})", _condition(row))
+        if "error" in row:
+            table.add_row(*what, "failed", style="red")
+        else:
+            table.add_row(*what, *(_cell(row, metric) for metric in metrics))
+    return table
+
+
+def write_summary(folder: Path, results: Sequence[CombinationResult]) -> None:
+    """Write ``summary.json`` and ``summary.csv``, failures included."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [row for result in results for row in result.rows()]
+    write_json(folder / "summary.json", finite({"schema": SCHEMA, "combinations": rows}))
+    with (folder / "summary.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        metrics = _metrics(rows)
+        errors = [f"{metric}_standard_error" for metric in metrics]
+        writer.writerow([*_COLUMNS, *metrics, *errors, "error"])
+        for row in rows:
+            scores = [row.get("mean", {}).get(metric) for metric in metrics]
+            spread = [row.get("standard_error", {}).get(metric) for metric in metrics]
+            what = (row["name"], row["benchmark"], _condition(row), row["images"])
+            writer.writerow([*what, *scores, *spread, row.get("error")])
+
+
+def refuse_failures(results: Sequence[CombinationResult], folder: Path) -> None:
+    """Raise if a combination failed, so that the command does not end as if all were well.
+
+    Raises:
+        ExemplarError: Naming each and its reason.
+    """
+    failed = [result for result in results if not isinstance(result.outcome, Scored)]
+    if failed:
+        reasons = "".join(f"\n  {item.combination}: {item.outcome}" for item in failed)
+        raise ExemplarError(
+            f"{len(failed)} of {len(results)} combinations failed; the others are in {folder}."
+            + reasons
+        )
+
+
+def _metrics(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(metric for row in rows for metric in row.get("mean", {})))
+
+
+def _condition(row: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in row["condition"].items())
+
+
+def _cell(row: dict[str, Any], metric: str) -> str:
+    digits = METRIC_DIGITS.get(metric, 4)
+    value, error = row["mean"].get(metric, math.nan), row["standard_error"].get(metric, math.nan)
+    spread = "" if math.isnan(error) else f" ± {error:.{digits}f}"
+    return f"{value:.{digits}f}{spread}"

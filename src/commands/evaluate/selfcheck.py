@@ -1,6 +1,7 @@
 """Self-check: recompute published rows that need no weights, and compare."""
 
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,30 +15,61 @@ from rich.progress import Progress
 
 from src.app.build import build_data, build_task
 from src.app.inference import trainer_device
-from src.commands.evaluate import weightless
-from src.commands.evaluate.selfcheck_rows import Row, folder_of, is_asked_for, read_rows
+from src.commands.evaluate.job import silent_trainer
+from src.commands.evaluate.settings import settings
+from src.commands.evaluate.watch import ImageBar
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ConfigError, MismatchError
 from src.core.files import write_json
 from src.core.origin import origin
-from src.core.paths import CONF_DIR, from_root
+from src.core.paths import CONF_DIR, SHIPPED, from_root
+from src.data.datasets.folder import ImageFolder
 
+ROWS_FILE = SHIPPED / "experiments/published/rows.yaml"
 _DIGITS = {"psnr": 2}
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came out for one row.
+class PublishedRow:
+    """One published row."""
 
-    Attributes:
-        row: The row.
-        ours: Metric → our mean; empty where the row was not run.
-        obstacle: Why it was not run, or None.
-    """
+    benchmark: str  # the image set, as ``python -m src.prepare`` knows it
+    what: str  # is scored, e.g. "bicubic ×2"
+    words: tuple[str, ...]  # what one types after ``python -m src.evaluate`` to have it scored
+    published: Mapping[str, float]  # metric → mean over the images, as printed
+    tolerances: Mapping[str, float]  # metric → largest difference that is none
+    source: str  # paper and table
+    images: int  # how many the set has
+    folders: tuple[str, ...]  # names under which the set is usual, in lower case
+    package: str | None  # an optional package that is needed
+    slow: str | None  # how long it takes, for rows that run on request only
 
-    row: Row
-    ours: Mapping[str, float]
-    obstacle: str | None = None
+    def obstacle(self, folder: Path | None, *, slow_too: bool) -> str | None:
+        """Return why the row cannot be run, or None.
+
+        Args:
+            folder: Where the images are; None where they are not.
+            slow_too: Whether slow rows are asked for.
+        """
+        if folder is None:
+            return f"no images; python -m src.prepare dataset={self.benchmark}"
+        count = len(ImageFolder(folder).files())
+        if count != self.images:
+            return f"{count} images in {folder.name}, not {self.images}: another set"
+        if self.package and importlib.util.find_spec(self.package) is None:
+            return f"needs the package {self.package}: pip install 'exemplar[{self.package}]'"
+        if self.slow and not slow_too:
+            return f"{self.slow}; selfcheck=all"
+        return None
+
+
+@dataclass(frozen=True)
+class RecomputedRow:
+    """What came out for one row."""
+
+    row: PublishedRow
+    ours: Mapping[str, float]  # metric → our mean; empty where the row was not run
+    obstacle: str | None = None  # why it was not run
 
     def agrees(self, metric: str) -> bool:
         """Say whether a mean is the published one, within the row's tolerance."""
@@ -91,7 +123,7 @@ def _given(cfg: DictConfig) -> list[str]:
     return named if folder is None else [*named, str(folder)]
 
 
-def _outcomes(cfg: DictConfig, rows: list[Row], given: list[str]) -> list[Outcome]:
+def _outcomes(cfg: DictConfig, rows: list[PublishedRow], given: list[str]) -> list[RecomputedRow]:
     outcomes = []
     with Progress(console=make_console(stderr=True), transient=True) as progress:
         for row in rows:
@@ -99,48 +131,28 @@ def _outcomes(cfg: DictConfig, rows: list[Row], given: list[str]) -> list[Outcom
             obstacle = row.obstacle(folder, slow_too=cfg.selfcheck == "all")
             ours: dict[str, float] = {}
             if folder is not None and obstacle is None:
-                bar = _Advance(progress, f"{row.benchmark}, {row.what}", row.images)
-                ours = _means(cfg, row, folder, bar)
-            outcomes.append(Outcome(row, ours, obstacle))
+                bar = progress.add_task(f"{row.benchmark}, {row.what}", total=row.images)
+                ours = _means(cfg, row, folder, ImageBar(progress, bar))
+            outcomes.append(RecomputedRow(row, ours, obstacle))
     return outcomes
 
 
-def _means(cfg: DictConfig, row: Row, folder: Path, bar: L.Callback) -> dict[str, float]:
+def _means(cfg: DictConfig, row: PublishedRow, folder: Path, bar: L.Callback) -> dict[str, float]:
     ready = GlobalHydra.instance().is_initialized()
     with nullcontext() if ready else initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         chosen = compose("evaluate", overrides=[*row.words, "metrics=jpeg", "data=folder"])
     chosen.paths = cfg.paths
     chosen.data.val_dir = str(folder)
     chosen.metrics = {metric: chosen.metrics[metric] for metric in row.published}
-    settings = weightless.settings(chosen)
-    OmegaConf.resolve(settings)
-    task, data = build_task(settings), build_data(settings)
-    trainer = L.Trainer(
-        **trainer_device(cfg.device),
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        callbacks=[bar],
-    )
-    trainer.test(task, datamodule=data, verbose=False)
+    merged = settings(chosen, None)
+    task, data = build_task(merged), build_data(merged)
+    silent_trainer([bar], **trainer_device(cfg.device)).test(task, datamodule=data, verbose=False)
     (board,) = task.scoreboards.values()
     means = board.means()
     return {metric: means[metric] for metric in row.published}
 
 
-class _Advance(L.Callback):
-    """Moves a progress bar on by one image."""
-
-    def __init__(self, progress: Progress, what: str, images: int) -> None:
-        self.progress, self.bar = progress, progress.add_task(what, total=images)
-
-    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Count one image."""
-        self.progress.advance(self.bar)
-
-
-def _table(outcomes: list[Outcome]) -> FoldingTable:
+def _table(outcomes: list[RecomputedRow]) -> FoldingTable:
     title, columns = "Published rows without weights", ("published", "ours", "difference")
     table = FoldingTable(["row", "metric"], columns, ["verdict"], remark="why not", title=title)
     for out in outcomes:
@@ -158,6 +170,55 @@ def _table(outcomes: list[Outcome]) -> FoldingTable:
     return table
 
 
-def _record(outcomes: list[Outcome]) -> dict[str, Any]:
+def _record(outcomes: list[RecomputedRow]) -> dict[str, Any]:
     rows = [{**asdict(out.row), "ours": out.ours, "not_run": out.obstacle} for out in outcomes]
     return {"schema": 1, "checked_by": origin(), "rows": rows}
+
+
+def read_rows(file: Path = ROWS_FILE) -> list[PublishedRow]:
+    """Return the rows of a file like ``experiments/published/rows.yaml``, in its order."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(file))
+    rows = []
+    for group in content["groups"]:
+        common = {**content["tolerances"], **group.get("tolerances", {})}
+        for entry in group["rows"]:
+            tolerances = {**common, **entry.get("tolerances", {})}
+            benchmark = content["sets"][entry["set"]]
+            rows.append(
+                PublishedRow(
+                    benchmark=entry["set"],
+                    what=group["what"].format(**entry),
+                    words=tuple(word.format(**entry) for word in group["words"]),
+                    published={name: entry[name] for name in tolerances if name in entry},
+                    tolerances=tolerances,
+                    source=group["source"],
+                    images=benchmark["images"],
+                    folders=tuple(benchmark["folders"]),
+                    package=group.get("package"),
+                    slow=group.get("slow"),
+                )
+            )
+    return rows
+
+
+def is_asked_for(row: PublishedRow, given: Sequence[str]) -> bool:
+    """Say whether a row is of one of the sets or folders that were given; of none, all are."""
+    return not given or any(Path(text).name.lower() in row.folders for text in given)
+
+
+def folder_of(row: PublishedRow, data_dir: str | Path, given: Sequence[str] = ()) -> Path | None:
+    """Return the folder with the images of a row, or None where it is not there.
+
+    Args:
+        row: The row.
+        data_dir: Holds folders of image sets, prepared or not.
+        given: Sets or folders of the user's choice; a folder's name says which set it is.
+    """
+    folders = (from_root(text) for text in given if Path(text).name.lower() in row.folders)
+    chosen = next((folder for folder in folders if folder.is_dir()), None)
+    if chosen is not None:
+        return chosen
+    parent = from_root(data_dir)
+    inside = sorted(parent.iterdir()) if parent.is_dir() else []
+    sets = {path.name.lower(): path for path in inside if path.is_dir()}
+    return next((sets[name] for name in row.folders if name in sets), None)

@@ -1,12 +1,22 @@
-"""What looks on while images are scored: pictures, and progress bars."""
+"""What looks on while images are scored: signals, pictures, and progress bars."""
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning as L  # noqa: N812
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from src.core.paths import from_root
 from src.data.image_io import write_png
@@ -60,26 +70,56 @@ class Pictures(L.Callback):
             self.comparison = None
 
 
-class ImageCount(L.Callback):
-    """Say how many of how many images are scored.
+class ImageBar(L.Callback):
+    """Move a bar to how many of how many images this process has scored."""
 
-    Args:
-        said: Called with (done, total), of this process.
-    """
-
-    def __init__(self, said: Callable[[int, int], None]) -> None:
-        self.said, self._done = said, 0
+    def __init__(self, progress: Progress, bar: TaskID) -> None:
+        self.progress, self.bar, self._done = progress, bar, 0
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Count from nothing."""
+        """Begin with nothing done."""
         self._done = 0
-        self.said(0, self._total(trainer))
+        self.progress.update(self.bar, completed=0, total=sum(trainer.num_test_batches))
 
-    def on_test_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:  # noqa: ANN401
+    def on_test_batch_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         """Count one more."""
         self._done += 1
-        self.said(self._done, self._total(trainer))
+        self.progress.update(self.bar, completed=self._done)
 
-    @staticmethod
-    def _total(trainer: L.Trainer) -> int:
-        return int(sum(trainer.num_test_batches))
+
+class Bars:
+    """Two progress bars: combinations, and the images of the present one.
+
+    Args:
+        console: Where; a terminal, or nothing is shown before the end.
+        combinations: How many there are; the bar of one alone is not shown.
+    """
+
+    def __init__(self, console: Console, combinations: int) -> None:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._begun = 0
+        many = combinations > 1
+        self._all = self._progress.add_task("Combinations", total=combinations, visible=many)
+        self._images = self._progress.add_task("Scoring", total=None)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the bars inside the block."""
+        with self._progress:
+            yield
+
+    def begin(self, name: str) -> None:
+        """Say that the combination ``name`` begins, and that those before it are done."""
+        self._progress.update(self._all, completed=self._begun)
+        self._progress.reset(self._images, description=name)
+        self._begun += 1
+
+    def images(self) -> ImageBar:
+        """Return a callback that moves the bar of images."""
+        return ImageBar(self._progress, self._images)

@@ -36,9 +36,9 @@ def report(cfg: DictConfig) -> None:
     if cfg.compare is not None and cfg.results is not None:
         raise ConfigError("compare=… and results=… are two reports; ask for one at a time.")
     if cfg.compare is not None:
-        _compare(given["compare"], cfg.output, console)
+        _compare(given["compare"], given["better"], cfg.output, console)
     elif cfg.results is not None:
-        records = open_records(given["results"])
+        records = open_records(given["results"], given["better"])
         page = from_root(cfg.output or PAGE)
         _writing(page, lambda: write_page(page, records, cfg.title, cfg.images, cfg.crop))
         console.print(f"Written     {page} ({page.stat().st_size / 1e6:.1f} MB)")
@@ -63,10 +63,12 @@ def _tables(
         console.print(f"            {run} of {len(ours)} rows that can be made here have a record")
 
 
-def _compare(given: Sequence[str], output: str | None, console: Console) -> None:
+def _compare(
+    given: Sequence[str], better: dict[str, str] | None, output: str | None, console: Console
+) -> None:
     if len(given) != 2:
         raise ConfigError(f"compare takes two results, [a,b]; {len(given)} came.")
-    first, second = (_only(source) for source in given)
+    first, second = (_only(source, better) for source in given)
     comparisons = compare(first, second)
     console.print(_table(comparisons, (first.name, second.name)))
     for item in comparisons:
@@ -83,8 +85,8 @@ def _compare(given: Sequence[str], output: str | None, console: Console) -> None
         console.print(f"Written     {file}")
 
 
-def _only(source: str) -> Record:
-    records = open_records(source)
+def _only(source: str, better: dict[str, str] | None) -> Record:
+    records = open_records(source, better)
     if len(records) > 1:
         folders = "".join(f"\n  {record.folder}" for record in records)
         raise DataError(f"{source} holds {len(records)} records; name one of them:{folders}")

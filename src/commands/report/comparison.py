@@ -29,13 +29,14 @@ class Comparison:
     high: float  # the other end
     t_test: float  # two-sided p of the paired t-test; NaN where undefined
     wilcoxon: float  # two-sided p of Wilcoxon's signed-rank test; NaN where undefined
+    higher_is_better: bool
 
     @property
     def verdict(self) -> str:
         """Which is better: ``first``, ``second``, or ``undecided`` where the interval holds 0."""
         if math.isnan(self.low) or self.low <= 0 <= self.high:
             return "undecided"
-        return "second" if self.mean > 0 else "first"
+        return "second" if (self.mean > 0) == self.higher_is_better else "first"
 
 
 def compare(first: Record, second: Record) -> list[Comparison]:
@@ -44,6 +45,7 @@ def compare(first: Record, second: Record) -> list[Comparison]:
     An image whose score is infinite in either record has no difference and is left out.
 
     Raises:
+        ConfigError: If nothing says whether more or less of a score is better.
         DataError: If protocol, degradation, image sets or inputs differ; it says in what.
     """
     refuse_unlike(first, second)
@@ -57,7 +59,8 @@ def compare(first: Record, second: Record) -> list[Comparison]:
             }
             numbers = {key: pair for key, pair in pairs.items() if None not in pair}
             if numbers:
-                comparisons.append(_paired(name, metric, numbers))
+                more = first.higher_is_better(metric)
+                comparisons.append(_paired(name, metric, numbers, higher_is_better=more))
     return comparisons
 
 
@@ -104,7 +107,9 @@ def _unlike_images(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) 
     return []
 
 
-def _paired(benchmark: str, metric: str, pairs: Mapping[str, Sequence[float]]) -> Comparison:
+def _paired(
+    benchmark: str, metric: str, pairs: Mapping[str, Sequence[float]], *, higher_is_better: bool
+) -> Comparison:
     first, second = np.array(list(pairs.values()), dtype=np.float64).T
     differences = second - first
     mean = float(differences.mean())
@@ -128,6 +133,7 @@ def _paired(benchmark: str, metric: str, pairs: Mapping[str, Sequence[float]]) -
         float(high),
         t_test,
         wilcoxon,
+        higher_is_better,
     )
 
 

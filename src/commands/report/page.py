@@ -66,8 +66,9 @@ def _means(group: Group, metrics: Sequence[str]) -> list[dict[str, Any]]:
     boards = [record.benchmarks[group.benchmark] for record in group.records]
     rows = [[_mean(boards[0], f"{metric}_input") for metric in metrics]]
     rows += [[_mean(board, metric) for metric in metrics] for board in boards]
-    for column in zip(*rows, strict=True):
-        best = sorted({cell["text"] for cell in column}, key=_number, reverse=True)[:2]
+    for metric, column in zip(metrics, zip(*rows, strict=True), strict=True):
+        more = group.records[0].higher_is_better(metric)
+        best = sorted({cell["text"] for cell in column}, key=_number, reverse=more)[:2]
         for cell in column:
             marked = cell["text"] in best and len(boards) > 1
             cell["mark"] = best.index(cell["text"]) + 1 if marked else 0

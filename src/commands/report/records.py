@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from src.app.results import RESULTS, read_results
-from src.core.errors import DataError
+from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root
+from src.metrics.direction import higher_is_better
 
 LEVELS = {"sigma": "σ", "quality": "quality", "scale": "×"}
 """Keys of a degradation that say how strong it is, and how they are written."""
@@ -34,6 +35,21 @@ class Record:
         protocol = self.content["protocol"]
         return f"{protocol['name']} v{protocol['version']}"
 
+    def higher_is_better(self, metric: str) -> bool:
+        """Return whether more of a score is better: as the record says, or by its name.
+
+        Raises:
+            ConfigError: If neither says it.
+        """
+        said = self.content.get("higher_is_better", {}).get(metric)
+        more = higher_is_better(metric) if said is None else bool(said)
+        if more is None:
+            raise ConfigError(
+                f"{metric} of {self.name}: nothing says whether more or less is better; add "
+                f"better={{{metric}:min}} or better={{{metric}:max}}."
+            )
+        return more
+
     @property
     def condition(self) -> str:
         """How the images were degraded, e.g. "gaussian σ 25"."""
@@ -47,15 +63,23 @@ class Record:
         return " ".join([kind, *levels])
 
 
-def open_records(given: str | Sequence[str] | Mapping[str, str]) -> list[Record]:
+def open_records(
+    given: str | Sequence[str] | Mapping[str, str], better: Mapping[str, str] | None = None
+) -> list[Record]:
     """Return all records below folders, under names that tell them apart.
 
     Args:
         given: A folder or file, several, or name → folder or file.
+        better: Score → ``min`` or ``max``, whatever the records say.
 
     Raises:
+        ConfigError: If something else is called better.
         DataError: If one of them is not there or holds no record.
     """
+    for metric, mode in (better or {}).items():
+        if mode not in {"min", "max"}:
+            raise ConfigError(f"better={{{metric}:{mode}}}: min or max.")
+    stated = {metric: mode == "max" for metric, mode in (better or {}).items()}
     named: list[tuple[str | None, str]]
     if isinstance(given, str):
         named = [(None, given)]
@@ -64,7 +88,11 @@ def open_records(given: str | Sequence[str] | Mapping[str, str]) -> list[Record]
     else:
         named = [(None, source) for source in given]
     records = [
-        Record(name or str(content.get("name", file.parent.name)), file.parent, content)
+        Record(
+            name or str(content.get("name", file.parent.name)),
+            file.parent,
+            {**content, "higher_is_better": {**content.get("higher_is_better", {}), **stated}},
+        )
         for name, source in named
         for file in record_files(from_root(source))
         for content in [read_results(file)]

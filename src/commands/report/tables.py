@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from src.app.results import METRIC_DIGITS
 from src.commands.report.published import PublishedRow, PublishedTable
+from src.metrics.direction import higher_is_better
 
 SET_NAMES = {
     "bsd100": "BSD100",
@@ -80,13 +81,14 @@ def _ranks(rows: Sequence[PublishedRow], metrics: Sequence[str]) -> Ranks:
     for dataset in dict.fromkeys(row.dataset for row in rows):
         for metric in metrics:
             values = {
-                round(scores[metric], METRIC_DIGITS[metric])
+                round(scores[metric], METRIC_DIGITS.get(metric, 4))
                 for row in rows
                 if row.dataset == dataset
                 for scores in (row.published, row.ours)
                 if metric in scores
             }
-            ranks[dataset, metric] = sorted(values, reverse=True)[:2]
+            more = higher_is_better(metric) is not False
+            ranks[dataset, metric] = sorted(values, reverse=more)[:2]
     return ranks
 
 
@@ -116,13 +118,13 @@ def _marked(row: PublishedRow, scores: Mapping[str, float], metric: str, ranks: 
         return Cell("–")
     value, best = _printed(scores, metric), ranks[row.dataset, metric]
     mark = best.index(value) + 1 if value in best else 0
-    return Cell(f"{value:.{METRIC_DIGITS[metric]}f}", mark)
+    return Cell(f"{value:.{METRIC_DIGITS.get(metric, 4)}f}", mark)
 
 
 def _difference(value: float, metric: str) -> str:
-    return f"{value:+.{METRIC_DIGITS[metric]}f}".replace("-", "−")
+    return f"{value:+.{METRIC_DIGITS.get(metric, 4)}f}".replace("-", "−")
 
 
 def _printed(scores: Mapping[str, float], metric: str) -> float:
     """Return a score as precise as it is printed: what a reader would subtract."""
-    return round(scores[metric], METRIC_DIGITS[metric])
+    return round(scores[metric], METRIC_DIGITS.get(metric, 4))

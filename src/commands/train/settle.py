@@ -16,6 +16,7 @@ from src.app.processes.size import settle_size
 from src.app.resume_point import NEW, find_point
 from src.app.sweeps.sweep import is_start_again
 from src.commands.train.schedule import refuse_unsaid_change
+from src.metrics.direction import monitor_mode
 
 
 def settle_training(cfg: DictConfig) -> Job:
@@ -50,10 +51,12 @@ def settle_training(cfg: DictConfig) -> Job:
         given = [*given, *followed]
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
+    config = plain(cfg)
+    monitor_mode(config)  # else hours would pass before the best is asked for
     if resumes:
         point.clear_the_way(folder)
     return Job(
-        config=plain(cfg),
+        config=config,
         folder=str(folder),
         processes=processes,
         hydra=settled_by_hydra(),

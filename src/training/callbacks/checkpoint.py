@@ -1,12 +1,14 @@
 """When checkpoints are written: the last state regularly, the best by a validation score."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
+from src.metrics.direction import Mode, monitor_mode
 from src.training.callbacks.stopping import validation_follows
 from src.weights.names import BEST, LAST
 
@@ -66,7 +68,7 @@ class BestCheckpoint(ModelCheckpoint):
     Args:
         dirpath: Folder of the checkpoints.
         monitor: A logged score, e.g. ``val/psnr``.
-        mode: Whether more (``max``) or less (``min``) is better.
+        mode: Whether more (``max``) or less (``min``) is better; None: as the metric says.
     """
 
     def __init__(
@@ -74,17 +76,30 @@ class BestCheckpoint(ModelCheckpoint):
         dirpath: str | Path,
         *,
         monitor: str = "val/psnr",
-        mode: Literal["min", "max"] = "max",
+        mode: Mode | None = None,
     ) -> None:
+        self._stated = mode
         super().__init__(
             dirpath=dirpath,
             filename=Path(BEST).stem,
             monitor=monitor,
-            mode=mode,
+            mode=mode or "max",  # until setup, where the metrics can be asked
             save_top_k=1,
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Ask which scores are better.
+
+        Raises:
+            ConfigError: If nothing says so.
+        """
+        super().setup(trainer, pl_module, stage)
+        evaluator = getattr(pl_module, "evaluator", None)
+        asked = {"monitor": self.monitor, "metrics": getattr(evaluator, "metrics", {})}
+        self.mode = monitor_mode({**asked, "monitor_mode": self._stated})
+        self.kth_value = torch.tensor(torch.inf if self.mode == "min" else -torch.inf)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the best score, its file being where the run folder is now.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from src.commands.evaluate import selfcheck
 from src.commands.evaluate.command import evaluate
-from src.commands.evaluate.selfcheck_rows import Row, folder_of, is_asked_for, read_rows
+from src.commands.evaluate.selfcheck import PublishedRow, folder_of, is_asked_for, read_rows
 from src.core.errors import ConfigError, MismatchError
 from tests.support.compose import compose_config
 from tests.support.images import write_folder
@@ -124,7 +124,7 @@ def test_at_80_columns_the_command_that_mends_a_row_is_in_one_piece(
     assert any("tiny, mosaic" in line and "agrees" in line for line in said)
 
 
-def row(**changes: object) -> Row:
+def row(**changes: object) -> PublishedRow:
     first = next(row for row in read_rows() if row.benchmark == "set5")
     return replace(first, **changes)
 

@@ -34,6 +34,33 @@ def test_the_tests_are_scipys_paired_ones(tmp_path: Path) -> None:
     assert item.verdict == "second"
 
 
+@pytest.mark.parametrize("metric", ["lpips", "dists", "mae"])
+def test_of_a_distance_the_smaller_one_is_better(tmp_path: Path, metric: str) -> None:
+    write_evaluation(tmp_path / "a", FIRST, metric=metric)
+    write_evaluation(tmp_path / "b", SECOND, metric=metric)
+    (item,) = compare(*open_records([str(tmp_path / "a"), str(tmp_path / "b")]))
+    assert item.verdict == "first"
+
+
+def test_the_record_says_which_is_better_of_a_metric_of_ones_own(tmp_path: Path) -> None:
+    for name, scores in (("a", FIRST), ("b", SECOND)):
+        said = {"higher_is_better": {"odd": False}}
+        write_evaluation(tmp_path / name, scores, metric="odd", **said)
+    (item,) = compare(*open_records([str(tmp_path / "a"), str(tmp_path / "b")]))
+    assert item.verdict == "first"
+
+
+def test_an_unknown_direction_is_refused_with_the_key_that_states_it(tmp_path: Path) -> None:
+    for name, scores in (("a", FIRST), ("b", SECOND)):
+        write_evaluation(tmp_path / name, scores, metric="odd")
+    compared = f"compare=[{tmp_path}/a,{tmp_path}/b]"
+    refused = command("report", compared)
+    assert refused.code == 2
+    assert "add better={odd:min} or better={odd:max}" in refused.err
+    assert "net is better" in command("report", compared, "better={odd:min}").out
+    assert "min or max" in command("report", compared, "better={odd:less}").err
+
+
 def test_an_interval_that_holds_zero_decides_nothing(tmp_path: Path) -> None:
     turned = {key: score + (0.5 if key in "ace" else -0.5) for key, score in FIRST.items()}
     (item,) = compare(*_records(tmp_path, turned))

@@ -58,6 +58,15 @@ def test_records_stand_together_only_where_they_may_be_compared(tmp_path: Path) 
     assert [[r.name for r in group.records] for group in groups] == [["one", "two"], ["net"]]
 
 
+def test_of_a_distance_the_page_marks_the_smallest(tmp_path: Path) -> None:
+    write_evaluation(tmp_path / "1", {"x": 0.2}, name="near", noisy=0.9, metric="lpips")
+    write_evaluation(tmp_path / "2", {"x": 0.4}, name="far", noisy=0.9, metric="lpips")
+    write_page(tmp_path / "p.html", open_records(str(tmp_path)), "t", images=1, crop=32)
+    text = (tmp_path / "p.html").read_text()
+    assert re.search(r"<(b|strong)[^>]*>\s*0\.2000", text)
+    assert not re.search(r"<(b|strong)[^>]*>\s*0\.9000", text)
+
+
 def test_the_command_writes_a_page_under_names_of_ones_own(tmp_path: Path) -> None:
     write_evaluation(tmp_path / "a", {"x": 30.0, "y": 31.0}, pictures=True)
     write_evaluation(tmp_path / "b", {"x": 30.5, "y": 31.2}, pictures=True)

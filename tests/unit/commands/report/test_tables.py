@@ -75,6 +75,14 @@ def test_best_and_second_best_are_marked(experiments: Path) -> None:
     assert lines["Old", "published"] == ("29.00", 0)
 
 
+def test_of_a_distance_the_smallest_is_best(experiments: Path) -> None:
+    text = TABLE.replace("psnr", "lpips").replace(": 29.00", ": 0.2").replace(": 30.00", ": 0.4")
+    (experiments / "p/table.yaml").write_text(text.replace(": 29.50", ": 0.3"))
+    lines = _lines(experiments)
+    assert lines["Old", "published"] == ("0.2000", 1)
+    assert lines["Mid", "published"] == ("0.3000", 2)
+
+
 def test_ours_stands_beside_the_published_value_with_the_difference(experiments: Path) -> None:
     write_evaluation(experiments / "p/results/new_s25/photos", {"a": 30.4, "b": 30.1})
     lines = _lines(experiments)

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from src.commands.evaluate.job import Scored
 from src.commands.evaluate.plan import Combination
-from src.commands.evaluate.summary import Outcome, summary_table
+from src.commands.evaluate.record import CombinationResult, Scored, summary_table
 from src.core.console import make_console
 from src.core.errors import DataError
 from src.metrics.scoreboard import Scoreboard
@@ -15,13 +14,13 @@ METRICS = ("psnr", "ssim", "psnr_b", "lpips", "dists")
 NAMES = ("panet_small_pyramid", "[/red]edsr_small_non_local")
 
 
-def _outcome(name: str) -> Outcome:
+def _outcome(name: str) -> CombinationResult:
     board = Scoreboard()
     for image in ("a", "b"):
         board.add(image, dict.fromkeys(METRICS, 30.0), dict.fromkeys(METRICS, 20.0))
     about = {"name": name, "protocol_in_words": "a protocol"}
-    scored = Scored(Path("somewhere"), {"urban100": board}, about, "whole images")
-    return Outcome(_combination(name), scored)
+    scored = Scored(Path("somewhere"), {"urban100": board}, about)
+    return CombinationResult(_combination(name), scored)
 
 
 def test_each_row_keeps_its_model_set_and_condition_beside_every_score(
@@ -38,7 +37,7 @@ def test_each_row_keeps_its_model_set_and_condition_beside_every_score(
 
 
 def test_where_all_have_failed_the_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    failed = Outcome(_combination("net"), DataError("no images"))
+    failed = CombinationResult(_combination("net"), DataError("no images"))
     make_console().print(summary_table([failed]))
     assert "failed" in capsys.readouterr().out
 
