@@ -130,17 +130,11 @@ IMAGES = [
     ),
     _image("missing input", "no such file or folder", make=lambda path: None),
     _image("folder without images", "There is no image", make=lambda path: path.mkdir(), file="d"),
-    _image(
-        "two images for one result",
-        "would both become",
-        make=lambda path: (write(path / "a.png", pixels()), write(path / "a.bmp", pixels())),
-        file="d",
-    ),
     BadFile(
         "results that exist",
         "predict",
-        ("checkpoint={here}/run", "input={here}/in", "output={here}/out"),
-        ("exists already", "overwrite=true"),
+        ("checkpoint={here}/run", "input={here}/in", "output={here}/out", "existing=refuse"),
+        ("exist", "existing=skip"),
         lambda here: (write_folder(here / "in", 1), write_folder(here / "out", 1)),
     ),
     BadFile(

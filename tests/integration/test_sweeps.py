@@ -93,14 +93,14 @@ def test_the_row_of_the_best_score_is_bold(
     jobs = [JobResult(number, [], "", "done", score=1.0 + number) for number in range(2)]
     for job in jobs:
         job.higher_is_better = score_direction(name, config)
-    bold = [row.style == "bold" for row in table_of(jobs).rows]
+    bold = [row.style == "bold" for row in table_of(jobs)._rows]
     assert bold == [best == number for number in range(2)]
 
 
 def test_scores_with_other_directions_have_no_best() -> None:
     jobs = [JobResult(number, [], "", "done", score=1.0) for number in range(2)]
     jobs[0].higher_is_better, jobs[1].higher_is_better = True, False
-    assert not any(row.style == "bold" for row in table_of(jobs).rows)
+    assert not any(row.style == "bold" for row in table_of(jobs)._rows)
 
 
 def test_the_table_shows_what_differs_in_the_configurations() -> None:

@@ -16,6 +16,8 @@ from tests.support.compare import LAST
 from tests.support.images import write_folder
 from tests.support.runs import TINY, Finished, command, train_tiny
 
+os.environ.setdefault("EXEMPLAR_TRUST", "tools.breaking")  # callbacks that no file of conf/ offers
+
 PATIENCE_S = 150.0
 
 LONG = ("trainer.max_steps=100000", "trainer.val_check_interval=50")
