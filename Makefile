@@ -48,7 +48,7 @@ SPELLED := $(wildcard src conf docs experiments *.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo smoke test test-all test-oldest triton lint types layers check report fix audit lock clean
+.PHONY: help install demo smoke test test-long test-all test-oldest triton lint types layers check report fix audit lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -67,8 +67,11 @@ demo: $(INSTALLED)  ## Train a small denoiser on photographs, print a table, wri
 smoke: $(INSTALLED)  ## Two real training steps: make smoke TASK=denoise MODEL=panet
 	$(PY) -m src.train task=$(or $(TASK),denoise) model=$(or $(MODEL),panet_tiny) debug=smoke
 
-test: $(INSTALLED)  ## Run the tests, but the slow ones; ARGS="-k word" goes to pytest
-	$(PYTEST) -m "not slow" $(ARGS)
+test: $(INSTALLED)  ## Run the quick tests; ARGS="-k word" goes to pytest
+	$(PYTEST) -m "not slow and not long" $(ARGS)
+
+test-long: $(INSTALLED)  ## Run those of 3 s and more that CI runs too
+	$(PYTEST) -m "long and not slow" $(ARGS)
 
 test-all: $(INSTALLED)  ## Run every test
 	$(PYTEST) $(ARGS)

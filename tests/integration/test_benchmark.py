@@ -50,6 +50,7 @@ def test_the_papers_form_equals_the_plain_form(scale: int) -> None:
     torch.testing.assert_close(papers, plain, rtol=0, atol=1e-12)
 
 
+@pytest.mark.long
 @needs_compiler
 def test_all_forms_are_measured_side_by_side_and_agree(tmp_path: Path) -> None:
     rows = run(tmp_path, "sizes=[9,12]", "batch=2")
@@ -64,6 +65,7 @@ def test_all_forms_are_measured_side_by_side_and_agree(tmp_path: Path) -> None:
     assert len({row["parameters"] for row in rows}) == 1
 
 
+@pytest.mark.long
 def test_the_record_has_a_plot_and_says_where_and_when_without_naming_folders(
     tmp_path: Path,
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_form_that_would_not_fit_is_left_out_and_named(
     assert "dense left out at 16²" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 def test_peak_memory_is_what_a_call_holds_at_once_also_if_it_gives_it_back() -> None:
     # In a process of its own, with the settings of our commands, which keep what is freed.

@@ -76,6 +76,7 @@ def test_joined_nodes_are_what_hydra_composes() -> None:
             ), (row, group)
 
 
+@pytest.mark.long
 def test_every_combination_composes_to_the_block_that_was_asked_for() -> None:
     for row in ROWS:
         model = model_node(row)
@@ -93,6 +94,7 @@ def test_a_network_that_only_enlarges_is_refused_by_the_other_tasks_with_the_rea
                 built(shrunk(composed((task, model, "none"))))
 
 
+@pytest.mark.long
 def test_a_step_is_taken_on_a_set_that_holds_every_pair() -> None:
     rows = pairwise(POSSIBLE)
     wanted = set().union(*(pairs_of(row) for row in POSSIBLE))

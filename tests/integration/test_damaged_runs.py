@@ -103,6 +103,7 @@ def test_a_damaged_best_checkpoint_is_kept_and_made_anew(tmp_path: Path) -> None
     assert read(run / CKPT / "best.ckpt")["global_step"] > 6
 
 
+@pytest.mark.long
 def test_a_damaged_config_is_kept_and_taken_from_the_checkpoint(tmp_path: Path, ten: Path) -> None:
     run = _six(tmp_path / "run")
     whole = (run / "config.yaml").read_text()
@@ -168,6 +169,7 @@ def test_a_validation_in_which_a_run_ended_is_done_when_it_goes_on(
     assert rows(run) == rows(ten)
 
 
+@pytest.mark.long
 def test_the_row_that_is_logged_after_the_last_checkpoint_is_not_lost(tmp_path: Path) -> None:
     """As where a run is killed in between, or waits there for a process that is gone."""
     rare = ("callbacks.checkpoint_last.every_n_steps=2", "trainer.log_every_n_steps=2")

@@ -22,6 +22,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_two_processes_end_with_the_weights_of_one(trained: Path, pair: Path) -> None:
     alone, together = (read(folder / LAST)["state_dict"] for folder in (trained, pair))
     assert list(alone) == list(together)
@@ -55,6 +56,7 @@ def test_every_validated_image_is_scored_by_one_of_two(trained: Path, pair: Path
     assert [path.name for path in one] == [path.name for path in other]
 
 
+@pytest.mark.long
 def test_a_batch_that_two_cannot_share_is_refused_with_the_next(tmp_path: Path) -> None:
     done = command(
         "train", *TINY, "trainer=ddp_cpu", "data.batch_size=3", f"hydra.run.dir={tmp_path / 'run'}"

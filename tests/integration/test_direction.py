@@ -62,6 +62,7 @@ def test_an_unknown_direction_is_refused_before_a_run_folder_is_made(tmp_path: P
     assert kept["global_step"] == 6
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "direction"),
     [

@@ -36,6 +36,7 @@ def _started(
     )
 
 
+@pytest.mark.long
 def test_one_process_on_a_sound_machine_has_nothing_wrong(tmp_path: Path) -> None:
     done = command("doctor", *QUICK, "trainer=cpu", f"paths.output_root={tmp_path}")
     assert done.code == 0, done.err
@@ -61,6 +62,7 @@ def test_at_80_columns_what_to_do_is_in_one_line_below(monkeypatch: pytest.Monke
     assert "/proc/[/red]nowhere" in done.out
 
 
+@pytest.mark.long
 def test_too_little_room_is_wrong(tmp_path: Path) -> None:
     words = ("trainer=cpu", f"paths.output_root={tmp_path}", "free_gib=1e9")
     done = command("doctor", *QUICK, *words)

@@ -93,6 +93,7 @@ def test_a_file_that_differs_is_not_kept(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [source]
 
 
+@pytest.mark.long
 def test_weights_alone_build_the_same_network(tmp_path: Path) -> None:
     source, output = network(tmp_path), tmp_path / "out/alone.safetensors"
     done = export(f"checkpoint={source}", f"output={output}")
@@ -102,6 +103,7 @@ def test_weights_alone_build_the_same_network(tmp_path: Path) -> None:
         assert torch.equal(open_network(output)(degraded), open_network(source)(degraded))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "said"),
     [

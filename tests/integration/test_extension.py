@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
@@ -136,6 +137,7 @@ def _train(folder: Path, run: Path, *words: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.long
 def test_an_attention_block_a_backbone_a_degradation_and_a_task_from_outside(
     tmp_path: Path,
 ) -> None:
@@ -157,6 +159,7 @@ def test_an_attention_block_a_backbone_a_degradation_and_a_task_from_outside(
     assert _digests() == before
 
 
+@pytest.mark.long
 def test_their_block_stands_in_our_network_on_our_task(tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ("task=denoise", "data=synthetic", "model=edsr_tiny", "model/attention=their_gate")

@@ -49,6 +49,7 @@ def test_the_last_step_is_validated_once(
     assert _validated(tmp_path) == steps
 
 
+@pytest.mark.long
 def test_a_run_that_ended_between_two_intervals_goes_on_bit_by_bit(tmp_path: Path) -> None:
     every = "trainer.val_check_interval=4"
     short, long = tmp_path / "short", tmp_path / "long"

@@ -50,6 +50,7 @@ def test_a_resumed_run_keeps_its_best_checkpoint(tmp_path: Path) -> None:
     assert (folder / "checkpoints/best.ckpt").read_bytes() == best
 
 
+@pytest.mark.long
 def test_keys_of_a_group_chosen_then_can_be_given_now(tmp_path: Path) -> None:
     folder = _train(tmp_path / "run", "scheduler=multistep", "scheduler.milestones=[3]", steps=5)
     _to_ten(folder, "scheduler.milestones=[3,6]")
@@ -58,6 +59,7 @@ def test_keys_of_a_group_chosen_then_can_be_given_now(tmp_path: Path) -> None:
     assert saved["scheduler"]["_target_"].endswith("MultiStep")
 
 
+@pytest.mark.long
 def test_another_group_replaces_the_one_chosen_then(tmp_path: Path) -> None:
     folder = _train(tmp_path / "run", "loss=charbonnier", "loss.eps=0.1", steps=5)
     _to_ten(folder, "loss=l1")
@@ -106,6 +108,7 @@ def test_another_length_does_not_change_the_schedule_unsaid(tmp_path: Path) -> N
     assert not (folder / "resumed.jsonl").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("end", "rate"), [(10, 0.5e-4), (5, 0.0)])
 def test_the_schedule_of_a_longer_run_is_the_one_that_was_said(
     end: int, rate: float, tmp_path: Path
@@ -139,6 +142,7 @@ def test_another_schedule_given_at_a_resume_is_used(tmp_path: Path) -> None:
     assert group["lr"] == pytest.approx(0.25e-4)
 
 
+@pytest.mark.long
 def test_what_was_given_at_a_resume_holds_for_the_next(tmp_path: Path) -> None:
     folder = _train(tmp_path / "run", steps=5)
     _to_ten(folder)
@@ -176,6 +180,7 @@ def test_a_run_folder_that_was_moved_goes_on_in_its_new_place(tmp_path: Path) ->
     assert read(new / "checkpoints/best.ckpt")["global_step"] == best
 
 
+@pytest.mark.long
 def test_the_weights_that_a_run_began_with_are_not_needed_again(tmp_path: Path, run: Path) -> None:
     folder = _train(tmp_path / "begun", f"weights={run}", steps=5)
     shutil.rmtree(run)

@@ -69,6 +69,7 @@ def test_two_processes_save_at_a_signal_to_the_group(
     assert_all_saved(done, signum, tmp_path / "run")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGUSR1, 75), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
@@ -170,6 +171,7 @@ def test_processes_of_torchrun_end_when_it_is_killed(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("output", ["reader gone", "disk full", "closed"])
 def test_training_goes_on_when_its_output_cannot_be_written(output: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
@@ -199,6 +201,7 @@ def test_what_a_command_was_to_print_is_not_lost_without_a_word(tmp_path: Path) 
     assert "could not be written: No space left on device" in done.stderr
 
 
+@pytest.mark.long
 def test_a_long_tmpdir_does_not_stop_the_loader(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()

@@ -27,6 +27,7 @@ def _results(folder: Path) -> list[dict[str, object]]:
     return found
 
 
+@pytest.mark.long
 def test_a_repeated_sweep_keeps_the_jobs_that_are_done(tmp_path: Path) -> None:
     first = _sweep(tmp_path, "seed=0,1")
     assert first.code == 0, first.err
@@ -138,6 +139,7 @@ def test_a_sweep_that_cannot_score_is_refused(
         refuse_unscored(first)
 
 
+@pytest.mark.long
 def test_a_run_with_options_of_ones_own_goes_on_by_the_printed_line(tmp_path: Path) -> None:
     conf, run = tmp_path / "conf", tmp_path / "run"
     _experiment(conf, "3e-4")

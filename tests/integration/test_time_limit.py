@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from src.weights.atomic_io import read
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.runs import TINY, command, train_tiny
@@ -7,6 +9,7 @@ from tests.support.runs import TINY, command, train_tiny
 RARE = ("trainer.val_check_interval=100000",)
 
 
+@pytest.mark.long
 def test_when_the_time_is_up_all_is_saved_and_the_next_start_has_all_of_it(tmp_path: Path) -> None:
     run, other = tmp_path / "run", tmp_path / "other"
     limit = ("trainer.max_steps=100000", "trainer.max_time=00:00:00:01")

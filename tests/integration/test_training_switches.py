@@ -48,6 +48,7 @@ def _assert_two_and_two_are_four(tmp_path: Path, words: tuple[str, ...]) -> None
     assert rows(two) == rows(four)
 
 
+@pytest.mark.long
 def test_all_switches_together_resume_exactly(tmp_path: Path) -> None:
     _assert_two_and_two_are_four(tmp_path, TOGETHER)
 

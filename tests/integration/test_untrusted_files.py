@@ -136,6 +136,7 @@ def test_the_cache_of_an_evaluation_is_this_machines_and_only_entries_leave_it(
     assert [file.name for file in theirs.parents[1].rglob("*")] == ["ab", "features.npy"]
 
 
+@pytest.mark.long
 def test_trust_is_asked_for_by_name_and_then_every_command_opens_the_file(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_damaged_entry_is_made_again(
     assert "is damaged and is made again" in caplog.text
 
 
+@pytest.mark.long
 def test_several_processes_fill_one_cache_at_once(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "images", 12, height=64, width=80)
     code = (

@@ -107,6 +107,7 @@ sys.exit("saved")
 """
 
 
+@pytest.mark.long
 def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     done = subprocess.run(

@@ -17,6 +17,7 @@ from src.core.errors import ConfigError
 from src.core.paths import ROOT
 
 
+@pytest.mark.long
 def test_models_are_listed_with_their_parameters_and_papers() -> None:
     sizes = sizes_of("model", options_of("model"))
     assert sizes["panet"][0] == "5,957,279"

@@ -134,6 +134,7 @@ def test_a_device_too_full_for_the_least_block_is_an_error() -> None:
         halve_when_full(work, 2**22)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux does")
 def test_a_full_device_halves_the_block_and_goes_on_to_the_same_result() -> None:
     done = subprocess.run(

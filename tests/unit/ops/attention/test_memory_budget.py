@@ -91,6 +91,7 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
+@pytest.mark.long
 @on_linux
 def test_peak_memory_stays_within_the_budget_in_inference_and_in_training() -> None:
     image = SIDE * SIDE * 4  # one channel

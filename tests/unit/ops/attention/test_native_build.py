@@ -56,6 +56,7 @@ def test_the_kernel_is_right_on_older_processors(
         assert (found - expected).abs().max() <= most * expected.abs().max()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "setting",
     [{"EXEMPLAR_NATIVE": "0"}, {"CXX": "/no/such/compiler"}],
