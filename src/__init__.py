@@ -1,3 +1,5 @@
 """Exemplar: image restoration experiments with self-similarity attention."""
 
-__version__ = "0.1.0"
+from src.core import __version__
+
+__all__ = ["__version__"]

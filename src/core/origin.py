@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-import src
+from src.core import __version__
 from src.core.paths import INSTALLED, ROOT
 
 DECISIVE = ("torch", "torchmetrics", "lightning", "numpy", "pillow", "kornia")
@@ -20,7 +20,7 @@ DECISIVE = ("torch", "torchmetrics", "lightning", "numpy", "pillow", "kornia")
 
 def origin() -> dict[str, Any]:
     """Return version and commit, as every checkpoint and record carries them."""
-    return {"version": src.__version__, "commit": commit()}
+    return {"version": __version__, "commit": commit()}
 
 
 def environment() -> dict[str, Any]:

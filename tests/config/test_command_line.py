@@ -108,7 +108,7 @@ def test_a_fault_of_the_program_keeps_its_traceback_and_is_written_down(tmp_path
 def test_an_interrupt_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
     done = _launch("be_interrupted", folder=tmp_path)
     assert done.returncode == 130
-    assert done.stderr == "error: Interrupted.\n"
+    assert done.stderr == "Interrupted.\n"
 
 
 def test_a_sweep_goes_on_after_a_refused_job_and_says_which_failed(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from src.app.sweeps.frozen import open_sweep
 from src.app.sweeps.side_by_side import signals_shared
 from src.app.sweeps.sweep import concluded, started_again
 from src.commands.cli.job import UnexpectedError, job_of_sweep, run_alone
+from src.core import __version__
 from src.core.console import accept_all_names
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
@@ -62,14 +63,14 @@ def launch(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         _stop(str(error).splitlines()[0], EXIT_CONFIG, _advice(config_name))
     except KeyboardInterrupt:
-        _stop("Interrupted.", EXIT_INTERRUPT)
+        _interrupted()
     except Preemption as stop:
         print(stop, file=sys.stderr)
         sys.exit(stop.exit_status)
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits with 1 after Ctrl-C
             how = " at once; resume=<run folder> goes on" if config_name == "train" else ""
-            _stop(f"Interrupted{how}.", EXIT_INTERRUPT)
+            _interrupted(how)
         raise
 
 
@@ -80,6 +81,9 @@ def _lead_or_follow(config_name: str, function: Callable[[DictConfig], Any]) -> 
         end_with_parent()
     if not place.leads:
         sys.exit(follow(place, timedelta(minutes=1) if config_name == "doctor" else PATIENCE))
+    if "--version" in sys.argv[1:]:  # Hydra would give its own
+        print(f"exemplar {__version__}")
+        return
     args = get_args_parser().parse_intermixed_args()
     args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
     with leading(place, multirun=args.multirun):
@@ -199,3 +203,8 @@ def _advice(config_name: str) -> str:
 def _stop(message: str, code: int, advice: str = "") -> NoReturn:
     print("\n".join(filter(None, [f"error: {message}", advice])), file=sys.stderr)
     sys.exit(code)
+
+
+def _interrupted(how: str = "") -> NoReturn:
+    print(f"Interrupted{how}.", file=sys.stderr)
+    sys.exit(EXIT_INTERRUPT)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from src.core.errors import DataError, ImageFileError, did_you_mean
+from src.core.errors import ConfigError, DataError, ImageFileError, did_you_mean
 from src.core.files import fitting_name
 from src.core.paths import from_root
-from src.data.datasets.folder import ImageFolder
+from src.data.datasets.folder import EXTENSIONS, ImageFolder
 from src.data.image_io import is_grey_file, read_image
 
 SKIP, OVERWRITE, REFUSE = "skip", "overwrite", "refuse"
@@ -40,8 +40,14 @@ def plan(pattern: str, output: Path, existing: str) -> Batch:
         existing: What happens where a result is there: ``skip``, ``overwrite`` or ``refuse``.
 
     Raises:
+        ConfigError: If ``output`` has the name of an image.
         DataError: If there is no image, or a result may not be written.
     """
+    if output.suffix.lower() in EXTENSIONS and not output.is_dir():
+        raise ConfigError(
+            f"output={output} looks like an image, and it is the folder of the results, which keep "
+            f"the names of their inputs: e.g. output={output.with_suffix('')}."
+        )
     sources, base = _sources(pattern)
     if base.resolve() in output.resolve().parents:  # results of an earlier start are no input
         sources = [source for source in sources if output.resolve() not in source.resolve().parents]
