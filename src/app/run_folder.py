@@ -27,12 +27,13 @@ CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
     """Write the resolved config, the overrides and the environment of a new run.
 
-    The config comes last: a folder that has one can be resumed, one without can be begun again.
+    The config comes last: a folder that has one can be resumed, one without can be begun again, as
+    can one in which nothing was trained: a run begins with a checkpoint.
 
     Raises:
         DataError: If a run has started in ``folder`` before, or it cannot be written.
     """
-    if (folder / CONFIG).exists():
+    if (folder / CONFIG).exists() and any((folder / "checkpoints").glob("*.ckpt")):
         raise DataError(
             f"{folder} already holds a run. Continue it with resume={folder}, or start another "
             "(a second later, or with another hydra.run.dir)."

@@ -23,6 +23,7 @@ MOVED = {
     "src.metrics.ssim_uniform.": "src.metrics.ssim.",
     "src.optim.multistep.": "src.optim.schedules.",
     "src.optim.warmup_cosine.": "src.optim.schedules.",
+    "src.data.prepare.": "src.commands.prepare.",
     "src.data.folders.folder_data": "src.data.datamodule.RestorationData",
 }
 """Old beginning of a dotted name → the next one, which may have moved again further down."""

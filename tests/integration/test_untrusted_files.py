@@ -1,6 +1,7 @@
 """A file from anywhere is only read, by every command: nothing that it names is called."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,3 +168,68 @@ def test_trust_is_asked_for_by_name_and_then_every_command_opens_the_file(
     for name, words in asked.items():
         done = command("train" if name == "resume" else name, *words)
         assert done.code == 0, done.err
+
+
+def test_a_link_out_of_a_run_folder_is_refused_before_anything_is_written(
+    trained: Path, tmp_path: Path
+) -> None:
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    shutil.copytree(trained, run)
+    victim.write_text("mine")
+    (run / "train.log").unlink()
+    (run / "train.log").symlink_to(victim)
+    done = command("train", f"resume={run}", "trainer.max_steps=3")
+    assert done.code == 1
+    assert f"is a link to {victim}" in done.err
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("paths.output_dir={other}", "writes into its own folder"),
+        ("+loss@_global_.hydra.callbacks.x=l1", "may not say how Hydra works"),
+    ],
+)
+def test_saved_words_lead_neither_into_another_run_nor_into_hydra(
+    word: str, says: str, trained: Path, tmp_path: Path
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    for folder in (run, other):
+        shutil.copytree(trained, folder)
+    words = yaml.safe_load((run / "overrides.yaml").read_text())
+    (run / "overrides.yaml").write_text(yaml.safe_dump([*words, word.format(other=other)]))
+    done = command("train", f"resume={run}", "trainer.max_steps=3")
+    assert done.code == 1
+    assert says in done.err
+    assert not (other / "resumed.jsonl").exists()
+
+
+def test_a_sweep_folder_from_elsewhere_is_not_composed_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXEMPLAR_CACHE", str(tmp_path / "cache"))
+    sweep, mark = tmp_path / "sweep", tmp_path / "ran"
+    words = (*TINY, "trainer.max_steps=1", "trainer.val_check_interval=1", "resume=auto")
+    grid = ("-m", *words, "seed=0,1", f"hydra.sweep.dir={sweep}")
+    assert command("train", *grid).code == 0
+    shutil.rmtree(sweep / "1")
+    callback = (
+        f"{{_target_: pathlib.Path.touch, self: {{_target_: pathlib.Path, _args_: [{mark}]}}}}"
+    )
+    with (sweep / "frozen/0/hydra/default.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"\ncallbacks: {{x: {callback}}}\n")
+    done = command("train", *grid)
+    assert done.code == 1
+    assert "differ from yours" in done.err
+    assert not mark.exists()
+
+
+def test_a_start_that_failed_before_training_does_not_block_the_corrected_one(
+    tmp_path: Path,
+) -> None:
+    words = (*TINY, "trainer.max_steps=1", f"hydra.run.dir={tmp_path / 'run'}")
+    failed = command("train", *words, "data=folder", f"data.train_dir={tmp_path / 'nowhere'}")
+    assert failed.code == 1
+    done = command("train", *words)
+    assert done.code == 0, done.err

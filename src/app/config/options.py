@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR, from_root
 
 INTERNAL = ("hydra", "local", "paths")
@@ -39,8 +39,14 @@ class Primary:
 
 
 def read_primary(config_name: str, conf_dir: Path = CONF_DIR) -> Primary:
-    """Read ``<conf_dir>/<config_name>.yaml`` without composing it."""
-    loaded = OmegaConf.to_container(OmegaConf.load(conf_dir / f"{config_name}.yaml"))
+    """Read ``<conf_dir>/<config_name>.yaml`` without composing it, or ConfigError."""
+    file = conf_dir / f"{config_name}.yaml"
+    if not file.is_file():
+        names = sorted(path.stem for path in conf_dir.glob("*.yaml"))
+        raise ConfigError(
+            f"There is no {file.name} in {conf_dir}. {did_you_mean(config_name, names)}"
+        )
+    loaded = OmegaConf.to_container(OmegaConf.load(file))
     if not isinstance(loaded, dict):
         raise TypeError(f"{config_name}.yaml is not a mapping")
     groups: dict[str, str | None] = {}

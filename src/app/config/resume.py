@@ -19,7 +19,7 @@ from src.app.config.search_path import (
     is_search_path,
     with_folders,
 )
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, UntrustedError
 from src.core.paths import from_root
 from src.weights.untrusted import Reading, check_config
 
@@ -41,7 +41,8 @@ def with_saved(overrides: Sequence[str]) -> list[str]:
 
     Raises:
         ConfigError: If an override would change what was trained.
-        UntrustedError: If the run would search for options where this user never has.
+        UntrustedError: If the run would search for options where this user never has, or has a
+            link out of its folder.
     """
     given = _parsed(overrides)
     values = [item.value() for item in given if item.key_or_group == "resume"]
@@ -49,6 +50,7 @@ def with_saved(overrides: Sequence[str]) -> list[str]:
     if not named:
         return list(overrides)
     folder = from_root(named[0])
+    refuse_links(folder)
     saved = saved_overrides(folder)
     refuse_changes(folder, given_now(folder, overrides))
     taken = {override.key_or_group for override in given}
@@ -97,6 +99,21 @@ def _check_search_path(folder: Path, saved: Sequence[str]) -> None:
             Reading(f"{folder / OVERRIDES}: {word!r}").refuse(
                 "a run folder may not say how Hydra works, and these folders were never given on "
                 f"this machine; if they are yours, give {KEY}=… again"
+            )
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a run folder with a link out of it: what the run writes would land elsewhere.
+
+    Raises:
+        UntrustedError: Naming the link.
+    """
+    home = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise UntrustedError(
+                f"{path}: refused, because it is a link to {path.resolve()}, outside of the run "
+                "folder that is to go on. Put what it leads to in its place."
             )
 
 
@@ -187,8 +204,10 @@ def _check_override(reading: Reading, text: str) -> None:
     if override.is_sweep_override():
         reading.refuse("a run has one value of each key")
     key = override.key_or_group
-    if "hydra" in {re.split(r"[./]", key)[0], str(override.package).partition(".")[0]}:
+    if "hydra" in {re.split(r"[./]", key)[0], *str(override.package).split(".")}:
         reading.refuse("a run folder may not say how Hydra works")
+    if key == "paths.output_dir":
+        reading.refuse("a run writes into its own folder")
     chooses = "." not in key and key not in read_primary("train").values
     if chooses and re.search(r"\.\.|(^|['\" ])/", str(value)):
         reading.refuse("it chooses a file outside of the configuration folders")

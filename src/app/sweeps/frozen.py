@@ -1,20 +1,25 @@
 """The configuration files of a sweep, copied before its first job: later edits change no job."""
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from src.app.config.check import Request, SweepPlan, sweep_plan
 from src.app.config.search_path import with_folders
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, UntrustedError
+from src.core.files import write_json
+from src.core.paths import user_cache
 
 FOLDER = "frozen"
 """In the folder of the sweep: its files as they were, those of conf/ in 0/."""
 
 _SWEPT = "swept.json"
+_OWN = "frozen_sweeps.json"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ def open_sweep(request: Request, *, started_again: bool) -> Sweep:
     Raises:
         ConfigError: If its folder has the jobs of another sweep, or of this one and nobody has
             asked to go on.
+        UntrustedError: If its frozen files are others than this user's, and were not frozen here.
     """
     plan = sweep_plan(request)
     store, goes_on = plan.folder / FOLDER, plan.resumable and _has_jobs(plan.folder)
@@ -54,6 +60,13 @@ def open_sweep(request: Request, *, started_again: bool) -> Sweep:
     if goes_on and store.is_dir():
         for number, source in enumerate(sources):
             changed += _differences(source, store / str(number), plan.folder)
+        if changed and _digest(store) not in _own_digests():
+            raise UntrustedError(
+                f"{store}: refused, because these files differ from yours, and it is not known "
+                "here that you have frozen them yourself; what they name is called. If they are as "
+                f"you want them, put them in place of {', '.join(changed[:3])}; else choose "
+                "another hydra.sweep.dir."
+            )
     else:
         _copy_all(sources, store, plan)
     copies = [str(store / str(number)) for number in range(len(sources))]
@@ -124,6 +137,7 @@ def _copy_all(sources: Sequence[Path], store: Path, plan: SweepPlan) -> None:
         (begun / _SWEPT).write_text(json.dumps(plan.swept, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(store, ignore_errors=True)
         begun.rename(store)
+        _note_digest(store)
     except OSError as error:
         raise ConfigError(
             f"The configuration of the sweep cannot be kept in {store}: {error.strerror}. Choose "
@@ -131,6 +145,28 @@ def _copy_all(sources: Sequence[Path], store: Path, plan: SweepPlan) -> None:
         ) from error
     finally:
         shutil.rmtree(begun, ignore_errors=True)
+
+
+def _digest(store: Path) -> str:
+    """Return a hash of the names and contents of all frozen files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in store.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(store)}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _own_digests() -> list[str]:
+    """Return the hashes of what this user has frozen."""
+    try:
+        return list(map(str, json.loads((user_cache() / _OWN).read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _note_digest(store: Path) -> None:
+    with suppress(OSError):  # no cache of one's own: changed files are then refused
+        write_json(user_cache() / _OWN, [*_own_digests()[-999:], _digest(store)])
 
 
 def _differences(source: Path, copy: Path, sweep: Path) -> Iterator[str]:
