@@ -105,12 +105,16 @@ def _check_search_path(folder: Path, saved: Sequence[str]) -> None:
 def refuse_links(folder: Path) -> None:
     """Refuse a run folder with a link out of it: what the run writes would land elsewhere.
 
+    W&B links to its own logs from the folder of each start, where nothing is written any more.
+
     Raises:
         UntrustedError: Naming the link.
     """
     home = folder.resolve()
     for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(home):
+        inside = path.relative_to(folder).parts
+        of_wandb = inside[0] == "wandb" and len(inside) > 2
+        if path.is_symlink() and not of_wandb and not path.resolve().is_relative_to(home):
             raise UntrustedError(
                 f"{path}: refused, because it is a link to {path.resolve()}, outside of the run "
                 "folder that is to go on. Put what it leads to in its place."
