@@ -54,7 +54,7 @@ def ranks_of(pid: int) -> list[int]:
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return []
-    return [int(child) for child in found if b"distributed.rank" in _command(child)]
+    return [int(child) for child in found if b"processes.rank" in _command(child)]
 
 
 def _command(pid: str | int) -> bytes:
@@ -65,4 +65,4 @@ def _command(pid: str | int) -> bytes:
 
 
 def _alive(pid: int) -> bool:
-    return b"distributed.rank" in _command(pid)  # a zombie has no command line
+    return b"processes.rank" in _command(pid)  # a zombie has no command line
