@@ -30,7 +30,12 @@ _DAMAGE = (
     OverflowError,
     struct.error,
     zlib.error,
+    RuntimeError,  # NotImplementedError among them
 )
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""What is opened, whatever a file's name says: other decoders are for nobody's photographs, and one
+of them, PostScript's, hands the file to an outside program."""
+
 _GREY = ("1", "L", "LA", "La")
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -107,12 +112,13 @@ def decode_image(content: bytes, *, path: Path, channels: int) -> Pixels:
     """
     apply_pixel_limit()
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _refuse_unusable(image, path)
             grey = is_grey(image)
             return _to_channels(_to_8bit(ImageOps.exif_transpose(image)), channels, grey=grey)
     except UnidentifiedImageError as error:
-        reason = "is not an image, whatever its name says; remove it or convert it to PNG."
+        kinds = ", ".join(FORMATS)
+        reason = f"is not an image, whatever its name says, or none of {kinds}; convert it to PNG."
         raise ImageFileError(path, reason) from error
     except _BOMB as error:
         reason = (
@@ -130,10 +136,11 @@ def is_grey_file(path: Path) -> bool:
     Raises:
         ImageFileError: If it is missing or no image.
     """
+    apply_pixel_limit()
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return is_grey(image)
-    except _DAMAGE as error:
+    except (*_BOMB, *_DAMAGE) as error:
         raise ImageFileError(path, f"cannot be read again ({error}).") from error
 
 

@@ -72,9 +72,9 @@ def _fault(source: Path) -> ImageFileError | None:
     """Return what is wrong with an image; one whose header can be read may still be damaged."""
     try:
         is_grey_file(source)
-    except Exception:
+    except ImageFileError:
         try:
-            read_image(source, channels=3)
+            read_image(source, channels=3)  # its reason is the better one
         except ImageFileError as error:
             return error
     return None

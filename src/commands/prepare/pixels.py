@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from src.commands.prepare import manifest
 from src.commands.prepare.image_set import ImageSet
 from src.core.errors import DataError, ImageFileError
-from src.data.image_io import PIXEL_LIMIT, Pixels, apply_pixel_limit, decode_image, is_grey
+from src.data.image_io import FORMATS, PIXEL_LIMIT, Pixels, apply_pixel_limit, decode_image, is_grey
 
 
 def header(content: bytes, path: Path) -> tuple[int, int, int]:
@@ -26,7 +26,7 @@ def header(content: bytes, path: Path) -> tuple[int, int, int]:
     """
     apply_pixel_limit()
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             return image.width, image.height, 1 if is_grey(image) else 3
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageFileError(

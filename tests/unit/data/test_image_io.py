@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from src.commands.prepare.pixels import header
 from src.core.errors import ConfigError, DataError, ImageFileError
@@ -11,6 +11,7 @@ from src.data.image_io import (
     DEFAULT_PIXEL_LIMIT,
     PIXEL_LIMIT,
     apply_pixel_limit,
+    is_grey_file,
     read_image,
     to_image,
     to_tensor,
@@ -238,3 +239,30 @@ def test_what_is_no_number_of_pixels_is_refused(text: str, monkeypatch: pytest.M
     monkeypatch.setenv(PIXEL_LIMIT, text)
     with pytest.raises(ConfigError, match="whole number of pixels"):
         apply_pixel_limit()
+
+
+def test_postscript_under_an_images_name_reaches_no_outside_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, program = tmp_path / "ran", tmp_path / "bin/gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {mark}\necho 10\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # as in a new process
+    file = tmp_path / "a.png"
+    file.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    )
+    with pytest.raises(ImageFileError, match="none of BMP, GIF"):
+        read_image(file, channels=3)
+    assert not mark.exists()
+
+
+def test_a_format_that_nobody_asked_for_is_refused_and_not_decoded(tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"\x00\x00\x00\x20ftypavif\x00\x00\x00\x00avifmif1miaf" + bytes(64))
+    with pytest.raises(ImageFileError, match="none of BMP, GIF"):
+        read_image(file, channels=3)
+    with pytest.raises(ImageFileError):
+        is_grey_file(file)
