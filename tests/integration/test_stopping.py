@@ -103,7 +103,6 @@ def test_an_evaluation_that_is_stopped_says_so_and_begins_anew(
     )
     terminal = Terminal("src.evaluate", *words, "inference.tile=48", "inference.overlap=40")
     terminal.until(lambda: "images" in terminal.said or "Scoring" in terminal.said)
-    time.sleep(1)
     terminal.stop(signum)
     done = terminal.ended()
     assert done.code == code, done.err
@@ -111,7 +110,8 @@ def test_an_evaluation_that_is_stopped_says_so_and_begins_anew(
     assert "Traceback" not in done.err
     assert not (tmp_path / "scores/results.json").exists()
     again = process("evaluate", *words, "inference.tile=96")
-    assert again.wait(300) == 0, again.communicate()
+    said = again.communicate(timeout=300)
+    assert again.returncode == 0, said
     assert (tmp_path / "scores/results.json").is_file()
 
 
