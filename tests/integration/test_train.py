@@ -109,3 +109,8 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(run: Path) -> None:
     assert done.code == 1
     assert f"already holds a run. Continue it with resume={run}" in done.err
     assert (run / "checkpoints/last.ckpt").read_bytes() == before
+
+
+def test_the_job_log_can_be_switched_off_in_hydras_words(tmp_path: Path) -> None:
+    train_tiny(tmp_path / "run", "hydra/job_logging=disabled")
+    assert not (tmp_path / "run" / "train.log").exists()

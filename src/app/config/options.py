@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR, from_root
+
+_WHOLE: Any = {"break_on_hyphens": False, "break_long_words": False}
 
 INTERNAL = ("hydra", "local", "paths")
 """Groups that are no choice between components."""
@@ -90,7 +93,10 @@ def describe_groups(config_name: str) -> str:
     lines = []
     for group in groups:
         default = primary.groups.get(group) or _NESTED_DEFAULTS.get(group, "null")
-        lines.append(f"  {group:<16} {default:<18} | {', '.join(options_of(group)) or 'none yet'}")
+        head = f"  {group:<16} {default:<19} "
+        options = ", ".join(options_of(group)) or "none yet"
+        below = " " * len(head)
+        lines.append(fill(options, 80, initial_indent=head, subsequent_indent=below, **_WHOLE))
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -69,6 +69,8 @@ def _compare(
     if len(given) != 2:
         raise ConfigError(f"compare takes two results, [a,b]; {len(given)} came.")
     first, second = (_only(source, better) for source in given)
+    if first.name == second.name:  # two records of one checkpoint
+        first, second = (replace(one, name=one.folder.name) for one in (first, second))
     comparisons = compare(first, second)
     console.print(_table(comparisons, (first.name, second.name)))
     for item in comparisons:

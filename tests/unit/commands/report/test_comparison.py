@@ -57,7 +57,7 @@ def test_an_unknown_direction_is_refused_with_the_key_that_states_it(tmp_path: P
     refused = command("report", compared)
     assert refused.code == 2
     assert "add better={odd:min} or better={odd:max}" in refused.err
-    assert "net is better" in command("report", compared, "better={odd:min}").out
+    assert "odd: a is better" in command("report", compared, "better={odd:min}").out
     assert "min or max" in command("report", compared, "better={odd:less}").err
 
 
@@ -151,3 +151,11 @@ def test_three_results_are_not_compared(tmp_path: Path) -> None:
     done = command("report", "compare=[a,b,c]")
     assert done.code == 2
     assert "compare takes two results" in done.err
+
+
+def test_two_records_of_one_checkpoint_are_named_by_their_folders(tmp_path: Path) -> None:
+    for folder, scores in (("whole", FIRST), ("tiled", SECOND)):
+        write_evaluation(tmp_path / folder, scores, name="net")
+    done = command("report", f"compare=[{tmp_path}/whole,{tmp_path}/tiled]")
+    assert done.code == 0, done.err
+    assert "photos psnr: tiled is better" in done.out
