@@ -58,7 +58,24 @@ class EitherGaussianNoise(GaussianNoise):
     One network then serves both conventions: tables such as CBM3D's and DnCNN's are of floats, a
     photograph is a file of 8 bits, whose clipped noise is not of zero mean in dark and bright
     places. In evaluation ``clip8`` decides, as in :class:`GaussianNoise`.
+
+    Args:
+        sigma: As in :class:`GaussianNoise`.
+        clip8: As in :class:`GaussianNoise`, for evaluation.
+        grey: Share of the training images whose noise is the same in all channels, as that of a
+            grey image is when it is given to a colour network.
+
+    Raises:
+        ValueError: If not 0 <= low <= high, or ``grey`` is no share.
     """
+
+    def __init__(
+        self, sigma: Sequence[float] = (25.0, 25.0), *, clip8: bool = True, grey: float = 0.0
+    ) -> None:
+        super().__init__(sigma, clip8=clip8)
+        if not 0 <= grey <= 1:
+            raise ValueError(f"grey={grey} must be a share from 0 to 1.")
+        self.grey = grey
 
     def forward(
         self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
@@ -67,9 +84,16 @@ class EitherGaussianNoise(GaussianNoise):
         if not self.training:
             return super().forward(clean, generator)
         noisy = self._noisy(clean, generator)
-        coin = torch.empty(len(clean), 1, 1, 1, device=clean.device)
-        coin.bernoulli_(0.5, generator=generator)
-        return torch.where(coin.bool(), as_8bit(noisy), noisy)
+        if self.grey:
+            first = (noisy - clean)[:, :1]
+            noisy = torch.where(_coin(clean, self.grey, generator), clean + first, noisy)
+        return torch.where(_coin(clean, 0.5, generator), as_8bit(noisy), noisy)
+
+
+def _coin(images: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
+    """Return for each image whether it is among the ``share`` drawn."""
+    drawn = torch.empty(len(images), 1, 1, 1, device=images.device)
+    return drawn.bernoulli_(share, generator=generator).bool()
 
 
 class SharedGaussianNoise(GaussianNoise):

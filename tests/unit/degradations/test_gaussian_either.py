@@ -24,3 +24,16 @@ def test_evaluation_is_that_of_the_protocol(clip8: bool) -> None:
     )
     expected = plain(clean, generator_for("cpu", "same"))
     assert torch.equal(either(clean, generator_for("cpu", "same")), expected)
+
+
+def test_a_share_of_the_training_images_has_the_noise_of_a_grey_one() -> None:
+    clean = torch.full((400, 3, 4, 4), 0.5)
+    noisy = EitherGaussianNoise((50, 50), grey=0.2).train()(clean, generator_for("cpu", "grey"))
+    grey = (noisy[:, 0] == noisy[:, 1]).flatten(1).all(1)
+    assert 50 < int(grey.sum()) < 110  # 80 expected, sigma 8
+    assert noisy[grey].flatten(1).std(1).mean() * 255 == pytest.approx(50, rel=0.05)
+
+
+def test_a_share_above_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="share from 0 to 1"):
+        EitherGaussianNoise((50, 50), grey=20)
