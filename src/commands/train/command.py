@@ -13,6 +13,7 @@ from src.app.processes.group import carry_out
 from src.app.processes.job import Job
 from src.app.processes.process import quiet_lightning
 from src.app.results import score_table
+from src.commands.train.beginning import begin_with
 from src.commands.train.settle import settle_training
 from src.core.console import make_console
 from src.core.locks import alone_in
@@ -25,7 +26,7 @@ from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger, last_
 from src.training.callbacks.stopping import GracefulStop
 from src.training.loggers.lifecycle import facts, keep_run_id, read_run_id, recorded
 from src.training.tasks.base import RestorationTask
-from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
+from src.weights.checkpoint import Checkpoint, open_checkpoint
 
 _BUSY = (
     "{folder} is in use: {holder} trains there. Wait for it to end, or stop it; two of them would "
@@ -69,6 +70,7 @@ def fit(job: Job) -> float:
 
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     task, data = build_task(cfg), shared_data(cfg)
+    begin_with(task.net, cfg, begun)
     trainer = build_trainer(cfg, config, origin())
     if not job.notes["resumes"]:
         _begin(folder, config, overrides)
@@ -76,8 +78,6 @@ def fit(job: Job) -> float:
         step = 0 if resume is None else resume.step
         _go_on(folder, config, overrides, given, step)
         _continue_metrics(trainer, step)
-    if begun is not None:
-        load_weights(task.net, begun)
     if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
     trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]

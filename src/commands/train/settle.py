@@ -15,6 +15,7 @@ from src.app.processes.place import here
 from src.app.processes.size import settle_size
 from src.app.resume_point import NEW, find_point
 from src.app.sweeps.sweep import is_start_again
+from src.commands.train.beginning import with_weights
 from src.commands.train.schedule import refuse_unsaid_change
 from src.metrics.direction import monitor_mode
 
@@ -49,6 +50,8 @@ def settle_training(cfg: DictConfig) -> Job:
         cfg = run_folder.continued(folder, cfg, [*given, *followed])
         refuse_unsaid_change(old, cfg, given, followed, point.step)
         given = [*given, *followed]
+    else:
+        cfg = with_weights(cfg, overrides)
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     config = plain(cfg)

@@ -1,0 +1,118 @@
+"""A training begins with the weights of any network, or what fits of them; parts stay fixed."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.models.backbones.edsr import EDSR
+from src.weights.atomic_io import read
+from src.weights.checkpoint import open_checkpoint
+from src.weights.network_file import write_network
+from tests.support.images import write_folder
+from tests.support.runs import TINY, command, train_tiny
+
+PUBLISHED = Path(__file__).parents[3] / "shared/data/weights"
+OWN = tuple(word for word in TINY if not word.startswith("model"))
+"""As TINY, with no network chosen."""
+
+
+def _tune(folder: Path, *words: str, rate: str = "0") -> Path:
+    """Train one step without changing anything, so that the first score is that of the weights."""
+    length = ("trainer.max_steps=1", "trainer.val_check_interval=1", f"optimizer.lr={rate}")
+    done = command("train", *OWN, *length, f"hydra.run.dir={folder}", *words)
+    assert done.code == 0, done.err
+    return folder
+
+
+def _first_score(run: Path) -> float:
+    with (run / "metrics.csv").open(newline="") as file:
+        return float(next(row["val/psnr"] for row in csv.DictReader(file) if row["val/psnr"]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published weights are not at hand")
+@pytest.mark.parametrize(
+    ("file", "architecture", "task"),
+    [
+        ("IMDN_x2.pth", "imdn", "task=super_resolution task.scale=2"),
+        ("carn_m.pth", "carn_m", "task=super_resolution task.scale=4"),
+        ("demosaicnet_bayer.pth", "demosaicnet", "task=demosaic"),
+        ("dncnn_25_gray.pth", "dncnn", "task=denoise io.in_channels=1 io.out_channels=1"),
+        ("ffdnet_color.pth", "ffdnet", "task=denoise"),
+        ("fsrcnn_yjn870_x3.pth", "fsrcnn", "task=super_resolution_y task.scale=3"),
+        ("vdsr_twtygqyy_state_dict.pth", "vdsr", "task=super_resolution_luma task.scale=2"),
+    ],
+)
+def test_the_first_score_on_published_weights_is_that_of_evaluate(
+    tmp_path: Path, file: str, architecture: str, task: str
+) -> None:
+    photos = write_folder(tmp_path / "photos", height=64, width=72)
+    data = ("data=folder", f"data.val_dir={photos}", f"data.cache_dir={tmp_path / 'cache'}")
+    given = (*task.split(), *data, "data.patch_size=24", f"architecture={architecture}")
+    run = _tune(tmp_path / "run", *given, f"data.train_dir={photos}", f"weights={PUBLISHED / file}")
+    output = tmp_path / "scores"
+    done = command("evaluate", *given, f"checkpoint={PUBLISHED / file}", f"output={output}")
+    assert done.code == 0, done.err
+    record = json.loads((output / "results.json").read_text())
+    (scores,) = record["benchmarks"].values()
+    assert _first_score(run) == pytest.approx(scores["mean"]["psnr"], abs=5e-3)
+
+
+def test_the_network_comes_with_the_weights(trained: Path, tmp_path: Path) -> None:
+    run = _tune(tmp_path / "tuned", f"weights={trained}")
+    theirs, ours = open_checkpoint(trained), open_checkpoint(run)
+    assert ours.config.model == theirs.config.model
+    assert all(torch.equal(theirs.weights[name], ours.weights[name]) for name in theirs.weights)
+
+
+def test_a_network_of_ones_own_choice_takes_what_fits_when_asked(
+    trained: Path, tmp_path: Path
+) -> None:
+    other = ("model=edsr_tiny", "model.channels=8", "model.blocks=2")
+    refused = command(
+        "train", *OWN, *other, f"weights={trained}", f"hydra.run.dir={tmp_path / 'no'}"
+    )
+    assert refused.code == 1
+    assert "weights_match=partial takes what fits" in refused.err
+    words = (f"weights={trained}", "weights_match=partial", "model.blocks=4")
+    done = train_tiny(tmp_path / "deeper", *words, "optimizer.lr=0", steps=1)
+    for title in ("loaded", "new", "skipped"):
+        assert f"Weights     {title}: " in done.err
+    assert re.search(r"skipped: .*\n +trunk\.1\.", done.err)  # the attention, now after two blocks
+    before, after = open_checkpoint(trained).weights, open_checkpoint(tmp_path / "deeper").weights
+    assert torch.equal(before["head.weight"], after["head.weight"])
+
+
+def test_a_network_of_another_scale_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    net = EDSR(scale=3, channels=4, blocks=2)
+    model = {"_target_": "src.models.backbones.edsr.EDSR", "scale": 3, "channels": 4, "blocks": 2}
+    write_network(tmp_path / "x3.safetensors", net.state_dict(), model, {})
+    words = ("task=denoise", f"weights={tmp_path / 'x3.safetensors'}")
+    done = command("train", *OWN, *words, f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.code == 2
+    assert "its network has scale=3, the task 1" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_frozen_parameters_stay_and_the_others_move(trained: Path, tmp_path: Path) -> None:
+    words = (f"weights={trained}", "freeze=['trunk.*',head.*]")
+    done = train_tiny(tmp_path / "run", *words, steps=1)
+    assert "Frozen" in done.err
+    before = open_checkpoint(trained).weights
+    after = read(tmp_path / "run/checkpoints/last.ckpt")["state_dict"]
+    moved = {
+        name for name, tensor in before.items() if not torch.equal(tensor, after[f"net.{name}"])
+    }
+    assert moved
+    assert not [name for name in moved if name.startswith(("trunk.", "head."))]
+
+
+def test_a_pattern_that_fits_nothing_is_refused_with_the_names(tmp_path: Path) -> None:
+    done = command("train", *TINY, "freeze=[body.*]", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.code == 2
+    assert "'body.*' fits no parameter. There are: " in done.err
+    assert "trunk.*" in done.err
