@@ -1,6 +1,6 @@
 """Train recipes of the zoo one after another; started again, go on where the last start stopped.
 
-    nohup .venv/bin/python -m tools.zoo_queue denoise_colour --state=outputs/zoo \
+    nohup .venv/bin/python -m tools.zoo_queue denoise --state=outputs/zoo \
         data.train_dir=photos/train data.val_dir=photos/heldout >> outputs/zoo.log 2>&1 &
 
 Each name stands for ``experiment=zoo/<name>``; what has a ``=`` goes to every training. The run of
