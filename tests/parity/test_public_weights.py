@@ -15,7 +15,7 @@ from src.metrics.psnr import psnr
 from src.ops.bayer import mosaic
 from src.ops.color import luma
 from src.ops.resize import downscale, upscale
-from src.weights.published.load import load_reference_weights
+from src.weights.reference import load_reference_weights
 from tests.support.compose import compose_config
 
 DATA = ROOT.parent / "shared" / "data"
