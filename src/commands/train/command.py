@@ -15,7 +15,7 @@ from src.app.processes.process import quiet_lightning
 from src.app.results import score_table
 from src.commands.train.settle import settle_training
 from src.core.console import make_console
-from src.core.locks import alone_in
+from src.core.files import alone_in
 from src.core.origin import origin
 from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig
