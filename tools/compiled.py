@@ -21,8 +21,8 @@ from src.ops.attention.triton_kernels.kernels import (
     sum_of_changes,
     sum_of_exponentials,
 )
-from src.ops.attention.triton_kernels.launch import BLOCK, WIDE
 from src.ops.attention.triton_kernels.tiles import SIZES, Known, Sides
+from src.ops.attention.triton_launch import BLOCK, WIDE
 
 TYPES = {"bf16": tl.bfloat16, "fp16": tl.float16, "fp32": tl.float32}
 KERNELS: tuple[tuple[Any, dict[str, Any]], ...] = (

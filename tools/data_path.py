@@ -29,10 +29,9 @@ from torch.utils.data import get_worker_info
 
 from src.core.types import Clean
 from src.data.datamodule import RestorationData
-from src.data.datasets.folder import ImageFolder
 from src.data.datasets.sample_photos import SamplePhotos
 from src.data.image_io import Pixels
-from src.data.source import ImageItem, ImageSource
+from src.data.source import ImageFolder, ImageItem, ImageSource
 from tools.measured import write_record
 
 HEIGHT, WIDTH = 1356, 2040  # the usual size of DIV2K

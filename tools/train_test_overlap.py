@@ -20,8 +20,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from src.data.datasets.folder import ImageFolder
 from src.data.image_io import read_image
+from src.data.source import ImageFolder
 
 COARSE, FINE = 12, 48
 """Sides of the middle of an image in pixels, in the first stage and the last."""

@@ -1,10 +1,11 @@
-"""The exceptions a user may meet; each message says what came, what is allowed, what to do."""
+"""What a user may meet: exceptions that say what came, what is allowed, what to do."""
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
-from src.core.paths import shown
+from src.core.paths import INSTALLED, shown
 
 
 class ExemplarError(Exception):
@@ -55,3 +56,24 @@ def did_you_mean(name: str, allowed: Iterable[str], *, limit: int = 3) -> str:
     if near:
         return f"Did you mean {', '.join(near)}?"
     return f"Allowed: {', '.join(known) or 'nothing'}."
+
+
+def need(package: str, *, extra: str, asked: str) -> None:
+    """Refuse what cannot work without a package that is not installed.
+
+    Args:
+        package: Its import name.
+        extra: The extra of pyproject.toml that brings it.
+        asked: What asked for it, as typed.
+
+    Raises:
+        ConfigError: Saying how to install it.
+    """
+    if find_spec(package) is None:
+        own = f"--constraint constraints.txt --editable '.[{extra}]'"
+        what = f"'exemplar[{extra}]'" if INSTALLED else own
+        raise ConfigError(
+            f"{asked} needs the package {package!r}, which is not installed. Install it by\n"
+            f"  python -m pip install {what}\n"
+            f"or leave {asked} out."
+        )

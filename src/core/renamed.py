@@ -25,6 +25,7 @@ MOVED = {
     "src.optim.warmup_cosine.": "src.optim.schedules.",
     "src.data.prepare.": "src.commands.prepare.",
     "src.data.folders.folder_data": "src.data.datamodule.RestorationData",
+    "src.data.datasets.folder.": "src.data.source.",
 }
 """Old beginning of a dotted name → the next one, which may have moved again further down."""
 

@@ -11,12 +11,10 @@ from torch.utils.data import DataLoader
 
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
-from src.data.datasets.folder import ImageFolder
 from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages
-from src.data.loader import PatchLoader
-from src.data.patches import PixelTransform, TrainingPatches
+from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
-from src.data.source import ImageSource
+from src.data.source import ImageFolder, ImageSource
 
 logger = logging.getLogger(__name__)
 

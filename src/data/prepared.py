@@ -7,8 +7,7 @@ import yaml
 
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import CONF_DIR, from_root
-from src.data.datasets.folder import ImageFolder
-from src.data.source import ImageItem
+from src.data.source import ImageFolder, ImageItem
 
 MANIFEST = "manifest.json"
 """The file that a prepared folder ends with; it says what is in it and where it came from."""

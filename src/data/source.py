@@ -1,14 +1,15 @@
-"""What a data set is to the rest of the house: named clean images."""
+"""What a data set is to the rest of the house: named clean images; and a folder of them."""
 
+import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from src.core.errors import DataError
-from src.core.paths import shown
+from src.core.paths import from_root, shown
 from src.data.image_io import Pixels, is_grey_file, read_image, with_channels
 
 
@@ -74,6 +75,80 @@ class ImageSource(Protocol):
     def describe(self) -> str:
         """Return a few words for messages, e.g. "images under photos/"."""
         ...
+
+
+EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+class ImageFolder:
+    """All images below ``root``; hidden files and folders are passed over.
+
+    Args:
+        root: The folder; a relative path starts at the repository root.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = from_root(root)
+
+    def describe(self) -> str:
+        """Return where the images are."""
+        return f"images under {self.root}"
+
+    def items(self) -> dict[str, ImageItem]:
+        """Return key → image file, sorted by key; errors as in :meth:`files`."""
+        return {key: FileItem(path) for key, path in self.files().items()}
+
+    def files(self) -> dict[str, Path]:
+        """Return key → path, sorted by key.
+
+        Raises:
+            DataError: If the folder is missing or holds no image.
+        """
+        if not self.root.is_dir():
+            raise DataError(_missing(self.root))
+        found = list(_walk(self.root))
+        images = [path for path in found if path.suffix.lower() in EXTENSIONS]
+        if not images:
+            raise DataError(_no_images(self.root, found))
+        return unique_keys(images, self.root)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back up
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        paths = (Path(folder, name) for name in names if not name.startswith("."))
+        yield from (path for path in paths if path.is_file())
+
+
+def _missing(root: Path) -> str:
+    if root.exists():
+        return f"{root} is a file; a folder of images is needed, for example {root.parent}."
+    parent = next(parent for parent in root.parents if parent.is_dir())
+    try:
+        folders = sorted(path.name for path in parent.iterdir() if path.is_dir())
+    except PermissionError:
+        folders = []
+    inside = ", ".join(name for name in folders if not name.startswith("."))
+    return (
+        f"The folder {root} does not exist.\n"
+        f"  {parent} does; its folders: {inside or 'none'}.\n"
+        "  Relative paths start at the repository root."
+    )
+
+
+def _no_images(root: Path, found: list[Path]) -> str:
+    kinds = Counter(path.suffix.lower() or "without extension" for path in found)
+    held = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common(5))
+    return (
+        f"There is no image under {root}: it holds {held or 'no files'}.\n"
+        f"  Images end in {', '.join(EXTENSIONS)}; convert others to PNG."
+    )
 
 
 def unique_keys(paths: Iterable[Path], root: Path) -> dict[str, Path]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from src.ops.bayer import PHASES, Phase, bayer_mask, mosaic
+from src.ops.color import PHASES, Phase, bayer_mask, mosaic
 
 EVALUATED: Phase = "grbg"
 """The phase of the papers' test images, from their top left corner (RNAN, arXiv:1903.10082)."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from src.core.types import RestorationNet
-from src.ops.padding import cut, mirror_to_multiple
+from src.ops.resize import cut, mirror_to_multiple
 
 LEAST = 16
 """Sides below this many pixels are not promised: tracing takes larger ones for granted."""

@@ -20,7 +20,7 @@ from src.inference.tiling import (
     restore_tiled,
     self_ensemble,
 )
-from src.ops.padding import pad_to_multiple
+from src.ops.resize import pad_to_multiple
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from src.core.dotted import locate
 from src.core.errors import ConfigError, did_you_mean
+from src.core.registry import locate
 
 KNOWN = {
     **dict.fromkeys(("psnr", "psnr_b", "ssim", "ssim_uniform", "ms_ssim"), True),

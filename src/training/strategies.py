@@ -16,7 +16,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
 from src.core.errors import ConfigError
-from src.models.blocks.recompute import blocks_of
+from src.models.blocks.trunk import blocks_of
 from src.training.tasks.base import RestorationTask
 
 PATIENCE_S = 600.0

@@ -16,7 +16,17 @@ from lightning.fabric.plugins.io import CheckpointIO
 
 from src.core.errors import CheckpointError
 from src.core.files import name_aside, replacing
-from src.weights.names import LAST, PREVIOUS
+
+LAST = "last.ckpt"
+PREVIOUS = "previous.ckpt"
+"""What LAST was before, for the case that LAST is damaged."""
+
+BEST = "best.ckpt"
+
+KEY = "restoration"
+"""The entry of a checkpoint that holds its configuration, version and commit."""
+
+FORMAT = 1
 
 
 class AtomicCheckpointIO(CheckpointIO):

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from src.core.errors import CheckpointError
 from src.core.paths import from_root
 from src.inference.restorer import InferencePolicy
-from src.weights.atomic_io import check_whole, read
-from src.weights.names import BEST, FORMAT, KEY, LAST, PREVIOUS
+from src.weights.atomic_io import BEST, FORMAT, KEY, LAST, PREVIOUS, check_whole, read
 from src.weights.network_file import open_network, read_network
 from src.weights.untrusted import check_config
 

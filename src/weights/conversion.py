@@ -12,7 +12,7 @@ from src.core.origin import origin
 from src.core.paths import from_root
 from src.weights.foreign import read_weights
 from src.weights.network_file import write_network
-from src.weights.published.load import LAYOUTS, build_reference, describe_reference
+from src.weights.reference import LAYOUTS, build_reference, describe_reference
 
 
 def known_architecture(name: object) -> str:

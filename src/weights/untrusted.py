@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
-from src.core.dotted import locate
 from src.core.errors import ConfigError, UntrustedError
 from src.core.paths import CONF_DIR
+from src.core.registry import locate
 from src.core.renamed import current_name
 
 logger = logging.getLogger(__name__)

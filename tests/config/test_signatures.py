@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from src.app.config.signatures import parameters_of
 from src.app.config.validate import SPECIAL
-from src.core.dotted import locate
 from src.core.paths import CONF_DIR
+from src.core.registry import locate
 from tests.support.compose import compose_config
 
 VARIANTS = {

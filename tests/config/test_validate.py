@@ -8,8 +8,8 @@ import pytest
 from torch import Tensor, nn
 
 from src.app.config.signatures import agrees, describe, parameters_of
-from src.core.dotted import locate
 from src.core.errors import ConfigError
+from src.core.registry import locate
 
 FITS: list[tuple[Any, Any]] = [
     (1, int),

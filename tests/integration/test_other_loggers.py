@@ -9,8 +9,7 @@ from unittest import mock
 
 import pytest
 
-from src.core.errors import ConfigError
-from src.core.extras import need
+from src.core.errors import ConfigError, need
 from tests.support.runs import command, train_tiny
 
 

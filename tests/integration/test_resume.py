@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src.weights.atomic_io import read
-from src.weights.names import LAST
+from src.weights.atomic_io import LAST, read
 from tests.support.compare import assert_same, rows
 from tests.support.runs import TINY, Finished, command, train_tiny
 

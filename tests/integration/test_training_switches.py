@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.weights.atomic_io import read
+from src.weights.atomic_io import BEST, LAST, read
 from src.weights.checkpoint import open_checkpoint
-from src.weights.names import BEST, LAST
 from tests.support.compare import assert_same, rows
 from tests.support.runs import TINY, command, process, train_tiny
 

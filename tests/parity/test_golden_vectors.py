@@ -17,7 +17,7 @@ from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones.csnln import CSNLN
 from src.models.backbones.edsr import EDSR
 from src.models.backbones.panet import PANet
-from src.weights.published.load import load_reference_weights, to_reference_weights
+from src.weights.reference import load_reference_weights, to_reference_weights
 from tests.support.golden import case_input, cases, expected, needs_reference, parameter
 
 pytestmark = [pytest.mark.parity, needs_reference]

@@ -23,8 +23,8 @@ from src.app.config.schema import (
     show,
 )
 from src.app.config.signatures import agrees, describe, parameters_of
-from src.core.dotted import locate
 from src.core.errors import ConfigError, did_you_mean
+from src.core.registry import locate
 
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 

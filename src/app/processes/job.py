@@ -12,8 +12,8 @@ from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from src.core.dotted import locate
 from src.core.errors import ConfigError
+from src.core.registry import locate
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
     from src.core.types import PlainConfig

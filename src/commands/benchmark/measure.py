@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from src.core.heap import give_back_freed, given_back_at_once
-from src.core.resources import high_water_bytes, reset_high_water
+from src.core.memory import high_water_bytes, reset_high_water
 from src.ops.attention.operator_costs import FLOPS
 
 Call = Callable[[], object]

@@ -10,8 +10,7 @@ from rich.console import Console
 
 from src.app.build import plain
 from src.core.console import make_console
-from src.core.errors import ConfigError, DataError, ExemplarError, did_you_mean
-from src.core.extras import need
+from src.core.errors import ConfigError, DataError, ExemplarError, did_you_mean, need
 from src.core.paths import from_root
 from src.training.loggers.wandb_run import has_key
 

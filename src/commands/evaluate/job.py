@@ -16,7 +16,7 @@ from src.commands.evaluate.record import Scored, about
 from src.commands.evaluate.settings import check_net, settings
 from src.commands.evaluate.watch import Pictures, Preemptible
 from src.core.errors import ConfigError, DataError
-from src.core.resources import Resources
+from src.core.memory import Resources
 from src.weights.checkpoint import Checkpoint, load_weights
 
 

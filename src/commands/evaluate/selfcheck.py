@@ -23,7 +23,7 @@ from src.core.errors import ConfigError, MismatchError
 from src.core.files import write_json
 from src.core.origin import origin
 from src.core.paths import CONF_DIR, SHIPPED, from_root
-from src.data.datasets.folder import ImageFolder
+from src.data.source import ImageFolder
 
 ROWS_FILE = SHIPPED / "experiments/published/rows.yaml"
 _DIGITS = {"psnr": 2}

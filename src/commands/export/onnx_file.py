@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from src.core.errors import ConfigError
-from src.core.extras import need
+from src.core.errors import ConfigError, need
 
 INPUT, OUTPUT = "degraded", "restored"
 SIDES = ("height", "width")

@@ -10,8 +10,8 @@ from pathlib import Path
 from src.core.errors import ConfigError, DataError, ImageFileError, did_you_mean
 from src.core.files import fitting_name
 from src.core.paths import from_root
-from src.data.datasets.folder import EXTENSIONS, ImageFolder
 from src.data.image_io import is_grey_file, read_image
+from src.data.source import EXTENSIONS, ImageFolder
 
 SKIP, OVERWRITE, REFUSE = "skip", "overwrite", "refuse"
 

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import CONF_DIR
-from src.data.datasets.folder import EXTENSIONS
 from src.data.prepared import known_sets
+from src.data.source import EXTENSIONS
 
 ROLES = ("test", "train")
 HASHES = ("sha256", "md5")

@@ -74,7 +74,7 @@ def staging(target: Path) -> Iterator[Path]:
 def clear_leftovers(target: Path) -> None:
     """Remove what a killed process left of ``target``, or put back what it was replacing.
 
-    The caller has the folder for itself (``src.core.locks``), so none is being written.
+    The caller has the folder for itself (``src.core.files``), so none is being written.
     """
     for old in target.parent.glob(f".{target.name}.*.old"):
         if target.exists():

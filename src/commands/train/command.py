@@ -16,7 +16,7 @@ from src.app.results import score_table
 from src.commands.train.beginning import begin_with
 from src.commands.train.settle import settle_training
 from src.core.console import make_console
-from src.core.locks import alone_in
+from src.core.files import alone_in
 from src.core.origin import origin
 from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig

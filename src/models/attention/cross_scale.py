@@ -7,9 +7,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.memory import MemoryBudget, check_budget
 from src.models.attention import ATTENTION
-from src.models.blocks.channels import embedding
+from src.models.blocks.parts import embedding
 from src.ops.attention.patch_attention import Implementation, patch_attention
-from src.ops.padding import pad_to_multiple
+from src.ops.resize import pad_to_multiple
 
 OVERLAP = 6.0  # the authors' constant; interior pixels receive nine overlapping patches
 

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from src.models.attention import ATTENTION
-from src.models.blocks.channels import embedding
+from src.models.blocks.parts import embedding
 from src.ops.attention.pixels import fused_pixel_attention
 
 

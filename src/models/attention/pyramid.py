@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.memory import MemoryBudget, check_budget
 from src.models.attention import ATTENTION
-from src.models.blocks.channels import embedding
+from src.models.blocks.parts import embedding
 from src.ops.attention.patch_attention import Implementation, patch_attention
 
 Resampling = Literal["size_ratio", "scale_factor"]

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from src.models.attention import ATTENTION
-from src.models.blocks.channels import ChannelNorm, heads_for
+from src.models.blocks.parts import ChannelNorm, heads_for
 from src.ops.attention.contract import at_least_float32, no_autocast
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from src.models.attention import ATTENTION
-from src.models.blocks.channels import ChannelNorm, heads_for
+from src.models.blocks.parts import ChannelNorm, heads_for
 
 
 @ATTENTION.register(paper="Liu et al., 2021, arXiv:2103.14030", cost="O(n·M²), M = window")

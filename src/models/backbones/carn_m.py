@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.edsr import mean_shifts
+from src.models.blocks.parts import mean_shifts
 from src.models.blocks.trunk import any_global, interleaved
 
 _UNITS = 3  # uses of the one residual unit in a block

@@ -12,9 +12,9 @@ from src.core.types import AttentionFactory
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.edsr import ResidualBlock, mean_shifts
+from src.models.blocks.parts import ResidualBlock, mean_shifts
 from src.models.blocks.trunk import attention_site
-from src.ops.padding import pad_to_multiple
+from src.ops.resize import pad_to_multiple
 
 _GEOMETRY = {2: (6, 2, 2), 3: (9, 3, 3), 4: (8, 4, 2)}
 """Factor to kernel, stride and padding of the authors' weights, with which convolution and

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.edsr import ResidualBlock, mean_shifts, upsampler
+from src.models.blocks.parts import ResidualBlock, mean_shifts, upsampler
 from src.models.blocks.trunk import any_global, residual_trunk
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.edsr import ResidualBlock
+from src.models.blocks.parts import ResidualBlock
 from src.models.blocks.trunk import any_global, check_image_skip, residual_trunk
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.channels import ChannelNorm
+from src.models.blocks.parts import ChannelNorm
 from src.models.blocks.trunk import check_image_skip, interleaved, per_level
 
 

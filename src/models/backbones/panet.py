@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.types import AttentionFactory
 from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.edsr import MeanShift, ResidualBlock
+from src.models.blocks.parts import MeanShift, ResidualBlock
 from src.models.blocks.trunk import any_global, residual_trunk
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from src.core.types import AttentionFactory
 from src.models.attention.channel import ChannelAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.edsr import mean_shifts, upsampler
+from src.models.blocks.parts import mean_shifts, upsampler
 from src.models.blocks.trunk import any_global, attention_site
 
 

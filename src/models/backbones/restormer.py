@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.types import AttentionFactory
 from src.models.attention.transposed import TransposedAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.channels import ChannelNorm
+from src.models.blocks.parts import ChannelNorm
 from src.models.blocks.trunk import any_global, attention_site, check_image_skip, per_level
 
 _LEVELS = 4

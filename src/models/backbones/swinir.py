@@ -7,8 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.types import AttentionFactory
 from src.models.attention.window import WindowAttention
 from src.models.backbones import BACKBONES
-from src.models.blocks.channels import ChannelNorm
-from src.models.blocks.edsr import mean_shifts, upsampler
+from src.models.blocks.parts import ChannelNorm, mean_shifts, upsampler
 from src.models.blocks.trunk import any_global, attention_site, check_image_skip
 
 _UPSAMPLED = 64  # channels of the upsampler

@@ -47,7 +47,7 @@ def triton_patch_attention(
         (B, C, H, W), and of each query, (B, 1, H, W), the logarithm to base 2 of the denominator of
         its softmax.
     """
-    from src.ops.attention.triton_kernels.launch import attend
+    from src.ops.attention.triton_launch import attend
 
     keys, values = [key.contiguous() for key in keys], [value.contiguous() for value in values]
     return attend(query.contiguous(), keys, values, softmax_scale, min_norm)
@@ -73,7 +73,7 @@ def _backward(
     min_norm: Tensor,
 ) -> list[Tensor]:
     """Return the gradients of query, all keys and all values, in this order."""
-    from src.ops.attention.triton_kernels.launch import differentiate
+    from src.ops.attention.triton_launch import differentiate
 
     keys, values = [key.contiguous() for key in keys], [value.contiguous() for value in values]
     grad_output, query = grad_output.contiguous(), query.contiguous()

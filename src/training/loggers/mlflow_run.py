@@ -12,7 +12,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import MLFlowLogger
 from numpy.typing import NDArray
 
-from src.core.extras import need
+from src.core.errors import need
 from src.core.paths import from_root
 from src.core.types import PlainConfig
 from src.training.callbacks.pictures import Cell

@@ -14,8 +14,7 @@ from src.core.paths import ROOT
 from src.data import cache
 from src.data.cache import FORMAT, CachedItem, CacheIndex, ImageCache, evict, stamp_of
 from src.data.datamodule import check_gigabytes
-from src.data.datasets.folder import ImageFolder
-from src.data.source import FileItem
+from src.data.source import FileItem, ImageFolder
 from tests.support.images import pixels, write, write_folder
 
 
@@ -112,7 +111,7 @@ def test_several_processes_fill_one_cache_at_once(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "images", 12, height=64, width=80)
     code = (
         "import sys; from pathlib import Path; from src.data.cache import ImageCache;"
-        "from src.data.datasets.folder import ImageFolder;"
+        "from src.data.source import ImageFolder;"
         "items = ImageCache(Path(sys.argv[2]), channels=3).fill(ImageFolder(sys.argv[1]).items());"
         "print(sum(int(item.load(3).sum()) for item in items.values()))"
     )

@@ -18,9 +18,9 @@ from src.core.paths import CONF_DIR
 from src.core.renamed import current_name
 from src.core.types import Clean
 from src.data.datamodule import RestorationData
-from src.data.datasets.folder import ImageFolder
 from src.data.datasets.synthetic import Synthetic
 from src.data.images import Sample
+from src.data.source import ImageFolder
 from tests.support.images import pixels, write, write_folder
 
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from src.core.errors import ConfigError, DataError
-from src.data.datasets.folder import ImageFolder
 from src.data.datasets.sample_photos import FOLDER, PHOTOS, SamplePhotos
 from src.data.datasets.synthetic import Synthetic
 from src.data.image_io import read_image
-from src.data.source import unique_keys
+from src.data.source import ImageFolder, unique_keys
 from tests.support.images import pixels, write, write_folder
 
 

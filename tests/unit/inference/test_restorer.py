@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from src.core.errors import ConfigError
 from src.inference import choice
-from src.inference.footprint import Footprint
+from src.inference.choice import Footprint
 from src.inference.restorer import InferencePolicy, Restorer
 
 GIB = 2**30

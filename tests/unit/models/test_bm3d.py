@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from src.core.errors import ConfigError
-from src.inference.footprint import footprint
+from src.inference.choice import footprint
 from src.metrics.psnr import psnr
 from src.models.backbones.bm3d import BM3D
 

@@ -10,7 +10,7 @@ from src.models.attention.transposed import TransposedAttention
 from src.models.attention.window import WindowAttention
 from src.models.backbones.restormer import Restormer
 from src.models.backbones.swinir import SwinIR
-from src.models.blocks.channels import heads_for
+from src.models.blocks.parts import heads_for
 from src.models.blocks.trunk import per_level
 
 

@@ -1,4 +1,4 @@
-"""Bicubic resizing against a dense, independent formulation of MATLAB's rules."""
+"""Resizing against a dense, independent formulation of MATLAB's rules; padding and cutting."""
 
 import math
 
@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch.nn import functional as F  # noqa: N812
 
-from src.ops.resize import downscale, mod_crop, upscale
+from src.ops.resize import cut, downscale, mirror_to_multiple, mod_crop, pad_to_multiple, upscale
 
 Matrix = npt.NDArray[np.float64]
 
@@ -100,3 +101,17 @@ def test_an_image_smaller_than_the_scale_is_refused() -> None:
 def test_a_side_that_is_no_multiple_is_refused() -> None:
     with pytest.raises(ValueError, match="no multiple of scale 3; use mod_crop"):
         downscale(_image(9, 10), 3)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (9, 12), (11, 13), (16, 17)])
+def test_mirroring_by_index_equals_mirroring_by_padding(size: tuple[int, int]) -> None:
+    image = torch.rand(2, 3, *size)
+    mirrored = mirror_to_multiple(image, 4)
+    assert torch.equal(mirrored, pad_to_multiple(image, 4))
+    height, width = (-side % 4 for side in size)
+    assert torch.equal(mirrored, F.pad(image, (0, width, 0, height), mode="reflect"))
+    assert torch.equal(cut(mirrored, *size), image)
+
+
+def test_an_image_too_small_for_mirroring_is_extended_all_the_same() -> None:
+    assert mirror_to_multiple(torch.rand(1, 1, 2, 3), 8).shape == (1, 1, 8, 8)

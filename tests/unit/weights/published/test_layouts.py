@@ -17,7 +17,7 @@ from src.models.backbones.fsrcnn import FSRCNN
 from src.models.backbones.imdn import IMDN
 from src.models.backbones.vdsr import VDSR
 from src.weights.network_file import open_network
-from src.weights.published.load import load_reference_weights, to_reference_weights
+from src.weights.reference import load_reference_weights, to_reference_weights
 from tests.support.compose import compose_config
 
 Weights = dict[str, Tensor]

@@ -14,7 +14,7 @@ from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones.csnln import CSNLN
 from src.models.backbones.edsr import EDSR
 from src.models.backbones.panet import PANet
-from src.weights.published.load import load_reference_weights, to_reference_weights
+from src.weights.reference import load_reference_weights, to_reference_weights
 
 Weights = dict[str, Tensor]
 

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from src.core.errors import CheckpointError, did_you_mean
 from src.models.spandrel_net import recognise
 from src.weights.foreign import read_weights, unwrap_weights
-from src.weights.published.csnln import CSNLN
 from src.weights.published.enlargers import CARN_M, FSRCNN, IMDN, VDSR
 from src.weights.published.layout import Layout, Names, Node, wrong
-from src.weights.published.panet import PA_EDSR, PANET
+from src.weights.published.panet import CSNLN, PA_EDSR, PANET
 from src.weights.published.stacks import DEMOSAICNET, DNCNN, FFDNET
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from src.core.paths import ROOT
-from src.inference.footprint import footprint
+from src.inference.choice import footprint
 from src.ops.attention.operator_costs import FLOPS, WORKSPACE
 
 CPU = torch.device("cpu")
