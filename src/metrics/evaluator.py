@@ -30,7 +30,7 @@ class Evaluator:
         Args:
             restored: The restored images.
             target: The clean images.
-            grey: Which of them (B,) come from files of one channel; None is none.
+            grey: Which of them (B,) count as grey; None is none.
         """
         prepared = self.protocol.prepare(restored, grey)
         reference = self.protocol.prepare(target, grey)
