@@ -83,9 +83,6 @@ class LmdbItem:
             return np.asarray(Image.open(io.BytesIO(content)))
         return np.frombuffer(content, np.uint8).reshape(SUB, SUB, channels)
 
-    def is_grey(self) -> bool:
-        return False
-
     def _read(self, environment: Any) -> bytes:  # noqa: ANN401
         with environment.begin() as transaction:
             content: bytes = transaction.get(self.key)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class Clean(TypedDict):
     """A batch of clean images: ``target`` (B, C, H, W) in [0, 1] and one ``key`` an image.
 
-    Whole images also say in ``grey`` (B,) which of their files have one channel.
+    Whole images also say in ``grey`` (B,) which of them count as grey.
     """
 
     target: Tensor

@@ -19,12 +19,12 @@ from rich.progress import track
 from src.core.console import make_console
 from src.core.errors import DataError, ImageFileError
 from src.core.files import replacing, write_json
-from src.data.image_io import Pixels, decode_image, is_grey_file, read_bytes
+from src.data.image_io import Grey, Pixels, decode_image, read_bytes
 from src.data.source import FileItem, ImageItem
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "v2"  # raise it when decoding changes, so that old entries are not used
+FORMAT = "v3"  # raise it when decoding changes, so that old entries are not used
 _MANY = 20  # files from which there is a progress bar
 
 _IN_USE_S = 3 * 86_400
@@ -68,10 +68,6 @@ class CachedItem:
                 f"{self.entry}.\n  Start again to have it rebuilt, or set data.cache=off."
             ) from error
 
-    def is_grey(self) -> bool:
-        """Say whether the image file has one channel."""
-        return is_grey_file(self.source)
-
 
 @dataclass(frozen=True)
 class FaultyItem:
@@ -84,10 +80,6 @@ class FaultyItem:
     error: ImageFileError
 
     def load(self, channels: int) -> Pixels:
-        """Raise the error."""
-        raise self.error
-
-    def is_grey(self) -> bool:
         """Raise the error."""
         raise self.error
 
@@ -170,7 +162,7 @@ class ImageCache:
 
         def fetch(item: FileItem) -> ImageItem:
             try:
-                return self._fetch(item.path, indexes[item.path.parent])
+                return self._fetch(item, indexes[item.path.parent])
             except ImageFileError as error:
                 return FaultyItem(error)
 
@@ -190,26 +182,29 @@ class ImageCache:
             evict(self.cache_dir, self.limit)
         return filled
 
-    def _fetch(self, path: Path, index: CacheIndex) -> CachedItem:
+    def _fetch(self, file: FileItem, index: CacheIndex) -> CachedItem:
+        path = file.path
         known = index.get(path)
-        item = self._item(self._entry(known), path) if known else None
+        item = self._item(self._entry(known, file.grey), path) if known else None
         if item is not None:
             return item
         stamp = stamp_of(path)
         content = read_bytes(path)
         name = hashlib.sha256(content).hexdigest()
-        entry = self._entry(name)
+        entry = self._entry(name, file.grey)
         item = self._item(entry, path)
         if item is None:
-            self._write(entry, decode_image(content, path=path, channels=self.channels))
+            pixels = decode_image(content, path=path, channels=self.channels, grey=file.grey)
+            self._write(entry, pixels)
             item = self._item(entry, path)
         if item is None:
             raise DataError(f"{entry} cannot be read back; set data.cache_dir=… or data.cache=off.")
         index.put(path, stamp, name)
         return item
 
-    def _entry(self, name: str) -> Path:
-        return self.cache_dir / name[:2] / f"{name}-c{self.channels}-{FORMAT}.npy"
+    def _entry(self, name: str, grey: Grey) -> Path:
+        rule = "-by_file" if grey == "file" and self.channels == 1 else ""
+        return self.cache_dir / name[:2] / f"{name}-c{self.channels}{rule}-{FORMAT}.npy"
 
     def _item(self, entry: Path, source: Path) -> CachedItem | None:
         """Return the image in ``entry``, or None where it is missing or not whole."""

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
+from src.data.image_io import GREY
 from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
@@ -41,6 +42,8 @@ class RestorationData(L.LightningDataModule):
             leave the cache, the longest unused first; None for no limit.
         on_error: ``raise``, or ``skip``: report an unusable image and go on without it.
         channels: 3 for RGB, 1 for luma.
+        grey: What counts as grey: the ``content``, images without colour in whatever file, or the
+            ``file``, those of one channel alone.
         transform: Changes the pixels of clean training patches, before they are degraded, e.g.
             :class:`src.data.patches.Albumentations`; None leaves them.
         seed: Chooses order, crops and orientations.
@@ -66,6 +69,7 @@ class RestorationData(L.LightningDataModule):
         cache_limit_gb: float | None = 100.0,
         on_error: str = "raise",
         channels: int = 3,
+        grey: str = "content",
         transform: PixelTransform | None = None,
         seed: int = 0,
     ) -> None:
@@ -83,6 +87,7 @@ class RestorationData(L.LightningDataModule):
             cache_dir=from_root(cache_dir) if check_switch("cache", cache) else None,
             cache_limit=check_gigabytes("cache_limit_gb", cache_limit_gb),
             on_error=check_choice("on_error", on_error, ON_ERROR),
+            grey=check_choice("grey", grey, GREY),
         )
         if train is not None and train_dir is not None:
             raise ConfigError(

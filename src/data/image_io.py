@@ -4,12 +4,15 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from src.core.errors import ConfigError, DataError, ImageFileError
@@ -17,6 +20,9 @@ from src.core.files import replacing
 from src.ops.color import luma8
 
 Pixels = npt.NDArray[np.uint8]
+Grey = Literal["content", "file"]
+"""What decides whether an image is grey: its pixels, or how many channels its file has."""
+GREY: tuple[Grey, ...] = ("content", "file")
 
 # What Pillow's decoders raise on damaged files, besides OSError.
 _DAMAGE = (
@@ -37,6 +43,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 of them, PostScript's, hands the file to an outside program."""
 
 _GREY = ("1", "L", "LA", "La")
+_PLANES, _SIGNED, _WHITE_IS_ZERO = 2, 2, 0  # values of tags of TIFF
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 PIXEL_LIMIT = "EXEMPLAR_MAX_PIXELS"
@@ -67,13 +74,13 @@ def apply_pixel_limit() -> int | None:
     return limit
 
 
-def read_image(path: Path, *, channels: int) -> Pixels:
+def read_image(path: Path, *, channels: int, grey: Grey = "content") -> Pixels:
     """Return the image at ``path`` as uint8 (H, W, ``channels``); see :func:`decode_image`.
 
     Raises:
         ImageFileError: If the file is missing, unreadable, or no image this can use.
     """
-    return decode_image(read_bytes(path), path=path, channels=channels)
+    return decode_image(read_bytes(path), path=path, channels=channels, grey=grey)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -92,11 +99,11 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def decode_image(content: bytes, *, path: Path, channels: int) -> Pixels:
+def decode_image(content: bytes, *, path: Path, channels: int, grey: Grey = "content") -> Pixels:
     """Return an encoded image as uint8 (H, W, ``channels``), upright.
 
     EXIF orientation is applied. Opaque alpha is dropped, other alpha is composited over white.
-    16-bit grey is divided by 257 and rounded; of 16-bit colour, Pillow reads the high byte.
+    12- and 16-bit grey is scaled and rounded; of 16-bit colour, Pillow reads the high byte.
     CMYK is converted without its ICC profile; other profiles are ignored.
 
     Args:
@@ -104,18 +111,40 @@ def decode_image(content: bytes, *, path: Path, channels: int) -> Pixels:
         path: Where they come from, for messages.
         channels: 3 for RGB (grey is repeated), 1 for luma as in the papers: of colour MATLAB's
             8-bit BT.601 luma, 16 to 235; grey as it is.
+        grey: What grey is: pixels without colour, in whatever file (:func:`is_grey`), or files of
+            one channel alone, as in the papers' evaluations.
 
     Raises:
-        ImageFileError: For what is no image, damaged, animated, of unknown range (floating point,
-            32-bit integers), or of more pixels than
-            :func:`apply_pixel_limit` allows, 179 million.
+        ImageFileError: As :func:`opened`, and for what is damaged.
+    """
+    with opened(path, content) as image:
+        one_channel = has_one_channel(image)
+        flat = _to_8bit(ImageOps.exif_transpose(_scaled(image)))
+        pixels = _array(flat.convert("L" if has_one_channel(flat) else "RGB"))
+        if channels == 1 and grey == "file" and pixels.shape[2] == 3:
+            return pixels[..., 1:2].copy() if one_channel else _luma(pixels)
+        return with_channels(pixels, channels)
+
+
+@contextmanager
+def opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
+    """Yield an encoded image, not decoded yet, that this can use.
+
+    Args:
+        path: The file.
+        content: Its bytes; None has no more of it read than is asked for.
+
+    Raises:
+        ImageFileError: For what is no image, animated, of unknown range (floating point, 32-bit
+            integers), of more pixels than :func:`apply_pixel_limit` allows, 179 million, or known
+            to be decoded wrongly; from the block too, for what turns out to be damaged.
     """
     apply_pixel_limit()
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        source = path if content is None else io.BytesIO(content)
+        with Image.open(source, formats=FORMATS) as image:
             _refuse_unusable(image, path)
-            grey = is_grey(image)
-            return _to_channels(_to_8bit(ImageOps.exif_transpose(image)), channels, grey=grey)
+            yield image
     except UnidentifiedImageError as error:
         kinds = ", ".join(FORMATS)
         reason = f"is not an image, whatever its name says, or none of {kinds}; convert it to PNG."
@@ -130,23 +159,20 @@ def decode_image(content: bytes, *, path: Path, channels: int) -> Pixels:
         raise ImageFileError(path, reason) from error
 
 
-def is_grey_file(path: Path) -> bool:
-    """Say whether the image file at ``path`` has one channel (beside alpha); reads its header only.
-
-    Raises:
-        ImageFileError: If it is missing or no image.
-    """
-    apply_pixel_limit()
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return is_grey(image)
-    except (*_BOMB, *_DAMAGE) as error:
-        raise ImageFileError(path, f"cannot be read again ({error}).") from error
-
-
-def is_grey(image: Image.Image) -> bool:
-    """Say whether an image has one channel, beside alpha."""
+def has_one_channel(image: Image.Image) -> bool:
+    """Say whether an image is stored as one channel, beside alpha."""
     return image.mode in _GREY or image.mode.startswith("I;16")
+
+
+def is_grey(pixels: npt.NDArray[np.unsignedinteger]) -> bool:
+    """Say whether (H, W, 1 or 3) shows no colour: its channels differ by one level at most.
+
+    That one level is what the arithmetic of a lossy WebP makes of a grey image.
+    """
+    if pixels.shape[2] == 1:
+        return True
+    thin = pixels[::16, ::16]  # colour shows here already, mostly
+    return all(int(np.ptp(part.astype(np.int32), axis=2).max()) <= 1 for part in (thin, pixels))
 
 
 def _refuse_unusable(image: Image.Image, path: Path) -> None:
@@ -157,6 +183,37 @@ def _refuse_unusable(image: Image.Image, path: Path) -> None:
         kind = "floating-point" if image.mode == "F" else "32-bit integer"
         reason = f"has {kind} pixels of unknown range; save it with 8 or 16 bits."
         raise ImageFileError(path, reason)
+    if _in_planes(image):
+        reason = "has its channels one after the other, which Pillow mixes up; save it as PNG."
+        raise ImageFileError(path, reason)
+    if _tag(image, ExifTags.Base.SampleFormat, 1) == _SIGNED:
+        raise ImageFileError(path, "has signed pixels; save it with unsigned ones.")
+
+
+def _in_planes(image: Image.Image) -> bool:
+    """Say whether a TIFF is stored plane by plane, with 16 bits or as grey and alpha."""
+    if _tag(image, ExifTags.Base.PlanarConfiguration, 1) != _PLANES:
+        return False
+    return image.mode == "LA" or _tag(image, ExifTags.Base.BitsPerSample, 8) != 8
+
+
+def _tag(image: Image.Image, number: int, default: int) -> int:
+    """Return the (first) value of a tag of a TIFF; ``default`` without one, or for other files."""
+    value = getattr(image, "tag_v2", {}).get(number, default)
+    return int(value[0] if isinstance(value, tuple) else value)
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """Return a TIFF of 12 bits with 16, and 16-bit grey with 0 for black."""
+    if not image.mode.startswith("I;16"):
+        return image
+    twelve = _tag(image, ExifTags.Base.BitsPerSample, 16) == 12
+    inverted = _tag(image, ExifTags.Base.PhotometricInterpretation, 1) == _WHITE_IS_ZERO
+    if not twelve and not inverted:
+        return image
+    levels = np.asarray(image).astype(np.uint32)  # decoded, and upright since Pillow did that
+    levels = (levels * 65535 + 2047) // 4095 if twelve else levels
+    return Image.fromarray((65535 - levels if inverted else levels).astype(np.uint16))
 
 
 def _to_8bit(image: Image.Image) -> Image.Image:
@@ -172,10 +229,9 @@ def _to_8bit(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def _to_channels(image: Image.Image, channels: int, *, grey: bool) -> Pixels:
-    converted = image.convert("L" if grey and channels == 1 else "RGB")
-    pixels = np.array(converted, dtype=np.uint8)  # a copy: Pillow's own is read-only
-    return with_channels(pixels.reshape(converted.height, converted.width, -1), channels)
+def _array(image: Image.Image) -> Pixels:
+    pixels = np.array(image, dtype=np.uint8)  # a copy: Pillow's own is read-only
+    return pixels.reshape(image.height, image.width, -1)
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -184,6 +240,10 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=2)
+    return pixels[..., 1:2].copy() if is_grey(pixels) else _luma(pixels)
+
+
+def _luma(pixels: Pixels) -> Pixels:
     planes = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
     return luma8(planes[None])[0].permute(1, 2, 0).contiguous().numpy()
 

@@ -1,7 +1,7 @@
 """Images that a run has opened: cached or not, checked once, faults raised or skipped."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from src.core.errors import DataError, ExemplarError, ImageFileError
-from src.data.cache import ImageCache
-from src.data.image_io import Pixels, to_tensor
+from src.data.cache import CachedItem, ImageCache
+from src.data.image_io import Grey, Pixels, has_one_channel, is_grey, opened, to_tensor
 from src.data.source import FileItem, ImageItem, ImageSource
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Sample(TypedDict):
 
 
 class WholeSample(Sample):
-    """A sample to score: ``grey`` says whether its file has one channel."""
+    """A sample to score: ``grey`` says whether it counts as grey."""
 
     grey: bool
 
@@ -43,12 +43,14 @@ class OpenImages:
         items: The images, in the same order.
         channels: 3 for RGB, 1 for luma.
         size: All pixels together, in bytes.
+        grey: What makes an image grey: its content, or its file's one channel.
     """
 
     keys: tuple[str, ...]
     items: tuple[ImageItem, ...]
     channels: int
     size: int
+    grey: Grey = "content"
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -56,6 +58,18 @@ class OpenImages:
     def load(self, index: int) -> Pixels:
         """Return image ``index`` as uint8 (H, W, C), read-only where it comes from the cache."""
         return self.items[index].load(self.channels)
+
+    def is_grey(self, index: int, pixels: Pixels) -> bool:
+        """Say whether image ``index``, which has been loaded, counts as grey.
+
+        Raises:
+            ImageFileError: If its file has to be asked and is gone.
+        """
+        match self.items[index]:
+            case FileItem(path=path) | CachedItem(source=path) if self.grey == "file":
+                with opened(path) as image:
+                    return has_one_channel(image)
+        return is_grey(pixels)
 
 
 @dataclass(frozen=True)
@@ -67,12 +81,14 @@ class Opener:
         cache_dir: Where decoded images are kept; None decodes at each use.
         on_error: ``raise``, or ``skip``: report the image and go on without it.
         cache_limit: Size of the cache in bytes; None for no limit.
+        grey: What makes an image grey: its content, or its file's one channel.
     """
 
     channels: int
     cache_dir: Path | None
     on_error: OnError
     cache_limit: int | None
+    grey: Grey = "content"
 
     def open(self, source: ImageSource, *, min_size: int = 1) -> OpenImages:
         """Return the images of ``source``; each is read once now, so that a fault shows early.
@@ -97,12 +113,16 @@ class Opener:
         self._report(faults, source)
         if not usable:
             raise DataError(f"Of {source.describe()} none can be used; each was skipped.")
-        return OpenImages(tuple(usable), tuple(usable.values()), self.channels, size)
+        return OpenImages(tuple(usable), tuple(usable.values()), self.channels, size, self.grey)
 
     def _cached(self, items: dict[str, ImageItem]) -> dict[str, ImageItem]:
+        files = {
+            key: replace(item, grey=self.grey)
+            for key, item in items.items()
+            if isinstance(item, FileItem)
+        }
         if self.cache_dir is None:
-            return items
-        files = {key: item for key, item in items.items() if isinstance(item, FileItem)}
+            return {**items, **files}
         cache = ImageCache(self.cache_dir, channels=self.channels, limit=self.cache_limit)
         return {**items, **cache.fill(files)}
 
@@ -145,8 +165,9 @@ class WholeImages(Dataset[WholeSample]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> WholeSample:
+        pixels = self.images.load(index)
         return {
-            "target": to_tensor(self.images.load(index)),
+            "target": to_tensor(pixels),
             "key": self.images.keys[index],
-            "grey": self.images.items[index].is_grey(),
+            "grey": self.images.is_grey(index, pixels),
         }

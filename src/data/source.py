@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from src.core.errors import DataError
 from src.core.paths import from_root, shown
-from src.data.image_io import Pixels, is_grey_file, read_image, with_channels
+from src.data.image_io import Grey, Pixels, read_image, with_channels
 
 
 @runtime_checkable
@@ -21,10 +21,6 @@ class ImageItem(Protocol):
         """Return uint8 (H, W, ``channels``), read-only where it is a view of a file."""
         ...
 
-    def is_grey(self) -> bool:
-        """Say whether the image itself has one channel, however many are asked for."""
-        ...
-
 
 @dataclass(frozen=True)
 class FileItem:
@@ -32,17 +28,15 @@ class FileItem:
 
     Attributes:
         path: The file.
+        grey: What counts as grey, where one channel is asked for.
     """
 
     path: Path
+    grey: Grey = "content"
 
     def load(self, channels: int) -> Pixels:
         """Return the decoded file; ImageFileError if it cannot be used."""
-        return read_image(self.path, channels=channels)
-
-    def is_grey(self) -> bool:
-        """Say whether the file has one channel."""
-        return is_grey_file(self.path)
+        return read_image(self.path, channels=channels, grey=self.grey)
 
 
 @dataclass(frozen=True)
@@ -58,10 +52,6 @@ class ArrayItem:
     def load(self, channels: int) -> Pixels:
         """Return the array, converted where ``channels`` differs."""
         return with_channels(self.pixels, channels)
-
-    def is_grey(self) -> bool:
-        """Say whether the array has one channel."""
-        return bool(self.pixels.shape[2] == 1)
 
 
 @runtime_checkable

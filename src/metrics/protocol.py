@@ -19,7 +19,7 @@ def quantize8(image: Tensor) -> Tensor:
 
 
 _LUMA = {"bt601": LUMA, "bt601_slip": LUMA_SLIP}
-_SPOKEN = {"rgb": "RGB", "y": "Y", "y_or_grey": "Y (grey files as they are)"}
+_SPOKEN = {"rgb": "RGB", "y": "Y", "y_or_grey": "Y (grey images as they are)"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Protocol:
         quantize: Round and clip the restored image to 8 bits.
         border: Pixels cut from each edge; papers use the scale for super-resolution.
         channels: ``rgb`` scores all channels as they are; ``y`` scores BT.601 luma only, in 16 to
-            235; ``y_or_grey`` does so but for targets from files of one channel, which it scores
-            as they are, in 0 to 255.
+            235; ``y_or_grey`` does so but for grey targets, which it scores as they are, in 0 to
+            255.
         multiple: How a target gets sides that are multiples of the scale: ``cut`` takes off the
             last rows and columns, ``resample`` shrinks the image by Pillow's bicubic rule.
         luma: Weights of red, green and blue: ``bt601``, MATLAB's, or ``bt601_slip``, with a slip
@@ -69,7 +69,7 @@ class Protocol:
 
         Args:
             image: Restored images, or targets.
-            grey: Which of the targets come from files of one channel; None is none.
+            grey: Which of the targets count as grey; None is none.
         """
         image = image.double()
         if self.quantize:
@@ -121,7 +121,7 @@ class Evaluator:
         Args:
             restored: The restored images.
             target: The clean images.
-            grey: Which of them (B,) come from files of one channel; None is none.
+            grey: Which of them (B,) count as grey; None is none.
         """
         prepared = self.protocol.prepare(restored, grey)
         reference = self.protocol.prepare(target, grey)

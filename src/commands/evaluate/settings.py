@@ -11,7 +11,7 @@ from src.core.paths import CONF_DIR
 from src.inference.restorer import InferencePolicy
 from src.weights.checkpoint import NETWORK_SUFFIX, Checkpoint
 
-READING = ("cache", "cache_dir", "cache_limit_gb", "on_error", "prefetch", "workers")
+READING = ("cache", "cache_dir", "cache_limit_gb", "grey", "on_error", "prefetch", "workers")
 """Keys of ``data`` that say how images are read, not which."""
 _EXAMPLE = "For example: checkpoint=outputs/denoise/panet_small/2026-01-31_12-00-00"
 _GIVEN = ("task", "model", "data", "degradation", "protocol", "metrics", "io", "paths")

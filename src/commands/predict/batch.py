@@ -10,7 +10,7 @@ from pathlib import Path
 from src.core.errors import ConfigError, DataError, ImageFileError, did_you_mean
 from src.core.files import fitting_name
 from src.core.paths import from_root
-from src.data.image_io import is_grey_file, read_image
+from src.data.image_io import opened, read_image
 from src.data.source import EXTENSIONS, ImageFolder
 
 SKIP, OVERWRITE, REFUSE = "skip", "overwrite", "refuse"
@@ -71,7 +71,8 @@ def plan(pattern: str, output: Path, existing: str) -> Batch:
 def _fault(source: Path) -> ImageFileError | None:
     """Return what is wrong with an image; one whose header can be read may still be damaged."""
     try:
-        is_grey_file(source)
+        with opened(source):
+            return None
     except ImageFileError:
         try:
             read_image(source, channels=3)  # its reason is the better one

@@ -15,7 +15,14 @@ from PIL import Image, UnidentifiedImageError
 from src.commands.prepare import manifest
 from src.commands.prepare.image_set import ImageSet
 from src.core.errors import DataError, ImageFileError
-from src.data.image_io import FORMATS, PIXEL_LIMIT, Pixels, apply_pixel_limit, decode_image, is_grey
+from src.data.image_io import (
+    FORMATS,
+    PIXEL_LIMIT,
+    Pixels,
+    apply_pixel_limit,
+    decode_image,
+    has_one_channel,
+)
 
 
 def header(content: bytes, path: Path) -> tuple[int, int, int]:
@@ -27,7 +34,7 @@ def header(content: bytes, path: Path) -> tuple[int, int, int]:
     apply_pixel_limit()
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return image.width, image.height, 1 if is_grey(image) else 3
+            return image.width, image.height, 1 if has_one_channel(image) else 3
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageFileError(
             path, f"is too large ({error}); set {PIXEL_LIMIT}=<pixels>."

@@ -1,7 +1,9 @@
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import EpsImagePlugin, Image
 
@@ -11,7 +13,8 @@ from src.data.image_io import (
     DEFAULT_PIXEL_LIMIT,
     PIXEL_LIMIT,
     apply_pixel_limit,
-    is_grey_file,
+    is_grey,
+    opened,
     read_image,
     to_image,
     to_tensor,
@@ -264,5 +267,87 @@ def test_a_format_that_nobody_asked_for_is_refused_and_not_decoded(tmp_path: Pat
     file.write_bytes(b"\x00\x00\x00\x20ftypavif\x00\x00\x00\x00avifmif1miaf" + bytes(64))
     with pytest.raises(ImageFileError, match="none of BMP, GIF"):
         read_image(file, channels=3)
-    with pytest.raises(ImageFileError):
-        is_grey_file(file)
+    with pytest.raises(ImageFileError), opened(file):
+        pass
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_sixteen_bit_grey_is_positive_wherever_zero_is(
+    tmp_path: Path, photometric: str, order: str
+) -> None:
+    wide = np.arange(6 * 8, dtype=np.uint16).reshape(6, 8) * 1365
+    stored = wide if photometric == "minisblack" else 65535 - wide
+    path = tmp_path / "w.tif"
+    tifffile.imwrite(path, stored, photometric=photometric, byteorder=order)
+    if (photometric, order) == ("miniswhite", ">"):  # Pillow knows no such mode
+        with pytest.raises(ImageFileError, match="not an image"):
+            read_image(path, channels=1)
+        return
+    read = read_image(path, channels=1)[..., 0]
+    assert np.array_equal(read, np.round(wide / 257).astype(np.uint8))
+
+
+def test_twelve_bits_are_scaled(tmp_path: Path) -> None:
+    levels = np.arange(4 * 6, dtype=np.uint16).reshape(4, 6) * 178  # 0 to 4094
+    bits = (levels[..., None] >> np.arange(11, -1, -1)) & 1
+    strip = np.packbits(bits.astype(np.uint8).ravel()).tobytes()
+    entries = [(256, 6), (257, 4), (258, 12), (259, 1), (262, 1), (273, 110), (277, 1), (279, 36)]
+    tags = b"".join(struct.pack("<HHII", number, 4, 1, value) for number, value in entries)
+    header = b"II*\0" + struct.pack("<IH", 8, len(entries)) + tags + bytes(4)
+    (tmp_path / "t.tif").write_bytes(header.ljust(110, b"\0") + strip)
+    read = read_image(tmp_path / "t.tif", channels=1)[..., 0]
+    assert np.array_equal(read, np.round(levels * (255 / 4095)).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("shape", "bits", "compression"), [((2, 6, 8), 8, "zlib"), ((3, 6, 8), 16, None)]
+)
+def test_planes_that_pillow_mixes_up_are_refused(
+    tmp_path: Path, shape: tuple[int, ...], bits: int, compression: str | None
+) -> None:
+    tifffile.imwrite(
+        tmp_path / "p.tif",
+        np.zeros(shape, f"uint{bits}"),
+        photometric="rgb" if shape[0] == 3 else "minisblack",
+        planarconfig="separate",
+        extrasamples=None if shape[0] == 3 else ["unassalpha"],
+        compression=compression,
+    )
+    with pytest.raises(ImageFileError, match=r"p\.tif: has its channels one after the other"):
+        read_image(tmp_path / "p.tif", channels=3)
+
+
+def _containers(folder: Path) -> list[Path]:
+    """Write one grey image as PNG of one and three channels, as palette, BMP and WebP."""
+    grey = Image.fromarray(pixels(channels=1)[..., 0])
+    grey.save(folder / "one.png")
+    grey.convert("RGB").save(folder / "three.png")
+    grey.convert("P").save(folder / "palette.png")
+    grey.save(folder / "grey.bmp")
+    grey.save(folder / "grey.webp", lossless=True)
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_same_grey_pixels_are_the_same_in_every_container(
+    tmp_path: Path, channels: int
+) -> None:
+    read = [read_image(path, channels=channels) for path in _containers(tmp_path)]
+    assert all(np.array_equal(one, read[0]) for one in read)
+    assert np.array_equal(read[0][..., :1], pixels(channels=1))
+
+
+def test_by_the_file_grey_in_three_channels_is_luma(tmp_path: Path) -> None:
+    _containers(tmp_path)
+    one = read_image(tmp_path / "one.png", channels=1, grey="file")
+    three = read_image(tmp_path / "three.png", channels=1, grey="file")
+    assert np.array_equal(one, pixels(channels=1))
+    assert np.abs(16 + one * (219.0 / 255) - three).max() <= 0.5 + 1e-9
+
+
+def test_grey_that_a_lossy_webp_has_rounded_is_grey(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
+    Image.fromarray(ramp).save(tmp_path / "a.webp", quality=90)
+    assert is_grey(read_image(tmp_path / "a.webp", channels=3))
+    assert not is_grey(pixels(2, 2))
