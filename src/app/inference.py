@@ -55,12 +55,14 @@ def trainer_device(name: str) -> dict[str, Any]:
     return {"accelerator": device.type, "devices": 1}
 
 
-def merge_inference(checkpoint: Checkpoint, given: DictConfig) -> dict[str, Any]:
+def merge_inference(checkpoint: Checkpoint | None, given: DictConfig) -> dict[str, Any]:
     """Return the checkpoint's inference settings with those that the user gave.
 
-    What an earlier version did not write into its checkpoints is as it was then: the default.
+    What no checkpoint says, or one of an earlier version, is as `InferencePolicy` has it.
     """
-    trained = {**InferencePolicy().as_dict(), **checkpoint.config.inference}
+    trained = InferencePolicy().as_dict()
+    if checkpoint is not None:
+        trained |= dict(checkpoint.config.inference)
     return {
         str(key): trained[str(key)] if value == AS_TRAINED else value
         for key, value in given.items()

@@ -30,6 +30,8 @@ TYPES: dict[str, Any] = {
     "on_error": Literal["raise", "skip"],
     "existing": Literal["skip", "overwrite", "refuse"],
     "inference.tile": int | Literal["auto", "as_trained"] | None,
+    "inference.overlap": int | Literal["as_trained"],
+    "inference.ensemble": bool | Literal["as_trained"],
     "inference.tiling": Literal["feathered", "paper", "as_trained"],
     "inference.paper_pixels": int | Literal["as_trained"],
     "inference.paper_rule": Literal["panet", "csnln", "as_trained"],

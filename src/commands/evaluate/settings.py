@@ -5,10 +5,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.app.config.options import read_primary
-from src.app.inference import AS_TRAINED, merge_inference
+from src.app.inference import merge_inference
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
-from src.inference.restorer import InferencePolicy
 from src.weights.checkpoint import NETWORK_SUFFIX, Checkpoint
 
 READING = ("cache", "cache_dir", "cache_limit_gb", "on_error", "prefetch", "workers")
@@ -148,9 +147,7 @@ def _as_given(cfg: DictConfig) -> DictConfig:
         if group not in merged:
             file = CONF_DIR / group / f"{defaults[group]}.yaml"
             merged[group] = OmegaConf.to_container(OmegaConf.load(file))
-    policy = InferencePolicy().as_dict()
-    for key, value in cfg.inference.items():
-        policy[str(key)] = policy[str(key)] if value == AS_TRAINED else value
+    policy = merge_inference(None, cfg.inference)
     rest = {"inference": policy, "seed": cfg.seed, "channels_last": False}
     return OmegaConf.create({**merged, **rest})
 
