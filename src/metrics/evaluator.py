@@ -1,13 +1,20 @@
 """One protocol and its metrics: images in, per-image scores out."""
 
+import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor
 
+from src.core.errors import ExemplarError
 from src.metrics.protocol import Protocol
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 """Maps prepared (restored, target), each (B, C, H, W) float64, to (B,) scores."""
+
+_LARGE = 256
+"""A side that every metric can score; what the least one is, is tried below it."""
 
 
 class Evaluator:
@@ -39,3 +46,24 @@ class Evaluator:
             {name: float(column[index]) for name, column in columns.items()}
             for index in range(len(target))
         ]
+
+    def smallest_side(self, channels: int, scale: int) -> int:
+        """Return the least height and width of a target that every metric can score, by trial.
+
+        Args:
+            channels: Of the target.
+            scale: Size of the target over that of the input.
+        """
+
+        def is_scored(side: int) -> bool:
+            image = torch.zeros(1, channels, side, side)
+            try:
+                target = self.protocol.fit(image, scale)
+                return not any(map(math.isnan, self(target, target)[0].values()))
+            except ExemplarError:  # of any size: weights that are not there
+                raise
+            except Exception:
+                return False
+
+        least = 1 + bisect_left(range(1, _LARGE), True, key=is_scored)
+        return least if least < _LARGE else 1
