@@ -46,6 +46,7 @@ TYPES: dict[str, Any] = {
     "sigma": float | Sequence[float] | None,
     "quality": int | Sequence[int] | None,
     "scale": int | Sequence[int] | None,
+    "phase": str | Sequence[str] | None,
     "papers": str | Sequence[str] | None,
     "compare": Sequence[str] | None,
     "better": Mapping[str, Literal["min", "max"]] | None,

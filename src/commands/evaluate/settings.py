@@ -1,5 +1,7 @@
 """What an evaluation is built from: the checkpoint's own configuration, and what was given."""
 
+import logging
+
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -10,8 +12,12 @@ from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
 from src.weights.checkpoint import NETWORK_SUFFIX, Checkpoint
 
+logger = logging.getLogger(__name__)
+
 READING = ("cache", "cache_dir", "cache_limit_gb", "on_error", "prefetch", "workers")
 """Keys of ``data`` that say how images are read, not which."""
+LEVELS = {"sigma": "gaussian", "quality": "jpeg", "phase": "mosaic"}
+"""What is given beside a degradation, and the degradation that has it."""
 _EXAMPLE = "For example: checkpoint=outputs/denoise/panet_small/2026-01-31_12-00-00"
 _GIVEN = ("task", "model", "data", "degradation", "protocol", "metrics", "io", "paths")
 _REPLACING = ("data", "degradation", "protocol", "metrics")
@@ -91,7 +97,7 @@ def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
         merged = _as_trained(cfg, checkpoint)
     if cfg.sets is not None:
         merged.data = _folder_of_images(cfg.sets, cfg.get("data"))
-    for key in ("sigma", "quality"):
+    for key in LEVELS:
         if cfg[key] is not None:
             _set_level(merged.degradation, key, cfg[key])
     for key in ("train", "train_dir", "transform"):  # scoring needs nothing of training
@@ -171,14 +177,16 @@ def _with_scale(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     return scaled
 
 
-def _set_level(degradation: DictConfig, key: str, level: float) -> None:
+def _set_level(degradation: DictConfig, key: str, level: float | str) -> None:
     if key not in degradation:
         kind = str(degradation["_target_"]).split(".")[-2]
-        fitting = {"sigma": "degradation=gaussian", "quality": "degradation=jpeg"}[key]
         raise ConfigError(
-            f"{key}={level}: the degradation {kind} has no {key}; leave it out, or take {fitting}."
+            f"{key}={level}: the degradation {kind} has no {key}; leave it out, or take "
+            f"degradation={LEVELS[key]}."
         )
-    degradation[key] = [level, level]
+    if key == "phase" and degradation.phase not in {"random", level}:
+        logger.warning("phase=%s: the network was trained for phase %s.", level, degradation.phase)
+    degradation[key] = level if key == "phase" else [level, level]
 
 
 def _folder_of_images(folder: str, given: DictConfig | None) -> DictConfig:

@@ -3,7 +3,18 @@
 import pytest
 import torch
 
-from src.ops.bayer import PHASES, Phase, bayer_mask, mosaic, pack, unpack
+from src.data.datasets.sample_photos import SamplePhotos
+from src.data.image_io import to_tensor
+from src.ops.bayer import (
+    PHASES,
+    Phase,
+    bayer_mask,
+    greens_apart,
+    mosaic,
+    pack,
+    phase_of,
+    unpack,
+)
 
 
 def _image(height: int = 6, width: int = 8) -> torch.Tensor:
@@ -43,3 +54,21 @@ def test_packing_can_be_undone(phase: Phase) -> None:
     assert packed.shape == (2, 4, 3, 4)
     assert torch.equal(packed[:, 1], mosaiced.sum(dim=1)[:, 0::2, 1::2])
     assert torch.equal(unpack(packed, phase), mosaiced)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_phase_of_a_zero_filled_mosaic_is_seen(phase: Phase) -> None:
+    mosaiced = mosaic(_image(7, 9), phase)
+    assert phase_of(mosaiced) == phase
+    assert phase_of(mosaiced + 1e-4) == phase  # what a lossy file leaves
+    assert phase_of(_image(7, 9)) is None
+
+
+@pytest.mark.parametrize("key", ["coffee", "raccoon", "rocket"])
+def test_greens_of_photographs_are_near_each_other_where_the_phase_is_right(key: str) -> None:
+    photograph = to_tensor(SamplePhotos("train").items()[key].load(3))[None, :, 1:, :]
+    raw = mosaic(photograph, "grbg").sum(dim=1, keepdim=True)
+    assert greens_apart(raw, "grbg") < 0.6
+    assert greens_apart(raw, "rggb") > 1.7
+    grey = photograph.mean(dim=1, keepdim=True)
+    assert 0.65 < greens_apart(grey, "grbg") < 1.5
