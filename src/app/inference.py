@@ -10,7 +10,9 @@ from src.app.config.options import options_of
 from src.core.errors import ConfigError, did_you_mean
 from src.core.heap import set_large_block
 from src.core.paths import CONF_DIR
+from src.degradations.mosaic import Mosaic
 from src.inference.restorer import InferencePolicy
+from src.ops.bayer import PHASES
 from src.weights.checkpoint import Checkpoint
 
 AS_TRAINED = "as_trained"
@@ -55,16 +57,39 @@ def trainer_device(name: str) -> dict[str, Any]:
     return {"accelerator": device.type, "devices": 1}
 
 
-def merge_inference(checkpoint: Checkpoint, given: DictConfig) -> dict[str, Any]:
+def merge_inference(checkpoint: Checkpoint | None, given: DictConfig) -> dict[str, Any]:
     """Return the checkpoint's inference settings with those that the user gave.
 
-    What an earlier version did not write into its checkpoints is as it was then: the default.
+    What no checkpoint says, or one of an earlier version, is as `InferencePolicy` has it.
     """
-    trained = {**InferencePolicy().as_dict(), **checkpoint.config.inference}
+    trained = InferencePolicy().as_dict()
+    if checkpoint is not None:
+        trained |= dict(checkpoint.config.inference)
     return {
         str(key): trained[str(key)] if value == AS_TRAINED else value
         for key, value in given.items()
     }
+
+
+def demosaicing(checkpoint: Checkpoint, phase: str | None) -> Mosaic | None:
+    """Return how a network for demosaicing receives mosaics; None for any other network.
+
+    Args:
+        checkpoint: Of a training; of a network alone only ``phase`` says that it demosaics.
+        phase: Of the mosaics; None: as trained.
+
+    Raises:
+        ConfigError: If the network does not demosaic, or there is no such phase.
+    """
+    trained = checkpoint.config.get("degradation") or {}
+    is_mosaic = str(trained.get("_target_", "")).endswith(".Mosaic")
+    if phase is not None and trained and not is_mosaic:
+        raise ConfigError(f"phase={phase}: {checkpoint.path} does not demosaic; leave it out.")
+    if phase not in {None, *PHASES}:
+        raise ConfigError(f"phase={phase}: {did_you_mean(str(phase), PHASES)}")
+    if not is_mosaic and phase is None:
+        return None
+    return Mosaic(phase or trained.get("phase", "random"))
 
 
 def with_attention(checkpoint: Checkpoint, name: str | None) -> Checkpoint:

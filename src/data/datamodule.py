@@ -12,14 +12,18 @@ from torch.utils.data import DataLoader
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
 from src.data.image_io import GREY
-from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages
+from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages, keys_in_both
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
 from src.data.source import ImageFolder, ImageSource
+from src.metrics.evaluator import Evaluator
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_TOO_SMALL_TO_TRAIN_ON = "a training patch of {} px; lower data.patch_size"
+_TOO_SMALL_TO_SCORE = "the {} px that the protocol and its metrics can score; take other metrics"
 
 
 class RestorationData(L.LightningDataModule):
@@ -132,7 +136,10 @@ class RestorationData(L.LightningDataModule):
             raise _nothing("benchmark to score", "val_dir")
         for name, source in self._sources.items():
             if name not in self._benchmarks:
-                self._benchmarks[name] = self._open(name, source)
+                least, reason = self._least_scored(), _TOO_SMALL_TO_SCORE
+                images = self._open(name, source, min_size=least, reason=reason)
+                self._benchmarks[name] = images
+                self._warn_of_training_images(name, images)
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return endless batches that begin where the trainer is, so that a resumed run goes on.
@@ -179,11 +186,29 @@ class RestorationData(L.LightningDataModule):
         if self._train_source is None:
             raise _nothing("image to train on", "train_dir")
         if self._train is None:
-            self._train = self._open("train", self._train_source, min_size=max(self.patch_sizes))
+            least, reason = max(self.patch_sizes), _TOO_SMALL_TO_TRAIN_ON
+            self._train = self._open("train", self._train_source, min_size=least, reason=reason)
         return self._train
 
-    def _open(self, name: str, source: ImageSource, *, min_size: int = 1) -> OpenImages:
-        images = self._opener.open(source, min_size=min_size)
+    def _least_scored(self) -> int:
+        """Return the least side, in pixels, that the task of the trainer can score."""
+        task = None if self.trainer is None else self.trainer.lightning_module
+        evaluator = getattr(task, "evaluator", None)
+        if not isinstance(evaluator, Evaluator):
+            return 1
+        return evaluator.smallest_side(self._opener.channels, getattr(task, "scale", 1))
+
+    def _warn_of_training_images(self, name: str, images: OpenImages) -> None:
+        both = keys_in_both(images, self._train) if self._train is not None else []
+        if both:
+            logger.warning(
+                "%d of the %d images of %s are training images too (%s): such scores do not say "
+                "how well other images are restored. Choose another data.val_dir.",
+                *(len(both), len(images), name, ", ".join(both[:3])),
+            )
+
+    def _open(self, name: str, source: ImageSource, *, min_size: int, reason: str) -> OpenImages:
+        images = self._opener.open(source, min_size=min_size, reason=reason)
         kept = "cache" if self._opener.cache_dir else "decoded at each use"
         logger.info(
             "data ready: %s, %d images, %.1f MB %s", name, len(images), images.size / 1e6, kept

@@ -1,6 +1,8 @@
 """Images that a run has opened: cached or not, checked once, faults raised or skipped."""
 
+import hashlib
 import logging
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -11,7 +13,7 @@ from torch.utils.data import Dataset
 from src.core.errors import DataError, ExemplarError, ImageFileError
 from src.data.cache import CachedItem, ImageCache
 from src.data.image_io import Grey, Pixels, has_one_channel, is_grey, opened, to_tensor
-from src.data.source import FileItem, ImageItem, ImageSource
+from src.data.source import ArrayItem, FileItem, ImageItem, ImageSource
 
 logger = logging.getLogger(__name__)
 
@@ -90,12 +92,13 @@ class Opener:
     cache_limit: int | None
     grey: Grey = "content"
 
-    def open(self, source: ImageSource, *, min_size: int = 1) -> OpenImages:
+    def open(self, source: ImageSource, *, min_size: int = 1, reason: str = "") -> OpenImages:
         """Return the images of ``source``; each is read once now, so that a fault shows early.
 
         Args:
             source: The images.
             min_size: Smallest height and width that can be used, in pixels.
+            reason: What needs that size, and what to do about it.
 
         Raises:
             ImageFileError: For the one unusable file, with ``on_error="raise"``.
@@ -106,7 +109,7 @@ class Opener:
         size = 0
         for key, item in self._cached(source.items()).items():
             try:
-                size += self._check(key, item, min_size)
+                size += self._check(key, item, min_size, reason)
                 usable[key] = item
             except (DataError, ImageFileError) as error:
                 faults.append(error)
@@ -126,14 +129,12 @@ class Opener:
         cache = ImageCache(self.cache_dir, channels=self.channels, limit=self.cache_limit)
         return {**items, **cache.fill(files)}
 
-    def _check(self, key: str, item: ImageItem, min_size: int) -> int:
+    def _check(self, key: str, item: ImageItem, min_size: int, reason: str) -> int:
         pixels = item.load(self.channels)
         height, width, _ = pixels.shape
         if min(height, width) < min_size:
-            raise DataError(
-                f"{key}: {width}×{height} px is smaller than a training patch of {min_size} px; "
-                "lower data.patch_size or remove it."
-            )
+            what = reason.format(min_size)
+            raise DataError(f"{key}: {width}×{height} px is smaller than {what} or remove it.")
         return pixels.nbytes
 
     def _report(self, faults: list[ExemplarError], source: ImageSource) -> None:
@@ -149,6 +150,41 @@ class Opener:
                 f"{len(faults)} images of {source.describe()} cannot be used:\n  {named}{more}\n"
                 "  Mend them, or go on without them with data.on_error=skip."
             )
+
+
+def keys_in_both(images: OpenImages, others: OpenImages) -> list[str]:
+    """Return the keys of those ``images`` whose files ``others`` have too, under whatever name.
+
+    Of files that the cache does not know, those of one size are read.
+    """
+    sizes = [Counter(map(_size, opened.items)) for opened in (images, others)]
+    shared = sizes[0].keys() & sizes[1].keys()
+    known = {_content(item) for item in others.items if _size(item) in shared}
+    pairs = zip(images.keys, images.items, strict=True)
+    return [key for key, item in pairs if _size(item) in shared and _content(item) in known]
+
+
+def _size(item: ImageItem) -> int:
+    match item:
+        case CachedItem():
+            return item.entry.stat().st_size
+        case FileItem():
+            return item.path.stat().st_size
+        case _:
+            return 0
+
+
+def _content(item: ImageItem) -> object:
+    """Return what two items have in common if they are the same image."""
+    match item:
+        case CachedItem():
+            return item.entry
+        case FileItem():
+            return hashlib.sha256(item.path.read_bytes()).digest()
+        case ArrayItem():
+            return item.pixels.shape, item.pixels.tobytes()
+        case _:
+            return id(item)
 
 
 class WholeImages(Dataset[WholeSample]):

@@ -1,15 +1,22 @@
 """Bayer mosaics with zeros in between."""
 
+import logging
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from src.ops.color import PHASES, Phase, bayer_mask, mosaic
+from src.ops.bayer import PHASES, Phase, bayer_mask, greens_apart, mosaic, phase_of
+
+logger = logging.getLogger(__name__)
 
 EVALUATED: Phase = "grbg"
 """The phase of the papers' test images, from their top left corner (RNAN, arXiv:1903.10082)."""
+
+
+_PLAIN = 0.65
+"""Above it, greens are as far apart as red and blue: see ``greens_apart``."""
 
 
 class Mosaic(nn.Module):
@@ -32,14 +39,45 @@ class Mosaic(nn.Module):
             raise ValueError(f"phase={phase!r} is unknown; take random or one of {PHASES}.")
         self.phase = phase
 
+    @property
+    def evaluated(self) -> Phase:
+        """The phase of images that are mosaiced in evaluation."""
+        return EVALUATED if self.phase == "random" else self.phase
+
+    def received(self, image: Float[Tensor, "b 3 h w"], name: str) -> Float[Tensor, "b 3 h w"]:
+        """Return the mosaic of a file as networks take it; warn of what speaks against it.
+
+        Args:
+            image: A zero-filled mosaic, or one of one channel, repeated to three.
+            name: Of the file.
+        """
+        raw = image[:, :1]
+        is_raw = bool((image == raw).all())
+        doubt = self._doubt_of_raw(raw) if is_raw else self._doubt_of_filled(image)
+        if doubt:
+            logger.warning("%s: %s.", name, doubt)
+        return mosaic(image, self.evaluated) if is_raw else image
+
+    def _doubt_of_raw(self, raw: Tensor) -> str:
+        apart = greens_apart(raw, self.evaluated)
+        if apart > 1 / _PLAIN:
+            return f"its greens are not where phase={self.evaluated} has them; state another phase"
+        return "it looks like a grey image and no Bayer mosaic" if apart > _PLAIN else ""
+
+    def _doubt_of_filled(self, image: Tensor) -> str:
+        actual = phase_of(image)
+        if actual is None:
+            return "it has more than one colour a pixel, so it is no Bayer mosaic"
+        if self.phase in {"random", actual}:
+            return ""
+        return f"it is a mosaic of phase {actual}, and phase {self.phase} is expected"
+
     def forward(
         self, clean: Float[Tensor, "b 3 h w"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b 3 h w"]:
         """Map RGB images in [0, 1] to zero-filled mosaics; one phase an image."""
-        if self.phase != "random":
-            return mosaic(clean, self.phase)
-        if not self.training:
-            return mosaic(clean, EVALUATED)
+        if self.phase != "random" or not self.training:
+            return mosaic(clean, self.evaluated)
         drawn = torch.randint(len(PHASES), (len(clean),), generator=generator, device=clean.device)
         masks = torch.stack([bayer_mask(phase, *clean.shape[-2:]) for phase in PHASES])
         return clean * masks.to(clean)[drawn]

@@ -1,6 +1,6 @@
 """Of which scores more is better: whatever ranks, saves, prunes or marks asks here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from src.core.errors import ConfigError, did_you_mean
@@ -12,6 +12,8 @@ KNOWN = {
 }
 """Name of a score or of its function → whether more is better; ours, and what all agree on."""
 Mode = Literal["min", "max"]
+
+_ALWAYS_LOGGED = ("train/loss", "train/lr", "perf/images_per_s", "perf/data_wait")
 
 
 def higher_is_better(name: str, metrics: Mapping[str, Any] | None = None) -> bool | None:
@@ -54,13 +56,35 @@ def monitor_mode(config: Mapping[str, Any]) -> Mode:
         raise ConfigError(
             f"monitor={monitor}: neither its metric nor its name says whether more or less is "
             "better. Add monitor_mode=min or monitor_mode=max, or give the metric an attribute "
-            f"higher_is_better.{_nearest(monitor, config.get('metrics') or {})}"
+            "higher_is_better."
         )
     return "max" if more else "min"
 
 
-def _nearest(monitor: str, metrics: Mapping[str, Any]) -> str:
-    """Return what may have been meant where no metric has the name."""
-    if not monitor.startswith("val/") or monitor.rpartition("/")[2] in metrics:
-        return ""
-    return f" {did_you_mean(monitor, [f'val/{name}' for name in metrics])}"
+def check_monitors(config: Mapping[str, Any], benchmarks: Sequence[str] | None) -> None:
+    """Refuse to watch a score that nothing logs, which else shows at the first validation.
+
+    A task, data or a callback of one's own may log any name.
+
+    Args:
+        config: Of ``src.train``, plain: ``monitor``, ``metrics``, ``task`` and ``callbacks``.
+        benchmarks: Names of the image sets that are scored; None where they are not known.
+
+    Raises:
+        ConfigError: With the nearest name that is logged.
+    """
+    callbacks = {
+        name: node for name, node in config["callbacks"].items() if isinstance(node, Mapping)
+    }
+    parts = [config["task"], *callbacks.values()]
+    ours = all(str(part.get("_target_")).startswith(("src.", "lightning.")) for part in parts)
+    if benchmarks is None or not ours:
+        return
+    means = [name for metric in config["metrics"] for name in (metric, f"{metric}_input")]
+    sets = ["val", *(f"val/{benchmark}" for benchmark in benchmarks)]
+    logged = [*(f"{prefix}/{name}" for prefix in sets for name in means), *_ALWAYS_LOGGED]
+    watched = {f"callbacks.{name}.monitor": node.get("monitor") for name, node in callbacks.items()}
+    for key, name in {"monitor": config["monitor"], **watched}.items():
+        if name is not None and name not in logged:
+            near = did_you_mean(str(name), logged)
+            raise ConfigError(f"{key}={name}: nothing in this run logs that. {near}")

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from src.app.config.check import Request
+from src.core.errors import ConfigError
 from src.core.paths import ROOT
+from tests.support.compose import check
 from tools.refusals import ALL, NAMES, Refusal
 
 
@@ -40,3 +43,13 @@ def test_process_exits_with_2_and_one_message_and_no_traceback(
     assert "hydra" in modules
     assert not modules & {"torch", "lightning", "albumentations", "wandb"}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_that_only_some_options_of_a_sweep_have_is_refused_with_the_job_that_lacks_it() -> (
+    None
+):
+    words = ("model=panet_tiny", "scheduler=multistep,constant", "scheduler.gamma=0.5")
+    lacks = r"gamma=0\.5: scheduler has no key.*\n.*job with scheduler=constant\."
+    with pytest.raises(ConfigError, match=lacks):
+        check(Request("train", words, multirun=True))
+    check(Request("train", (words[0], "scheduler=multistep", *words[2:]), multirun=True))

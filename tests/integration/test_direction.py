@@ -85,3 +85,12 @@ def test_a_search_seeks_what_is_best(
     other = "maximize" if direction == "MINIMIZE" else "minimize"
     done = command("train", *TINY, *search, *study, f"hydra.sweeper.direction={other}")
     assert f"hydra.sweeper.direction={direction.lower()}" in done.err
+
+
+@pytest.mark.parametrize("name", ["val/psnrr", "val_psnr"])
+def test_a_misspelt_monitor_is_refused_before_the_first_step(tmp_path: Path, name: str) -> None:
+    done = command("train", *TINY, *LENGTH, f"monitor={name}", f"hydra.run.dir={tmp_path}/run")
+    assert done.code == 2
+    assert "Did you mean" in done.err
+    assert "val/psnr" in done.err
+    assert not (tmp_path / "run").exists()

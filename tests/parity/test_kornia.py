@@ -5,7 +5,8 @@ import pytest
 import torch
 from kornia.color import CFA
 
-from src.ops.color import Phase, luma, mosaic
+from src.ops.bayer import Phase, mosaic
+from src.ops.color import luma
 from src.ops.pillow import jpeg
 from src.ops.resize import downscale
 

@@ -12,7 +12,8 @@ from src.app.build import build_task
 from src.core.paths import ROOT
 from src.core.types import Clean
 from src.metrics.psnr import psnr
-from src.ops.color import luma, mosaic
+from src.ops.bayer import mosaic
+from src.ops.color import luma
 from src.ops.resize import downscale, upscale
 from src.weights.reference import load_reference_weights
 from tests.support.compose import compose_config

@@ -74,15 +74,32 @@ def composed(request: Request, *, complete: bool = True) -> Iterator[Accepted]:
         primary = read_primary(name, Path(request.config_dir))
         configs, accepted = [], []
         for overrides in _jobs(request):
-            cfg = _compose(name, overrides)
-            _check_sweep_and_resume(cfg, request)
-            with _as_if_running(cfg) as job:
-                configs.append(cfg)
-                accepted.append(check_names(job, primary) if complete else {})
+            with _job_named(request, overrides):
+                cfg = _compose(name, overrides)
+                _check_sweep_and_resume(cfg, request)
+                with _as_if_running(cfg) as job:
+                    configs.append(cfg)
+                    accepted.append((overrides, check_names(job, primary) if complete else {}))
         # Only now, with every name of every job accepted, is torch imported.
-        for config in accepted if complete else ():
-            check_targets(config, primary)
-        yield Accepted(configs[0], tuple(accepted) if complete else ())
+        for overrides, config in accepted if complete else ():
+            with _job_named(request, overrides):
+                check_targets(config, primary)
+        yield Accepted(configs[0], tuple(config for _, config in accepted) if complete else ())
+
+
+@contextmanager
+def _job_named(request: Request, overrides: Sequence[str]) -> Iterator[None]:
+    """Say of which job of a sweep an error is: what it lacks, another job may have."""
+    try:
+        yield
+    except ConfigError as error:
+        swept = [word for word in overrides if word not in request.overrides]
+        if not (request.multirun and swept):
+            raise
+        raise ConfigError(
+            f"{error}\n  This is of the job with {' '.join(swept)}. If it fits other values of the "
+            "sweep, sweep over those alone."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from src.core.paths import from_root
 from src.data.prepared import known_sets, prepared_folder
 from src.weights.checkpoint import find
 
-CONDITIONS = ("sigma", "quality", "scale")
+CONDITIONS = ("sigma", "quality", "phase", "scale")
 """Keys of conf/evaluate.yaml that take one value or several."""
 
 
@@ -28,7 +28,7 @@ class Combination:
     name: str | None  # what the checkpoint is called in tables; None where there is none
     checkpoint: str | None  # where it is; None for a model without weights
     images: Path | None  # their folder; None: what the configuration says
-    condition: Mapping[str, float]  # e.g. {"sigma": 25}; empty: what the configuration says
+    condition: Mapping[str, float | str]  # e.g. {"sigma": 25}; empty: what the configuration says
     varied: tuple[str, ...]  # what tells it from the others, e.g. ("runA", "set5", "sigma_25")
 
     def applied(self, cfg: DictConfig) -> DictConfig:
@@ -45,7 +45,7 @@ class Combination:
 
 
 def combinations(cfg: DictConfig) -> list[Combination]:
-    """Return all combinations of ``checkpoint``, ``sets``, ``sigma``, ``quality`` and ``scale``.
+    """Return all combinations of ``checkpoint``, ``sets`` and ``CONDITIONS``.
 
     Raises:
         ConfigError: If a list is empty or names one thing twice, or both sets and data are given.
@@ -141,20 +141,20 @@ def _folder(name: str, data_dir: str) -> Path:
     return prepared_folder(data_dir, name)
 
 
-def _conditions(cfg: DictConfig) -> Iterator[dict[str, float]]:
+def _conditions(cfg: DictConfig) -> Iterator[dict[str, float | str]]:
     axes = {key: _values(key, cfg[key]) for key in CONDITIONS if cfg[key] is not None}
     for values in itertools.product(*axes.values()):
         yield dict(zip(axes, values, strict=True))
 
 
-def _values(key: str, given: Any) -> list[float]:  # noqa: ANN401
+def _values(key: str, given: Any) -> list[float | str]:  # noqa: ANN401
     values = list(given) if OmegaConf.is_config(given) else [given]
     _refuse_nothing(key, values)
     _refuse_twice(key, values)
     return values
 
 
-def _words(condition: Mapping[str, float]) -> str:
+def _words(condition: Mapping[str, float | str]) -> str:
     return "_".join(f"{key}_{value}" for key, value in condition.items())
 
 

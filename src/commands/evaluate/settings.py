@@ -1,18 +1,23 @@
 """What an evaluation is built from: the checkpoint's own configuration, and what was given."""
 
+import logging
+
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.app.config.options import read_primary
-from src.app.inference import AS_TRAINED, merge_inference
+from src.app.inference import merge_inference
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
-from src.inference.restorer import InferencePolicy
 from src.weights.checkpoint import NETWORK_SUFFIX, Checkpoint
+
+logger = logging.getLogger(__name__)
 
 READING = ("cache", "cache_dir", "cache_limit_gb", "grey", "on_error", "prefetch", "workers")
 """Keys of ``data`` that say how images are read, not which."""
+LEVELS = {"sigma": "gaussian", "quality": "jpeg", "phase": "mosaic"}
+"""What is given beside a degradation, and the degradation that has it."""
 _EXAMPLE = "For example: checkpoint=outputs/denoise/panet_small/2026-01-31_12-00-00"
 _GIVEN = ("task", "model", "data", "degradation", "protocol", "metrics", "io", "paths")
 _REPLACING = ("data", "degradation", "protocol", "metrics")
@@ -92,7 +97,7 @@ def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
         merged = _as_trained(cfg, checkpoint)
     if cfg.sets is not None:
         merged.data = _folder_of_images(cfg.sets, cfg.get("data"))
-    for key in ("sigma", "quality"):
+    for key in LEVELS:
         if cfg[key] is not None:
             _set_level(merged.degradation, key, cfg[key])
     for key in ("train", "train_dir", "transform"):  # scoring needs nothing of training
@@ -148,9 +153,7 @@ def _as_given(cfg: DictConfig) -> DictConfig:
         if group not in merged:
             file = CONF_DIR / group / f"{defaults[group]}.yaml"
             merged[group] = OmegaConf.to_container(OmegaConf.load(file))
-    policy = InferencePolicy().as_dict()
-    for key, value in cfg.inference.items():
-        policy[str(key)] = policy[str(key)] if value == AS_TRAINED else value
+    policy = merge_inference(None, cfg.inference)
     rest = {"inference": policy, "seed": cfg.seed, "channels_last": False}
     return OmegaConf.create({**merged, **rest})
 
@@ -174,14 +177,16 @@ def _with_scale(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     return scaled
 
 
-def _set_level(degradation: DictConfig, key: str, level: float) -> None:
+def _set_level(degradation: DictConfig, key: str, level: float | str) -> None:
     if key not in degradation:
         kind = str(degradation["_target_"]).split(".")[-2]
-        fitting = {"sigma": "degradation=gaussian", "quality": "degradation=jpeg"}[key]
         raise ConfigError(
-            f"{key}={level}: the degradation {kind} has no {key}; leave it out, or take {fitting}."
+            f"{key}={level}: the degradation {kind} has no {key}; leave it out, or take "
+            f"degradation={LEVELS[key]}."
         )
-    degradation[key] = [level, level]
+    if key == "phase" and degradation.phase not in {"random", level}:
+        logger.warning("phase=%s: the network was trained for phase %s.", level, degradation.phase)
+    degradation[key] = level if key == "phase" else [level, level]
 
 
 def _folder_of_images(folder: str, given: DictConfig | None) -> DictConfig:

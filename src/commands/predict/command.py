@@ -10,13 +10,20 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from src.app.build import build_net, plain
-from src.app.inference import give_back_large_blocks, merge_inference, pick_device, with_attention
+from src.app.inference import (
+    demosaicing,
+    give_back_large_blocks,
+    merge_inference,
+    pick_device,
+    with_attention,
+)
 from src.commands.predict.batch import OVERWRITE, Batch, plan
 from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError
 from src.core.paths import from_root, shown
 from src.core.types import RestorationNet
 from src.data.image_io import read_image, to_image, to_tensor, write_png
+from src.degradations.mosaic import Mosaic
 from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level, with_noise_level
 from src.ops.resize import upscale
 from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
@@ -53,10 +60,11 @@ def predict(cfg: DictConfig) -> int:
     restorer = Restorer(net.to(device).eval(), policy)
     io = plain(checkpoint.config.io)
     sigma = noise_level(restorer.net, checkpoint, cfg.sigma)
+    mosaic = demosaicing(checkpoint, cfg.phase)
     enlarge = int(io["scale"]) // restorer.net.scale  # super-resolution by a network of scale 1
     if sigma is not None:
         console.print(f"Noise      sigma={sigma:g} on the 8-bit scale")
-    failed = _restore_all(restorer, batch.jobs, (enlarge, sigma), console)
+    failed = _restore_all(restorer, batch.jobs, (enlarge, sigma, mosaic), console)
     done = _conclude(batch, [*batch.faults, *failed], cfg, console)
     console.print(f"{done} restored with {shown(checkpoint.path)} into {shown(output)}")
     return done
@@ -91,7 +99,10 @@ def _conclude(batch: Batch, failed: Sequence[ImageFileError], cfg: DictConfig, o
 
 
 def _restore_all(
-    restorer: Restorer, jobs: Mapping[Path, Path], way: tuple[int, float | None], out: Console
+    restorer: Restorer,
+    jobs: Mapping[Path, Path],
+    way: tuple[int, float | None, Mosaic | None],
+    out: Console,
 ) -> list[ImageFileError]:
     """Restore all ``jobs``, saying how whenever that changes; return what could not be read."""
     failed: list[ImageFileError] = []
@@ -110,10 +121,14 @@ def _restore_all(
     return failed
 
 
-def _degraded(restorer: Restorer, source: Path, enlarge: int, sigma: float | None) -> Tensor:
+def _degraded(
+    restorer: Restorer, source: Path, enlarge: int, sigma: float | None, mosaic: Mosaic | None
+) -> Tensor:
     """Return an image as the network takes it, on the network's device."""
     pixels = read_image(source, channels=image_channels(restorer.net))
     degraded = to_tensor(pixels)[None]
+    if mosaic is not None:
+        degraded = mosaic.received(degraded, shown(source))
     if enlarge > 1:
         degraded = upscale(degraded, enlarge)
     if sigma is not None:

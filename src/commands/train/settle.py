@@ -6,7 +6,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from src.app import run_folder
-from src.app.build import plain
+from src.app.build import build_data, plain
 from src.app.config.options import AUTO
 from src.app.config.resume import followers, given_now, is_resume, refuse_changes
 from src.app.config.search_path import is_search_path
@@ -17,7 +17,8 @@ from src.app.resume_point import NEW, find_point
 from src.app.sweeps.sweep import is_start_again
 from src.commands.train.beginning import with_weights
 from src.commands.train.schedule import refuse_unsaid_change
-from src.metrics.direction import monitor_mode
+from src.data.datamodule import RestorationData
+from src.metrics.direction import check_monitors, monitor_mode
 
 
 def settle_training(cfg: DictConfig) -> Job:
@@ -55,7 +56,10 @@ def settle_training(cfg: DictConfig) -> Job:
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     config = plain(cfg)
-    monitor_mode(config)  # else hours would pass before the best is asked for
+    data = build_data(cfg)
+    # else hours would pass before the best is asked for
+    check_monitors(config, data.benchmark_names if isinstance(data, RestorationData) else None)
+    monitor_mode(config)
     if resumes:
         point.clear_the_way(folder)
     return Job(

@@ -21,6 +21,8 @@ from src.data.datamodule import RestorationData
 from src.data.datasets.synthetic import Synthetic
 from src.data.images import Sample
 from src.data.source import ImageFolder
+from src.metrics.evaluator import Evaluator
+from src.metrics.protocol import Protocol
 from tests.support.images import pixels, write, write_folder
 
 
@@ -309,3 +311,54 @@ def test_data_of_a_folder_as_earlier_checkpoints_name_it_are_still_built(tmp_pat
     assert isinstance(module, RestorationData)
     assert module.benchmark_names == ("Set2",)
     assert module.patch_sizes == (24,)
+
+
+def _scoring(least: int) -> Recorder:
+    """Return a module whose protocol cuts a border, and whose metric refuses a small rest."""
+
+    def picky(restored: Tensor, target: Tensor) -> Tensor:
+        if min(target.shape[-2:]) < least:
+            raise RuntimeError("too small")
+        return torch.zeros(len(target))
+
+    module = Recorder()
+    module.evaluator = Evaluator(Protocol("p", border=2), {"picky": picky})
+    return module
+
+
+def test_an_image_too_small_to_score_is_named_before_the_first_step(tmp_path: Path) -> None:
+    module = data(tmp_path, patch_size=8)
+    write(tmp_path / "images/banner.png", pixels(10, 200))
+    with pytest.raises(DataError, match=r"banner: 200×10 px is smaller than the 11 px.*score"):
+        trainer(1, tmp_path).fit(_scoring(least=7), datamodule=module)
+
+
+def test_an_image_too_small_to_score_is_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
+    module = data(tmp_path, patch_size=8, on_error="skip")
+    write(tmp_path / "images/banner.png", pixels(10, 200))
+    task = _scoring(least=7)
+    trainer(1, tmp_path, val_check_interval=1, check_val_every_n_epoch=None).fit(task, module)
+    assert task.scored == ["a", "b", "c"]
+
+
+def test_metrics_that_can_score_no_size_refuse_none() -> None:
+    assert _scoring(least=10_000).evaluator.smallest_side(3, scale=2) == 1
+    assert _scoring(least=7).evaluator.smallest_side(3, scale=4) == 12
+
+
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_scored_images_that_are_training_images_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, cache: str
+) -> None:
+    other = write_folder(tmp_path / "other", 2, seed=5)
+    (other / "under_another_name.png").write_bytes(
+        (write_folder(tmp_path / "images") / "b.png").read_bytes()
+    )
+    module = data(tmp_path, benchmarks={"other": ImageFolder(other)}, cache=cache)
+    with caplog.at_level(logging.WARNING):
+        module.setup("fit")
+    assert "1 of the 3 images of other are training images too (under_another_name)" in caplog.text
+    caplog.clear()
+    (other / "under_another_name.png").unlink()
+    data(tmp_path, benchmarks={"other": ImageFolder(other)}, cache=cache).setup("fit")
+    assert "training images too" not in caplog.text

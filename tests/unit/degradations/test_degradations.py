@@ -10,7 +10,7 @@ from src.degradations.bicubic import Bicubic
 from src.degradations.identity import Identity
 from src.degradations.jpeg import Jpeg
 from src.degradations.mosaic import Mosaic
-from src.ops.color import PHASES, mosaic
+from src.ops.bayer import PHASES, mosaic
 from src.ops.pillow import jpeg
 
 

@@ -1,6 +1,7 @@
 """Whether more or less of a score is better, for names as they are logged."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torchmetrics.regression import MeanSquaredError
 
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
-from src.metrics.direction import KNOWN, higher_is_better, monitor_mode
+from src.metrics.direction import KNOWN, check_monitors, higher_is_better, monitor_mode
 from src.metrics.perceptual import lpips
 
 
@@ -55,6 +56,27 @@ def test_every_metric_of_the_configuration_has_a_direction() -> None:
         assert yaml.safe_load(file.read_text()).keys() - {"defaults"} <= KNOWN.keys(), file
 
 
-def test_a_monitor_that_no_metric_has_is_met_with_the_nearest_one() -> None:
-    with pytest.raises(ConfigError, match="Did you mean val/psnr"):
-        monitor_mode({"monitor": "val/psnrr", "metrics": {"psnr": {}, "ssim": {}}})
+def _watching(name: str, callback: str = "val/psnr", *, of: str = "lightning.X") -> dict[str, Any]:
+    callbacks = {"stop": {"_target_": of, "monitor": callback}, "other": {"_target_": "src.x.Y"}}
+    task = {"_target_": "src.training.tasks.denoise.Denoise"}
+    metrics: dict[str, Any] = {"psnr": {}, "ssim": {}}
+    return {"monitor": name, "metrics": metrics, "task": task, "callbacks": callbacks}
+
+
+@pytest.mark.parametrize("name", ["val/psnrr", "val_psnr", "psnr", "val/set55/psnr", "train/los"])
+def test_a_monitor_that_nothing_logs_is_met_with_the_nearest_name(name: str) -> None:
+    near = "train/loss" if "los" in name else r"val/(set5/)?psnr"
+    with pytest.raises(ConfigError, match=f"^monitor={name}: .*Did you mean .*{near}"):
+        check_monitors(_watching(name), ["set5"])
+    with pytest.raises(ConfigError, match=rf"^callbacks\.stop\.monitor={name}: "):
+        check_monitors(_watching("val/psnr", name), ["set5"])
+
+
+@pytest.mark.parametrize("name", ["val/psnr", "val/set5/ssim_input", "train/loss"])
+def test_a_monitor_that_is_logged_is_accepted(name: str) -> None:
+    check_monitors(_watching(name, name), ["set5"])
+
+
+def test_code_of_ones_own_may_log_any_name() -> None:
+    check_monitors(_watching("val/mine", of="mine.Callback"), [])
+    check_monitors(_watching("val/mine"), None)

@@ -7,7 +7,8 @@ from torch import Tensor
 from src.app.build import build_task
 from src.core.errors import ConfigError
 from src.core.types import Clean
-from src.ops.color import LUMA_SLIP, luma, mosaic
+from src.ops.bayer import mosaic
+from src.ops.color import LUMA_SLIP, luma
 from src.ops.pillow import jpeg, pillow_resize
 from src.ops.resize import downscale, upscale
 from src.training.tasks.base import RestorationTask, check_compiler, check_patch

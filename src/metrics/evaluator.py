@@ -1,0 +1,69 @@
+"""One protocol and its metrics: images in, per-image scores out."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from src.core.errors import ExemplarError
+from src.metrics.protocol import Protocol
+
+Metric = Callable[[Tensor, Tensor], Tensor]
+"""Maps prepared (restored, target), each (B, C, H, W) float64, to (B,) scores."""
+
+_LARGE = 256
+"""A side that every metric can score; what the least one is, is tried below it."""
+
+
+class Evaluator:
+    """Score restored images under a protocol.
+
+    Args:
+        protocol: Applied to both images, here and nowhere else.
+        metrics: Name → metric; the names become log keys and columns.
+    """
+
+    def __init__(self, protocol: Protocol, metrics: Mapping[str, Metric]) -> None:
+        self.protocol = protocol
+        self.metrics = dict(metrics)
+
+    def __call__(
+        self, restored: Tensor, target: Tensor, grey: Tensor | None = None
+    ) -> list[dict[str, float]]:
+        """Return the scores of each of (B, C, H, W) images in [0, 1], metric by metric.
+
+        Args:
+            restored: The restored images.
+            target: The clean images.
+            grey: Which of them (B,) count as grey; None is none.
+        """
+        prepared = self.protocol.prepare(restored, grey)
+        reference = self.protocol.prepare(target, grey)
+        columns = {name: metric(prepared, reference) for name, metric in self.metrics.items()}
+        return [
+            {name: float(column[index]) for name, column in columns.items()}
+            for index in range(len(target))
+        ]
+
+    def smallest_side(self, channels: int, scale: int) -> int:
+        """Return the least height and width of a target that every metric can score, by trial.
+
+        Args:
+            channels: Of the target.
+            scale: Size of the target over that of the input.
+        """
+
+        def is_scored(side: int) -> bool:
+            image = torch.zeros(1, channels, side, side)
+            try:
+                target = self.protocol.fit(image, scale)
+                return not any(map(math.isnan, self(target, target)[0].values()))
+            except ExemplarError:  # of any size: weights that are not there
+                raise
+            except Exception:
+                return False
+
+        least = 1 + bisect_left(range(1, _LARGE), True, key=is_scored)
+        return least if least < _LARGE else 1
