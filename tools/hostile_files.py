@@ -1,17 +1,19 @@
 """Files that would run a program, write a secret or build what is not listed, and who opens them.
 
 ``python -m tools.hostile_files`` tries each with every command that opens one, and prints
-what was said as a Markdown table; it fails if anything ran or was written.
+what was said as a Markdown table (experiments/untrusted/table.md); it fails if anything ran or was
+written.
 """
 
 import functools
 import json
 import os
 import pickle
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,6 +247,14 @@ def write_script(path: Path) -> Path:
     return path
 
 
+PROGRAMS: dict[str, Callable[[Path, Path], object]] = {
+    "a pickle in a zip": functools.partial(write_pickle, zipped=True),
+    "a pickle": functools.partial(write_pickle, zipped=False),
+    "TorchScript": lambda path, mark: write_script(path),
+}
+"""Files that are programs, given for published weights."""
+
+
 def hostile_checkpoint(trained: Path, kind: Hostile, path: Path, mark: Path) -> Path:
     """Write a checkpoint like that of the run ``trained``, with ``kind`` in it."""
     content = read(trained / "checkpoints/best.ckpt")
@@ -312,6 +322,14 @@ OPENINGS = [
     Opening("export", NETWORK, ("checkpoint={file}", "output={here}/out.safetensors")),
 ]
 
+WORD_OPENINGS = (
+    ("train", "resume"),
+    ("evaluate", "checkpoint", "output={here}/out"),
+    ("predict", "checkpoint", *_PREDICT[1:]),
+    ("export", "checkpoint", "output={here}/out.safetensors"),
+)
+"""Command, key and further words of those that read the saved words of a run folder."""
+
 WRITERS = {CHECKPOINT: hostile_checkpoint, NETWORK: hostile_network, RUN: hostile_run}
 NAMES = {CHECKPOINT: "net.ckpt", NETWORK: "net.safetensors", RUN: "run"}
 
@@ -332,14 +350,25 @@ def try_kind(trained: Path, kind: Hostile, opening: Opening, here: Path) -> str:
     return refusal(done, kind.says, here, before)
 
 
-def try_words(trained: Path, word: str, says: str, here: Path) -> str:
-    """Resume a run whose overrides.yaml contains ``word``; see :func:`try_kind`."""
+def try_words(
+    trained: Path, word: str, says: str, here: Path, *, opening: Sequence[str] = ("train", "resume")
+) -> str:
+    """Open a run whose overrides.yaml contains ``word``; see :func:`try_kind`.
+
+    Args:
+        trained: A run.
+        word: Where it contains MARK, the path of a file that must not appear.
+        says: What the refusal must contain.
+        here: Scratch folder, to be made.
+        opening: Command and key that take the run's folder.
+    """
     here.mkdir()
     shutil.copytree(trained, here / "run")
     text = yaml.safe_dump([*TINY, word.replace("MARK", str(here / "ran"))])
     (here / "run/overrides.yaml").write_text(text, encoding="utf-8")
     before = everything(here)
-    done = command("train", f"resume={here / 'run'}")
+    name, key, *words = opening
+    done = command(name, f"{key}={here / 'run'}", *(text.format(here=here) for text in words))
     return refusal(done, says, here, before)
 
 
@@ -364,6 +393,23 @@ def refusal(done: Finished, says: str, here: Path, before: Mapping[str, bytes]) 
     return done.err[done.err.rfind("error: ") :].strip()
 
 
+def try_code(name: str, make: Callable[[Path, Path], object], here: Path) -> str:
+    """Give a file that is a program for published weights; see :func:`try_kind`."""
+    here.mkdir()
+    file = here / "weights.pt"
+    make(file, here / "ran")
+    words = {
+        "convert": (f"source={file}", f"output={here}/net.safetensors"),
+        "predict": (f"checkpoint={file}", f"input={here}", f"output={here}/out"),
+        "evaluate": (f"checkpoint={file}", "task=denoise", f"output={here}/out"),
+    }
+    before = everything(here)
+    done = command(name, "architecture=dncnn", *words[name], f"paths.output_root={here}/o")
+    said = refusal(done, str(file), here, before)
+    assert "safe_globals" not in said, said
+    return said
+
+
 Try = Callable[[Path], str]
 
 
@@ -376,32 +422,46 @@ def pairs() -> Iterator[tuple[Hostile, Opening]]:
             yield from ((kind, opening) for opening in chosen)
 
 
-def _tries(trained: Path) -> Iterator[tuple[str, str, str, Try]]:
-    """Yield file, kind, command, and what tries them in a scratch folder."""
-    for kind, opening in pairs():
-        way = functools.partial(try_kind, trained, kind, opening)
-        yield opening.place, kind.name, opening.name, way
+def _tries(trained: Path) -> Iterator[tuple[str, str, Try]]:
+    """Yield kind, command with its sort of file, and what tries them in a scratch folder."""
+    for name in ("convert", "predict", "evaluate"):
+        for kind, make in PROGRAMS.items():
+            yield kind, f"{name} (published weights)", functools.partial(try_code, name, make)
+    for hostile in KINDS:
+        for opening in OPENINGS:
+            if opening.place in hostile.places:
+                way = functools.partial(try_kind, trained, hostile, opening)
+                yield hostile.name, f"{opening.name} ({opening.place})", way
     for name, (word, says) in WORDS.items():
-        yield RUN, name, "train resume=", functools.partial(try_words, trained, word, says)
+        for opening in WORD_OPENINGS:
+            way = functools.partial(try_words, trained, word, says, opening=opening)
+            yield name, f"{opening[0]} {opening[1]}= ({RUN})", way
 
 
 def main() -> None:
-    """Print the table; exit with 1 if a file was not refused."""
-    failed = False
-    sys.stdout.write("| file | kind | command | refused by |\n|---|---|---|---|\n")
+    """Print the table, a row a sentence; exit with 1 if a file was not refused."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    failed = count = 0
     with tempfile.TemporaryDirectory() as place:
         train_tiny(Path(place) / "trained")
-        for number, (*names, way) in enumerate(_tries(Path(place) / "trained")):
-            here = Path(place) / str(number)
+        for kind, name, way in _tries(Path(place) / "trained"):
+            here = Path(place) / str(count)
             try:
-                said = way(here)
+                said = way(here).partition("\n")[0]
             except AssertionError as error:
-                said, failed = f"NOT REFUSED AS EXPECTED: {error}", True
-            text = said.replace(str(here), "…").replace("|", "\\|").partition("\n")[0]
-            sys.stdout.write(f"| {' | '.join(names)} | {text} |\n")
-            sys.stdout.flush()
+                said, failed = f"NOT REFUSED AS EXPECTED: {error}", failed + 1
+            said = re.sub(rf"{here}/(net\.\w+|run/[\w./]+|weights\.pt)", "FILE", said)
+            said = said.replace(str(here), "…").removeprefix("error: ").replace("|", "\\|")
+            rows.setdefault((kind, said), []).append(name)
+            count += 1
             shutil.rmtree(here, ignore_errors=True)
-    sys.exit(int(failed))
+    lines = [f"| {kind} | {', '.join(names)} | {said} |" for (kind, said), names in rows.items()]
+    head = f"{count} tries, {failed} not refused as expected."
+    sys.stdout.write(
+        "\n".join([head, "", "| kind | command | refused by |", "|---|---|---|", *lines])
+    )
+    sys.stdout.write("\n")
+    sys.exit(int(failed > 0))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import json
 import logging
 import os
 import re
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from rich.progress import track
 
 from src.core.console import make_console
 from src.core.errors import DataError, ImageFileError
-from src.core.files import replacing, write_json
+from src.core.files import replacing
 from src.data.image_io import Grey, Pixels, decode_image, read_bytes
 from src.data.source import FileItem, ImageItem
 
@@ -121,7 +122,8 @@ class CacheIndex:
         """Write what changed; another process's entries of the same folder may be lost."""
         if self._changed:
             try:
-                write_json(self._file, self._known)
+                with _replacing(self._file, self._file.parents[1]) as temporary:
+                    temporary.write_text(json.dumps(self._known, indent=2) + "\n")
             except OSError as error:
                 logger.info("cache index not saved, files will be read again: %s", error)
 
@@ -208,11 +210,11 @@ class ImageCache:
 
     def _item(self, entry: Path, source: Path) -> CachedItem | None:
         """Return the image in ``entry``, or None where it is missing or not whole."""
-        if not entry.is_file():
-            return None
         try:
             pixels = np.load(entry, mmap_mode="r", allow_pickle=False)  # noqa: TID251
             note_use(entry)
+        except FileNotFoundError:
+            return None
         except (OSError, ValueError, EOFError):  # cut short, or not an array at all
             pixels = np.empty(0)
         if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == self.channels:
@@ -222,7 +224,7 @@ class ImageCache:
 
     def _write(self, entry: Path, pixels: Pixels) -> None:
         try:
-            with replacing(entry) as temporary, temporary.open("wb") as file:
+            with _replacing(entry, self.cache_dir) as new, new.open("wb") as file:
                 # Not np.save: on a full disk it may end without an error (its C buffer is lost).
                 header = np.lib.format.header_data_from_array_1_0(pixels)
                 np.lib.format.write_array_header_1_0(file, header)
@@ -235,6 +237,31 @@ class ImageCache:
             ) from error
 
 
+@contextlib.contextmanager
+def _replacing(path: Path, cache_dir: Path) -> Iterator[Path]:
+    """As ``replacing``, one folder below the cache; who may use the cache may use the file.
+
+    The rights are those of the cache's own folder and not of the umask: users share it, or not.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=".", dir=cache_dir))
+        _set_mode(new, cache_dir.stat().st_mode & 0o7777)
+        try:
+            new.rename(folder)  # appears with its rights, for another user may wait to write
+        except OSError:  # another process was first
+            new.rmdir()
+    with replacing(path) as temporary:
+        yield temporary
+        _set_mode(temporary, cache_dir.stat().st_mode & 0o666)
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    with contextlib.suppress(PermissionError):  # a file system without such rights
+        path.chmod(mode)
+
+
 def note_use(entry: Path) -> None:
     """Give ``entry`` the time stamp of now, once an hour; FileNotFoundError if it is not there."""
     if time.time() - entry.stat().st_mtime > _NOTED_S:
@@ -245,18 +272,18 @@ def note_use(entry: Path) -> None:
 def evict(cache_dir: Path, limit: int) -> None:
     """Remove entries that were not used for three days until ``limit`` is kept.
 
-    The longest unused leave first. What a killed process left half-made leaves with them.
+    The longest unused leave first. What a killed process left half-made leaves with them. A link
+    is never followed: what it leads to is not of this cache.
 
     Args:
         cache_dir: Root of the cache.
         limit: Size of all entries together, in bytes.
     """
     entries: list[tuple[float, Path, int]] = []
-    for path in filter(_is_entry, cache_dir.glob("??/*.npy")):
-        with contextlib.suppress(
-            FileNotFoundError
-        ):  # another process has just renamed or removed it
-            stat = path.stat()
+    folders = [folder for folder in cache_dir.glob("??") if not folder.is_symlink()]
+    for path in filter(_is_entry, (path for folder in folders for path in folder.glob("*.npy"))):
+        with contextlib.suppress(OSError):  # another process has just renamed or removed it
+            stat = path.lstat()
             entries.append((stat.st_mtime, path, stat.st_size))
     size = before = sum(of_one for _, _, of_one in entries)
     removed = 0
@@ -287,7 +314,7 @@ def _is_entry(path: Path) -> bool:
 def _remove_unused(entry: Path) -> bool:
     """Remove ``entry`` unless it was used in the last three days; asked at the last moment."""
     try:
-        if time.time() - entry.stat().st_mtime <= _IN_USE_S:
+        if time.time() - entry.lstat().st_mtime <= _IN_USE_S:
             return False
         entry.unlink()
     except OSError:

@@ -18,17 +18,15 @@ from tests.support.runs import TINY, command
 from tools.hostile_files import (
     KINDS,
     OPENINGS,
+    PROGRAMS,
     WITH_ALL,
     WORDS,
     Hostile,
     Opening,
-    everything,
     pairs,
-    refusal,
+    try_code,
     try_kind,
     try_words,
-    write_pickle,
-    write_script,
 )
 
 RESOLVER = next(kind for kind in KINDS if kind.name == WITH_ALL[1])
@@ -60,34 +58,13 @@ def test_the_saved_words_of_a_run_folder_do_not_reach_hydra(
     try_words(trained, *WORDS[name], tmp_path / "here")
 
 
-def _zip(path: Path, mark: Path) -> Path:
-    return write_pickle(path, mark, zipped=True)
-
-
-def _old(path: Path, mark: Path) -> Path:
-    return write_pickle(path, mark, zipped=False)
-
-
-def _script(path: Path, mark: Path) -> Path:
-    return write_script(path)
-
-
 @pytest.mark.filterwarnings("ignore:.*TorchScript", "ignore:.*torch.jit")
-@pytest.mark.parametrize("make", [_zip, _old, _script])
+@pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
 @pytest.mark.parametrize("name", ["convert", "predict", "evaluate"])
 def test_published_weights_that_hold_code_are_refused_without_torchs_advice(
-    name: str, make: Callable[[Path, Path], Path], tmp_path: Path
+    name: str, make: Callable[[Path, Path], object], tmp_path: Path
 ) -> None:
-    file = make(tmp_path / "weights.pt", tmp_path / "ran")
-    words = {
-        "convert": (f"source={file}", f"output={tmp_path}/net.safetensors"),
-        "predict": (f"checkpoint={file}", f"input={tmp_path}", f"output={tmp_path}/out"),
-        "evaluate": (f"checkpoint={file}", "task=denoise", f"output={tmp_path}/out"),
-    }
-    before = everything(tmp_path)
-    done = command(name, "architecture=dncnn", *words[name], f"paths.output_root={tmp_path}/o")
-    said = refusal(done, str(file), tmp_path, before)
-    assert "safe_globals" not in said
+    try_code(name, make, tmp_path / "here")
 
 
 def test_a_job_of_a_sweep_is_noted_in_its_own_folder_whatever_it_says(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -279,3 +281,64 @@ def test_a_limit_is_in_gigabytes(value: float | None, size: int | None) -> None:
 def test_a_negative_limit_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"data\.cache_limit_gb=-1 must be at least 0"):
         check_gigabytes("cache_limit_gb", -1)
+
+
+def test_a_link_in_the_cache_leads_to_no_removal(tmp_path: Path) -> None:
+    cache_dir, other = tmp_path / "cache", tmp_path / "other"
+    theirs = fill(other, write(tmp_path / "a.png", pixels())).entry
+    cache_dir.mkdir()
+    (cache_dir / theirs.parent.name).symlink_to(theirs.parent)
+    os.utime(theirs, (0, 0))
+    evict(cache_dir, 0)
+    assert theirs.is_file()
+
+
+def as_user(user: int, function: Callable[[], object], umask: int) -> None:
+    """Call ``function`` in a process of another user; all of them are in one group."""
+    child = os.fork()
+    if child == 0:
+        os.umask(umask)
+        os.setgroups([54321])
+        os.setgid(user)
+        os.setuid(user)
+        try:
+            function()
+        except BaseException as error:  # this process is not to go on as the test
+            os.write(2, f"user {user}: {error}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.fixture
+def common_place() -> Iterator[Path]:
+    """Return a folder that every user may enter, which pytest's own are not."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be two users")
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        yield Path(place)
+
+
+@pytest.mark.parametrize("mode", [0o2775, 0o1777], ids=["a group's", "everybody's"])
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_two_users_share_a_cache_and_it_serves_warm_where_nobody_can_write(
+    mode: int, umask: int, common_place: Path
+) -> None:
+    cache_dir = common_place / "cache"
+    cache_dir.mkdir()
+    os.chown(cache_dir, -1, 54321)
+    cache_dir.chmod(mode)
+    files = [write(common_place / f"{size}.png", pixels(size, 24)) for size in range(20, 60)]
+    for file in files:
+        file.chmod(0o644)
+
+    def use(count: int) -> Callable[[], None]:
+        return lambda: [fill(cache_dir, file).load(3) for file in files[:count]] and None
+
+    as_user(1001, use(20), umask)
+    as_user(1002, use(40), umask)
+    as_user(1001, use(40), umask)
+    for path in (cache_dir, *cache_dir.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+    as_user(1003, use(40), umask)
