@@ -6,7 +6,11 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHIPPED = ("conf/**/*.yaml", "experiments/published/rows.yaml")
+SHIPPED = (
+    "conf/**/*.yaml",
+    "experiments/published/rows.yaml",
+    "experiments/zoo/*/model.safetensors",
+)
 LOCAL = Path("conf/local")
 """What one machine has of its own; git ignores it."""
 

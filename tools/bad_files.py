@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.images import pixels, write, write_folder
 from tests.support.runs import TINY, Finished, command, train_tiny
 

@@ -22,8 +22,8 @@ from unittest import mock
 import torch
 import yaml
 
-from src.weights.atomic_io import read
 from src.weights.checkpoint import open_checkpoint
+from src.weights.checkpoint_file import read
 from src.weights.network_file import write_network
 from tests.support.runs import TINY, Finished, command, train_tiny
 

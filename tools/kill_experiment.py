@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from src.core.origin import commit, hardware
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.compare import assert_same, rows
 from tools.killed_run import INTERVAL, LAST, Kill, KilledRun
 from tools.killing import launch

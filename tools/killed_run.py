@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.core.errors import CheckpointError
-from src.weights.atomic_io import check_whole
 from src.weights.checkpoint import open_checkpoint
+from src.weights.checkpoint_file import check_whole
 from tools.killing import PATIENCE_S, launch, shoot
 
 INTERVAL = 5

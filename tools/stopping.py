@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from src.core.paths import ROOT
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.runs import TINY, Finished, command, train_tiny
 

@@ -17,7 +17,7 @@ import yaml
 from torch import Tensor
 
 from src.core.paths import ROOT
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.compare import LAST
 from tests.support.runs import TINY, train_tiny
 

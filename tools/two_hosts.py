@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from src.core.paths import ROOT
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.runs import TINY, command, train_tiny
 

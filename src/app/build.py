@@ -20,8 +20,8 @@ from src.models.initial_weights import build_with_initial_weights
 from src.training.callbacks.carried import PendingRow, Provenance, RandomState
 from src.training.callbacks.checkpoint import LastCheckpoint
 from src.training.callbacks.stopping import FinalValidation, TimeLimit
+from src.training.checkpoint_io import AtomicCheckpointIO
 from src.training.tasks.base import RestorationTask
-from src.weights.atomic_io import AtomicCheckpointIO
 
 
 def make(node: DictConfig) -> Any:  # noqa: ANN401

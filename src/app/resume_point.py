@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 from src.core.errors import CheckpointError, UntrustedError
 from src.core.files import remove_leftovers
 from src.training.callbacks.csv_logger import METRICS
-from src.weights.atomic_io import BEST, LAST, PREVIOUS, check_whole, set_aside
 from src.weights.checkpoint import open_checkpoint
+from src.weights.checkpoint_file import BEST, LAST, PREVIOUS, check_whole, set_aside
 
 logger = logging.getLogger(__name__)
 

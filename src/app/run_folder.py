@@ -16,7 +16,7 @@ from src.core.files import write_json, write_text
 from src.core.origin import environment
 from src.core.paths import from_root
 from src.core.types import PlainConfig
-from src.weights.atomic_io import set_aside
+from src.weights.checkpoint_file import set_aside
 from src.weights.untrusted import check_config
 
 logger = logging.getLogger(__name__)

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from src.core.errors import CheckpointError
 from src.core.paths import from_root
 from src.inference.restorer import InferencePolicy
-from src.weights.atomic_io import BEST, FORMAT, KEY, LAST, PREVIOUS, check_whole, read
+from src.weights.checkpoint_file import BEST, FORMAT, KEY, LAST, PREVIOUS, check_whole, read
 from src.weights.network_file import open_network, read_network
 from src.weights.untrusted import check_config
+from src.weights.zoo import ZOO, zoo_file
 
 NETWORK_SUFFIX = ".safetensors"
 
@@ -46,13 +48,16 @@ class Checkpoint:
 def find(source: str | Path) -> Path:
     """Return the checkpoint file of a run folder (the best, else the last), or the file itself.
 
-    A folder that holds runs stands for the newest of them. Relative paths are tried from the
+    A folder that holds runs stands for the newest of them, ``zoo/<name>`` for a network that comes
+    with the project. Relative paths are tried from the
     current folder, then from the repository root.
 
     Raises:
         CheckpointError: If there is none.
     """
     path = Path(source).expanduser()
+    if str(source).startswith(ZOO) and not path.exists():
+        return zoo_file(str(source))
     path = path if path.exists() else from_root(path)
     if path.is_file():
         return path
@@ -125,6 +130,24 @@ def _network_alone(path: Path) -> Checkpoint:
         "channels_last": False,
     }
     return Checkpoint(path, DictConfig(config), 0, file.about, file.weights)
+
+
+def names_network(source: object) -> bool:
+    """Say whether a checkpoint of that name is a network alone, without reading it."""
+    return str(source).endswith(NETWORK_SUFFIX) or str(source).startswith(ZOO)
+
+
+def network_of(checkpoint: Checkpoint) -> nn.Module:
+    """Return the network of a checkpoint with its weights, in evaluation mode.
+
+    Raises:
+        CheckpointError: If they do not fit each other.
+    """
+    config = checkpoint.config.copy()
+    OmegaConf.resolve(config)
+    net: nn.Module = instantiate(config.model, _convert_="all")
+    load_weights(net, checkpoint)
+    return net.eval()
 
 
 def load_weights(net: nn.Module, checkpoint: Checkpoint) -> None:

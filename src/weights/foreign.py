@@ -20,7 +20,7 @@ from scipy.io.matlab import MatReadError
 from torch import Tensor
 
 from src.core.errors import CheckpointError
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict")
 """Entries that hold a state dict, the best first: BasicSR averages its weights in the first."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from src.core.errors import CheckpointError
 from src.core.files import replacing
-from src.weights.atomic_io import FORMAT, KEY
+from src.weights.checkpoint_file import FORMAT, KEY
 from src.weights.untrusted import check_config
 
 

@@ -1,5 +1,7 @@
 """Networks that come with the project, `checkpoint=zoo/<name>`."""
 
+from pathlib import Path
+
 from src.core.errors import CheckpointError, did_you_mean
 from src.core.paths import SHIPPED
 
@@ -15,7 +17,7 @@ def zoo_names() -> list[str]:
     return sorted(f"{ZOO}{file.parent.name}" for file in _FOLDER.glob(f"*/{MODEL}"))
 
 
-def zoo_file(name: str) -> str:
+def zoo_file(name: str) -> Path:
     """Return the file of a network of the zoo.
 
     Raises:
@@ -24,7 +26,7 @@ def zoo_file(name: str) -> str:
     names = zoo_names()
     if name not in names:
         raise CheckpointError(f"{name}: {did_you_mean(name, names)}")
-    return str(_FOLDER / name.removeprefix(ZOO) / MODEL)
+    return _FOLDER / name.removeprefix(ZOO) / MODEL
 
 
 def network_for(task: str, scale: int | None = None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from src.weights.untrusted import TRUST
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.runs import TINY, Finished, command, train_tiny

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.compare import LAST, rows
 from tests.support.runs import TINY, command, train_tiny
 

@@ -15,7 +15,7 @@ import pytest
 from src.app.processes.group import free_port
 from src.app.processes.job import parse
 from src.core.paths import ROOT
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.compare import LAST, PREVIOUS, assert_same, rows
 from tests.support.runs import TINY, command, process, train_tiny
 from tools.sweep_matrix import STARTS, run_cell

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from src.core.paths import CONF_DIR, ROOT
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 
 PYTHON = {
     "their_gate": '''

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from src.models.backbones.edsr import EDSR
-from src.weights.atomic_io import read
 from src.weights.checkpoint import open_checkpoint
+from src.weights.checkpoint_file import read
 from src.weights.network_file import write_network
 from tests.support.images import write_folder
 from tests.support.runs import TINY, command, train_tiny

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.runs import TINY, command, train_tiny
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from src.training.callbacks.checkpoint import LAST
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.compare import rows
 from tests.support.runs import TINY, command, train_tiny
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.runs import TINY, command, train_tiny
 
 LAYER = "head"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from src.core.paths import ROOT
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.compare import LAST, assert_same, rows
 from tests.support.runs import TINY, train_tiny
 from tools.requeue import outcome_of

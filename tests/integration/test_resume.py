@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src.weights.atomic_io import LAST, read
+from src.weights.checkpoint_file import LAST, read
 from tests.support.compare import assert_same, rows
 from tests.support.runs import TINY, Finished, command, train_tiny
 

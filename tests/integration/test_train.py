@@ -8,7 +8,7 @@ import torch
 import yaml
 from PIL import Image
 
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.compare import assert_same, rows
 from tests.support.runs import TINY, command, train_tiny
 

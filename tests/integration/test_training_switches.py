@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.weights.atomic_io import BEST, LAST, read
 from src.weights.checkpoint import open_checkpoint
+from src.weights.checkpoint_file import BEST, LAST, read
 from tests.support.compare import assert_same, rows
 from tests.support.runs import TINY, command, process, train_tiny
 

@@ -11,7 +11,7 @@ import yaml
 
 from src.app.sweeps.sweep import JobResult, mark
 from src.training.callbacks.checkpoint import BEST
-from src.weights.atomic_io import KEY, read
+from src.weights.checkpoint_file import KEY, read
 from src.weights.untrusted import TRUST
 from tests.support.images import pixels, write
 from tests.support.runs import TINY, command

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from src.training.callbacks.carried import RUN_IDS
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 from tests.support.runs import TINY, command, train_tiny
 from tools.wandb_readback import RunFile, find_run_files, read_closed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from src.weights.atomic_io import read
+from src.weights.checkpoint_file import read
 
 COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "loops")
 AVERAGED = ("current_model_state", "averaging_state")  # with callbacks=ema

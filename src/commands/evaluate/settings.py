@@ -10,7 +10,7 @@ from src.app.config.options import read_primary
 from src.app.inference import merge_inference
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
-from src.weights.checkpoint import NETWORK_SUFFIX, Checkpoint
+from src.weights.checkpoint import Checkpoint, names_network
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def check_request(cfg: DictConfig) -> None:
         ConfigError: If neither a checkpoint nor a task is given, or both are; a network file needs
             a task, and brings its model.
     """
-    if str(cfg.checkpoint).endswith(NETWORK_SUFFIX):
+    if names_network(cfg.checkpoint):
         _check_network_request(cfg)
         return
     chosen = [group for group in ("task", "model") if cfg.get(group) is not None]

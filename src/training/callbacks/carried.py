@@ -12,7 +12,7 @@ from src.core.errors import ConfigError
 from src.core.seeding import seed_from
 from src.core.types import PlainConfig
 from src.training.callbacks.csv_logger import ResumableCSVLogger
-from src.weights.atomic_io import FORMAT, KEY
+from src.weights.checkpoint_file import FORMAT, KEY
 
 RUN_IDS = "run_ids"
 PENDING = "pending_row"

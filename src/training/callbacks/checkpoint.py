@@ -10,7 +10,7 @@ from torch import Tensor
 
 from src.metrics.direction import Mode, monitor_mode
 from src.training.callbacks.stopping import validation_follows
-from src.weights.atomic_io import BEST, LAST
+from src.weights.checkpoint_file import BEST, LAST
 
 
 class LastCheckpoint(Checkpoint):

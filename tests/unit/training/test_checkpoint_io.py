@@ -11,7 +11,8 @@ import torch
 from src.core.errors import CheckpointError
 from src.core.files import remove_leftovers, replacing
 from src.core.paths import ROOT
-from src.weights.atomic_io import AtomicCheckpointIO, check_whole, read, set_aside
+from src.training.checkpoint_io import AtomicCheckpointIO
+from src.weights.checkpoint_file import check_whole, read, set_aside
 
 
 class Mark:
@@ -95,7 +96,7 @@ def test_a_lost_loader_process_is_not_taken_for_a_full_disk(
 FULL_DISK = """
 import resource, signal, sys, torch
 from src.core.errors import CheckpointError
-from src.weights.atomic_io import AtomicCheckpointIO
+from src.training.checkpoint_io import AtomicCheckpointIO
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(10)}, sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))

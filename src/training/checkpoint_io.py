@@ -1,13 +1,10 @@
-"""Checkpoints are written whole or not at all, and read without running code.
+"""Checkpoints of a training are written whole or not at all.
 
 The last one and the one before it are kept: a damaged file costs an interval, not the run.
 """
 
 import os
-import pickle
-import re
 import secrets
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +12,8 @@ import torch
 from lightning.fabric.plugins.io import CheckpointIO
 
 from src.core.errors import CheckpointError
-from src.core.files import name_aside, replacing
-
-LAST = "last.ckpt"
-PREVIOUS = "previous.ckpt"
-"""What LAST was before, for the case that LAST is damaged."""
-
-BEST = "best.ckpt"
-
-KEY = "restoration"
-"""The entry of a checkpoint that holds its configuration, version and commit."""
-
-FORMAT = 1
+from src.core.files import replacing
+from src.weights.checkpoint_file import LAST, PREVIOUS, read
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -93,59 +80,6 @@ def keep_previous(last: Path) -> None:
         name.replace(previous)
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file, so that nothing overwrites it; return its new name."""
-    aside = name_aside(path)
-    path.rename(aside)
-    return aside
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Return the dictionary in a checkpoint file, on the CPU; nothing in the file can run code.
-
-    Raises:
-        CheckpointError: If the file is missing, truncated, no checkpoint, or needs code to load.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint file.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        if not (isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)):
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise CheckpointError(
-                f"{path}: damaged or truncated ({reason}); copy or download it again."
-            ) from error
-        # Nothing of torch's own words: they say how to load it nevertheless.
-        raise CheckpointError(
-            f"{path}: refused, because loading it could run code or it is no checkpoint"
-            f"{_asked_for(error)}. Only tensors and plain containers are accepted; ask for a "
-            "state dict or a .safetensors file."
-        ) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{path}: holds a {type(content).__name__}, not a dictionary of tensors."
-        )
-    return content
-
-
-def check_whole(path: Path) -> None:
-    """Compare a checkpoint that torch has written with the checksums in it.
-
-    torch does not look at them itself: a flipped bit would be a wrong weight without a word.
-
-    Raises:
-        CheckpointError: If a part differs.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            wrong = archive.testzip()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise CheckpointError(f"{path}: damaged or truncated ({error}).") from error
-    if wrong is not None:
-        raise CheckpointError(f"{path}: damaged (the checksum of its part {wrong} is wrong).")
-
-
 def _unwritten(target: Path, reason: str) -> str:
     run = target.parent.parent
     if not run.is_dir():
@@ -157,8 +91,3 @@ def _unwritten(target: Path, reason: str) -> str:
         f"{target} cannot be written: {reason}. Make room or set paths.output_root to another "
         "disk; the previous checkpoint is untouched."
     )
-
-
-def _asked_for(error: Exception) -> str:
-    match = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return f": it asks for {match[1]}" if match else ""

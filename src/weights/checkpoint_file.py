@@ -1,0 +1,81 @@
+"""Checkpoint files: read without running code, checked against the sums in them."""
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.core.errors import CheckpointError
+from src.core.files import name_aside
+
+LAST = "last.ckpt"
+PREVIOUS = "previous.ckpt"
+"""What LAST was before, for the case that LAST is damaged."""
+
+BEST = "best.ckpt"
+
+KEY = "restoration"
+"""The entry of a checkpoint that holds its configuration, version and commit."""
+
+FORMAT = 1
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, so that nothing overwrites it; return its new name."""
+    aside = name_aside(path)
+    path.rename(aside)
+    return aside
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the dictionary in a checkpoint file, on the CPU; nothing in the file can run code.
+
+    Raises:
+        CheckpointError: If the file is missing, truncated, no checkpoint, or needs code to load.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such checkpoint file.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if not (isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)):
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise CheckpointError(
+                f"{path}: damaged or truncated ({reason}); copy or download it again."
+            ) from error
+        # Nothing of torch's own words: they say how to load it nevertheless.
+        raise CheckpointError(
+            f"{path}: refused, because loading it could run code or it is no checkpoint"
+            f"{_asked_for(error)}. Only tensors and plain containers are accepted; ask for a "
+            "state dict or a .safetensors file."
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path}: holds a {type(content).__name__}, not a dictionary of tensors."
+        )
+    return content
+
+
+def check_whole(path: Path) -> None:
+    """Compare a checkpoint that torch has written with the checksums in it.
+
+    torch does not look at them itself: a flipped bit would be a wrong weight without a word.
+
+    Raises:
+        CheckpointError: If a part differs.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise CheckpointError(f"{path}: damaged or truncated ({error}).") from error
+    if wrong is not None:
+        raise CheckpointError(f"{path}: damaged (the checksum of its part {wrong} is wrong).")
+
+
+def _asked_for(error: Exception) -> str:
+    match = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f": it asks for {match[1]}" if match else ""
