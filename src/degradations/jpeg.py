@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from src.ops.pillow import Subsampling, jpeg
 
 _BLOCK = 8
+_SUBSAMPLINGS: tuple[Subsampling, ...] = ("4:2:0", "4:2:2", "4:4:4")
 
 
 class Jpeg(nn.Module):
@@ -24,7 +25,8 @@ class Jpeg(nn.Module):
 
     Args:
         quality: (low, high) in 1 to 100, e.g. (10, 10), or (10, 40) for blind training.
-        subsampling: Of chroma, for colour images: ``4:2:0``, ``4:2:2`` or ``4:4:4`` (none).
+        subsampling: Of chroma, for colour images: ``4:2:0``, ``4:2:2`` or ``4:4:4`` (none);
+            ``random`` is each of them equally often in training, 4:2:0 in evaluation.
         grid: Where the blocks begin in training: ``random``, or in the ``corner``.
 
     Raises:
@@ -35,7 +37,7 @@ class Jpeg(nn.Module):
         self,
         quality: Sequence[int] = (10, 10),
         *,
-        subsampling: Subsampling = "4:2:0",
+        subsampling: Subsampling | Literal["random"] = "4:2:0",
         grid: Literal["random", "corner"] = "random",
     ) -> None:
         super().__init__()
@@ -45,7 +47,7 @@ class Jpeg(nn.Module):
                 "for one quality write it twice, e.g. [10, 10]."
             )
         for name, value, allowed in (
-            ("subsampling", subsampling, ("4:4:4", "4:2:2", "4:2:0")),
+            ("subsampling", subsampling, (*_SUBSAMPLINGS, "random")),
             ("grid", grid, ("random", "corner")),
         ):
             if value not in allowed:
@@ -65,12 +67,23 @@ class Jpeg(nn.Module):
         if self.training and self.grid == "random":
             shape = (len(clean), 2)
             start = torch.randint(_BLOCK, shape, generator=generator, device=clean.device)
-        settings = torch.cat([drawn, start], dim=1).tolist()
-        return torch.stack(
-            [self._compress(image, *row) for image, row in zip(clean, settings, strict=True)]
-        )
+        chosen = self._subsamplings(drawn.flatten(), generator)
+        settings = zip(clean, drawn.flatten().tolist(), start.tolist(), chosen, strict=True)
+        return torch.stack([_compressed(*row) for row in settings])
 
-    def _compress(self, image: Tensor, quality: int, top: int, left: int) -> Tensor:
-        extended = F.pad(image[None], (left, 0, top, 0), mode="replicate")[0]
-        compressed = jpeg(extended, quality=quality, subsampling=self.subsampling)
-        return compressed[:, top:, left:]
+    def _subsamplings(
+        self, drawn: Tensor, generator: torch.Generator | None
+    ) -> Sequence[Subsampling]:
+        """Return that of each image; ``drawn`` has one number an image."""
+        if self.subsampling != "random":
+            return [self.subsampling] * len(drawn)
+        if not self.training:
+            return _SUBSAMPLINGS[:1] * len(drawn)
+        which = torch.randint_like(drawn, len(_SUBSAMPLINGS), generator=generator)
+        return [_SUBSAMPLINGS[index] for index in which.tolist()]
+
+
+def _compressed(image: Tensor, quality: int, start: list[int], subsampling: Subsampling) -> Tensor:
+    top, left = start
+    extended = F.pad(image[None], (left, 0, top, 0), mode="replicate")[0]
+    return jpeg(extended, quality=quality, subsampling=subsampling)[:, top:, left:]

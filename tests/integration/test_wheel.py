@@ -16,7 +16,7 @@ from tests.support.runs import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-BESIDE = ("conf", "experiments/published/rows.yaml")
+BESIDE = ("conf", "experiments/published/rows.yaml", "experiments/zoo/*/model.safetensors")
 """What lies beside src/ in a checkout and in it in a wheel."""
 
 
@@ -31,7 +31,7 @@ def tracked(*paths: str) -> list[str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel of what a clone would have, with a machine's own configuration beside it."""
     tree = tmp_path_factory.mktemp("clone")
-    for name in tracked("src", "conf", "hydra_plugins", "experiments/published", *_FILES):
+    for name in tracked("src", "conf", "hydra_plugins", "experiments", *_FILES):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, tree / name)
     (tree / "conf/local/default.yaml").write_text("seed: 13\n")

@@ -94,3 +94,19 @@ def test_a_setting_out_of_range_is_refused(build: object, says: str) -> None:
     assert callable(build)
     with pytest.raises(ValueError, match=says):
         build()
+
+
+def test_random_subsampling_gives_all_three_in_training_and_the_usual_in_evaluation() -> None:
+    clean = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).expand(
+        60, -1, -1, -1
+    )
+    mixed = Jpeg((50, 50), subsampling="random", grid="corner")
+    kinds = {
+        name: Jpeg((50, 50), subsampling=name, grid="corner")(clean[:1])[0]
+        for name in ("4:2:0", "4:2:2", "4:4:4")
+    }
+    seen = mixed.train()(clean, generator_for("cpu", "chroma"))
+    counts = [sum(torch.equal(image, kind) for image in seen) for kind in kinds.values()]
+    assert sum(counts) == 60
+    assert min(counts) > 8
+    assert torch.equal(mixed.eval()(clean[:1])[0], kinds["4:2:0"])
