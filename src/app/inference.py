@@ -75,14 +75,18 @@ def demosaicing(checkpoint: Checkpoint, phase: str | None) -> Mosaic | None:
     """Return how a network for demosaicing receives mosaics; None for any other network.
 
     Args:
-        checkpoint: Of a training; of a network alone only ``phase`` says that it demosaics.
+        checkpoint: Of a training, or a network whose file or class says that it demosaics; of any
+            other network alone ``phase`` says so.
         phase: Of the mosaics; None: as trained.
 
     Raises:
         ConfigError: If the network does not demosaic, or there is no such phase.
     """
     trained = checkpoint.config.get("degradation") or {}
-    is_mosaic = str(trained.get("_target_", "")).endswith(".Mosaic")
+    is_mosaic = str(trained.get("_target_", "")).endswith(".Mosaic") or any(
+        "demosaic" in str(name).lower()
+        for name in (checkpoint.origin.get("task"), checkpoint.config.model["_target_"])
+    )
     if phase is not None and trained and not is_mosaic:
         raise ConfigError(f"phase={phase}: {checkpoint.path} does not demosaic; leave it out.")
     if phase not in {None, *PHASES}:

@@ -83,14 +83,15 @@ def read_image(path: Path, *, channels: int, grey: Grey = "content") -> Pixels:
     return decode_image(read_bytes(path), path=path, channels=channels, grey=grey)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of ``path``.
+def read_bytes(path: Path, *, most: int = -1) -> bytes:
+    """Return the content of ``path``, or its first ``most`` bytes.
 
     Raises:
         ImageFileError: If it is missing, empty, or may not be read.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(most)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ImageFileError(path, f"cannot be opened: {reason}.") from error
@@ -119,7 +120,7 @@ def decode_image(content: bytes, *, path: Path, channels: int, grey: Grey = "con
     """
     with opened(path, content) as image:
         one_channel = has_one_channel(image)
-        flat = _to_8bit(ImageOps.exif_transpose(_scaled(image)))
+        flat = _to_8bit(ImageOps.exif_transpose(scaled_tiff(image)))
         pixels = _array(flat.convert("L" if has_one_channel(flat) else "RGB"))
         if channels == 1 and grey == "file" and pixels.shape[2] == 3:
             return pixels[..., 1:2].copy() if one_channel else _luma(pixels)
@@ -203,7 +204,7 @@ def _tag(image: Image.Image, number: int, default: int) -> int:
     return int(value[0] if isinstance(value, tuple) else value)
 
 
-def _scaled(image: Image.Image) -> Image.Image:
+def scaled_tiff(image: Image.Image) -> Image.Image:
     """Return a TIFF of 12 bits with 16, and 16-bit grey with 0 for black."""
     if not image.mode.startswith("I;16"):
         return image
@@ -273,8 +274,13 @@ def to_image(tensor: Tensor) -> Pixels:
         DataError: If a value is NaN, which no pixel can show.
     """
     values = tensor.detach().cpu().float()
-    if bool(values.isnan().any()):
-        raise DataError("An image holds NaN: the network diverged. Lower optimizer.lr, or look for "
-                        "the first NaN with debug=anomaly.")  # fmt: skip
+    refuse_nan(values)
     levels = (values.clamp(0, 1) * 255).round().to(torch.uint8)
     return levels.permute(1, 2, 0).contiguous().numpy()
+
+
+def refuse_nan(image: Tensor) -> None:
+    """Raise DataError if a value is NaN."""
+    if bool(image.isnan().any()):
+        raise DataError("An image holds NaN: the network diverged. Lower optimizer.lr, or look for "
+                        "the first NaN with debug=anomaly.")  # fmt: skip

@@ -103,6 +103,8 @@ def _about(
 ) -> dict[str, Any]:
     """Return what the file says of itself, plain."""
     about = {**origin(), "checkpoint": checkpoint.path.name, "step": checkpoint.step}
+    if "task" in checkpoint.config:  # what it was trained for: predict treats mosaics apart
+        about["task"] = str(checkpoint.config.task["_target_"]).rpartition(".")[2]
     if net is None:
         return about
     return {

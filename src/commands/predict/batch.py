@@ -10,7 +10,8 @@ from pathlib import Path
 from src.core.errors import ConfigError, DataError, ImageFileError, did_you_mean
 from src.core.files import fitting_name
 from src.core.paths import from_root
-from src.data.image_io import opened, read_image
+from src.data.image_io import opened, read_bytes
+from src.data.photograph import KINDS, kind_of
 from src.data.source import EXTENSIONS, ImageFolder
 
 SKIP, OVERWRITE, REFUSE = "skip", "overwrite", "refuse"
@@ -24,20 +25,24 @@ class Batch:
         jobs: Source → target, of those whose header can be read.
         kept: Targets that are there already, and stay as they are.
         faults: What is wrong with the others.
+        kinds: Source → the format of its result, and why it is not its own; of those whose header
+            can be read.
     """
 
     jobs: Mapping[Path, Path]
     kept: tuple[Path, ...]
     faults: tuple[ImageFileError, ...]
+    kinds: Mapping[Path, tuple[str, str | None]]
 
 
-def plan(pattern: str, output: Path, existing: str) -> Batch:
+def plan(pattern: str, output: Path, existing: str, kind: str | None = None) -> Batch:
     """Return what is to be done, looking at names and headers only.
 
     Args:
         pattern: A file, a folder or a glob.
         output: Folder of the results.
         existing: What happens where a result is there: ``skip``, ``overwrite`` or ``refuse``.
+        kind: The format of all results; None for that of each source.
 
     Raises:
         ConfigError: If ``output`` has the name of an image.
@@ -51,7 +56,14 @@ def plan(pattern: str, output: Path, existing: str) -> Batch:
     sources, base = _sources(pattern)
     if base.resolve() in output.resolve().parents:  # results of an earlier start are no input
         sources = [source for source in sources if output.resolve() not in source.resolve().parents]
-    targets = _targets(sources, base, output)
+    headers = {source: _header(source) for source in sources}
+    kinds = {
+        source: found if kind is None else (kind, None)
+        for source, found in headers.items()
+        if not isinstance(found, ImageFileError)
+    }
+    suffixes = {source: _suffix(source, kinds.get(source, (kind, None))[0]) for source in sources}
+    targets = _targets(suffixes, base, output)
     there = {source: target for source, target in targets.items() if target.exists()}
     for source, target in there.items():
         if target.resolve() == source.resolve():
@@ -63,36 +75,46 @@ def plan(pattern: str, output: Path, existing: str) -> Batch:
         )
     kept = there if existing == SKIP else {}
     left = {source: target for source, target in targets.items() if source not in kept}
-    faults = {source: fault for source in left if (fault := _fault(source)) is not None}
-    jobs = {source: target for source, target in left.items() if source not in faults}
-    return Batch(jobs, tuple(kept.values()), tuple(faults.values()))
+    jobs = {source: target for source, target in left.items() if source in kinds}
+    faults = (headers[source] for source in left if source not in kinds)
+    return Batch(
+        jobs,
+        tuple(kept.values()),
+        tuple(fault for fault in faults if isinstance(fault, ImageFileError)),
+        kinds,
+    )
 
 
-def _fault(source: Path) -> ImageFileError | None:
-    """Return what is wrong with an image; one whose header can be read may still be damaged."""
+def _header(source: Path) -> tuple[str, str | None] | ImageFileError:
+    """Return the format of an image's result, or what is wrong with it; it may yet be damaged."""
     try:
-        with opened(source):
-            return None
-    except ImageFileError:
-        try:
-            read_image(source, channels=3)  # its reason is the better one
-        except ImageFileError as error:
-            return error
-    return None
+        read_bytes(source, most=1)
+        with opened(source) as image:
+            return kind_of(image)
+    except ImageFileError as error:
+        return error
 
 
-def _targets(sources: list[Path], base: Path, output: Path) -> dict[Path, Path]:
-    """Return source → target: ``a.png``, or ``a.jpg.png`` where ``a.bmp`` is there too.
+def _suffix(source: Path, kind: str | None) -> str:
+    """Return how the name of a result ends: as its source, where that fits the format."""
+    own = source.suffix
+    return own if kind is None or own.lower() in KINDS[kind].suffixes else KINDS[kind].suffixes[0]
+
+
+def _targets(suffixes: Mapping[Path, str], base: Path, output: Path) -> dict[Path, Path]:
+    """Return source → target: ``a.png``, or ``a.jpg.png`` where ``a.bmp`` becomes PNG too.
 
     Raises:
         DataError: If two would still share a name.
     """
-    short = {source: source.relative_to(base).with_suffix(".png") for source in sources}
+    short = {
+        source: source.relative_to(base).with_suffix(suffix) for source, suffix in suffixes.items()
+    }
     shared = Counter(short.values())
     targets: dict[Path, Path] = {}
     taken: dict[Path, Path] = {}
-    for source in sources:
-        name = f"{source.name}.png" if shared[short[source]] > 1 else short[source].name
+    for source, suffix in suffixes.items():
+        name = f"{source.name}{suffix}" if shared[short[source]] > 1 else short[source].name
         target = output / short[source].with_name(fitting_name(name))
         if target in taken:
             raise DataError(

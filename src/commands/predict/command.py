@@ -1,15 +1,14 @@
-"""Predict: images in, restored images out."""
+"""Predict: photographs in, restored photographs out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
+from torch import nn
 
-from src.app.build import build_net, plain
+from src.app.build import build_net
 from src.app.inference import (
     demosaicing,
     give_back_large_blocks,
@@ -18,56 +17,88 @@ from src.app.inference import (
     with_attention,
 )
 from src.commands.predict.batch import OVERWRITE, Batch, plan
+from src.commands.predict.restoration import Restoration, first_enlarged, noise_level
 from src.core.console import make_console
-from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError
+from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError, did_you_mean
 from src.core.paths import from_root, shown
-from src.core.types import RestorationNet
-from src.data.image_io import read_image, to_image, to_tensor, write_png
-from src.degradations.mosaic import Mosaic
-from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level, with_noise_level
-from src.ops.resize import upscale
+from src.data.photograph import (
+    KINDS,
+    LOSSY,
+    UNWRITABLE,
+    Photograph,
+    losses,
+    read_photograph,
+    write_photograph,
+)
+from src.inference.restorer import InferencePolicy, Restorer
 from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
 from src.weights.conversion import with_published_weights
 
-_HIGHEST = 255
-
 
 def predict(cfg: DictConfig) -> int:
-    """Restore every image of ``cfg.input`` into ``cfg.output`` as PNG; return how many.
+    """Restore every image of ``cfg.input`` into ``cfg.output``; return how many.
 
-    Results that are there already stay, unless ``cfg.existing`` says otherwise. An image that
-    cannot be used does not keep the others from being done.
+    A result has format, depth, greyness, transparency, profile, resolution and EXIF of its source,
+    and what cannot be kept is said. Results that are there already stay, unless ``cfg.existing``
+    says otherwise. An image that cannot be used does not keep the others from being done.
 
     Raises:
+        ConfigError: If a key has a value that is not possible.
         DataError: If there is no image, or, when all others are done, naming those that could not
             be used; with ``on_error=skip`` only if nothing could.
     """
+    kind = _asked_kind(cfg.format, cfg.quality)
     cfg = with_published_weights(cfg)
     checkpoint = with_attention(open_checkpoint(cfg.checkpoint), cfg.attention)
     OmegaConf.resolve(checkpoint.config)
-    device = pick_device(cfg.device)
     output = from_root(cfg.output)
-    batch = plan(str(cfg.input), output, OVERWRITE if cfg.overwrite else cfg.existing)
+    batch = plan(str(cfg.input), output, OVERWRITE if cfg.overwrite else cfg.existing, kind)
     console = make_console(stderr=True)
     _say_plan(batch, console)
     if not batch.jobs:
         return _conclude(batch, list(batch.faults), cfg, console)
     give_back_large_blocks()
 
-    net: nn.Module = build_net(checkpoint.config)
-    load_weights(net, checkpoint)
-    policy = InferencePolicy(**merge_inference(checkpoint, cfg.inference))
-    restorer = Restorer(net.to(device).eval(), policy)
-    io = plain(checkpoint.config.io)
-    sigma = noise_level(restorer.net, checkpoint, cfg.sigma)
-    mosaic = demosaicing(checkpoint, cfg.phase)
-    enlarge = int(io["scale"]) // restorer.net.scale  # super-resolution by a network of scale 1
-    if sigma is not None:
-        console.print(f"Noise      sigma={sigma:g} on the 8-bit scale")
-    failed = _restore_all(restorer, batch.jobs, (enlarge, sigma, mosaic), console)
+    way = _restoration(cfg, checkpoint, console)
+    failed = _restore_all(way, batch, cfg.quality, console)
     done = _conclude(batch, [*batch.faults, *failed], cfg, console)
     console.print(f"{done} restored with {shown(checkpoint.path)} into {shown(output)}")
     return done
+
+
+def _asked_kind(name: str | None, quality: object) -> str | None:
+    """Return the format that was asked for, or None.
+
+    Raises:
+        ConfigError: If there is none of that name, or the quality is not possible.
+    """
+    kind = {"jpg": "jpeg", "tif": "tiff"}.get(str(name).lower(), str(name).lower())
+    if name is not None and kind not in KINDS:
+        raise ConfigError(f"format={name}: {did_you_mean(kind, KINDS)}")
+    if quality is None:
+        return None if name is None else kind
+    if not isinstance(quality, int) or not 1 <= quality <= 100:
+        raise ConfigError(f"quality={quality} is not possible; it is 1 to 100, e.g. quality=95.")
+    if name is not None and kind not in LOSSY:
+        raise ConfigError(f"quality={quality}: {kind} loses nothing; it is for jpeg and webp.")
+    return None if name is None else kind
+
+
+def _restoration(cfg: DictConfig, checkpoint: Checkpoint, out: Console) -> Restoration:
+    """Build the network, and say what is particular about it."""
+    net: nn.Module = build_net(checkpoint.config)
+    load_weights(net, checkpoint)
+    policy = InferencePolicy(**merge_inference(checkpoint, cfg.inference))
+    device = pick_device(cfg.device)
+    restorer = Restorer(net.to(device).eval(), policy)
+    enlarge = first_enlarged(restorer.net, checkpoint, cfg.scale)
+    sigma = noise_level(restorer.net, checkpoint, cfg.sigma)
+    if enlarge > 1:
+        out.print(f"Enlarged   ×{enlarge} bicubically first: {type(net).__name__} keeps the size")
+    if sigma is not None:
+        out.print(f"Noise      sigma={sigma:g} on the 8-bit scale")
+    mosaic = demosaicing(checkpoint, cfg.phase)
+    return Restoration(restorer, enlarge, sigma, mosaic, device)
 
 
 def _say_plan(batch: Batch, out: Console) -> None:
@@ -99,95 +130,53 @@ def _conclude(batch: Batch, failed: Sequence[ImageFileError], cfg: DictConfig, o
 
 
 def _restore_all(
-    restorer: Restorer,
-    jobs: Mapping[Path, Path],
-    way: tuple[int, float | None, Mosaic | None],
-    out: Console,
+    way: Restoration, batch: Batch, quality: int | None, out: Console
 ) -> list[ImageFileError]:
-    """Restore all ``jobs``, saying how whenever that changes; return what could not be read."""
+    """Restore all jobs, saying how whenever that changes; return what could not be done.
+
+    What of the photographs is not kept is said at the end, one line a kind of loss.
+    """
     failed: list[ImageFileError] = []
-    said = ""
-    for source, target in track(jobs.items(), "Restoring", console=out):
+    remarks: dict[str, list[str]] = {}
+    announced = ""
+    for source, target in track(batch.jobs.items(), "Restoring", console=out):
+        kind, reason = batch.kinds[source]
         try:
-            degraded = _degraded(restorer, source, *way)
+            photograph = read_photograph(source)
+            degraded = way.network_input(photograph, shown(source))
+            words = way.restorer.announce(degraded)
+            if words != announced:
+                out.print(f"Inference  {words}")
+                announced = words
+            _write(source, target, way.restored(photograph, degraded), kind, quality)
         except ImageFileError as error:
             failed.append(error)
             continue
-        words = restorer.announce(degraded)
-        if words != said:
-            out.print(f"Inference  {words}")
-            said = words
-        _restore(restorer, degraded, target)
+        for remark in (reason, way.remark(photograph), *losses(photograph, kind)):
+            if remark is not None:
+                remarks.setdefault(remark, []).append(shown(source.name))
+    for remark, names in remarks.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        out.print(f"Note       {remark} ({names[0]}{more})")
     return failed
 
 
-def _degraded(
-    restorer: Restorer, source: Path, enlarge: int, sigma: float | None, mosaic: Mosaic | None
-) -> Tensor:
-    """Return an image as the network takes it, on the network's device."""
-    pixels = read_image(source, channels=image_channels(restorer.net))
-    degraded = to_tensor(pixels)[None]
-    if mosaic is not None:
-        degraded = mosaic.received(degraded, shown(source))
-    if enlarge > 1:
-        degraded = upscale(degraded, enlarge)
-    if sigma is not None:
-        degraded = with_noise_level(degraded, sigma / 255)
-    return degraded.to(next(restorer.module.parameters()).device)
+def _write(
+    source: Path, target: Path, restored: Photograph, kind: str, quality: int | None
+) -> None:
+    """Write a result.
 
-
-@torch.no_grad()
-def _restore(restorer: Restorer, degraded: Tensor, target: Path) -> None:
-    restored = restorer(degraded)[0]
+    Raises:
+        ImageFileError: If the format cannot hold it.
+        ExemplarError: If the folder cannot be written, or the disk is full.
+    """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_png(target, to_image(restored))
+        write_photograph(target, restored, kind, quality)
+    except UNWRITABLE as error:
+        reason = f"cannot be written as {kind.upper()} ({error}); choose another with format=png."
+        raise ImageFileError(source, reason) from error
     except OSError as error:
         raise ExemplarError(
             f"{shown(target)} cannot be written: {error.strerror or error}. "
             "Choose another output folder."
         ) from error
-
-
-def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> float | None:
-    """Return σ on the 8-bit scale, or None for a network that is not told.
-
-    Args:
-        net: The network.
-        checkpoint: Where it comes from: a training with one level needs no other.
-        given: ``sigma=`` of the command line.
-
-    Raises:
-        ConfigError: If the level is needed and not known, given and not needed, or impossible.
-    """
-    name = type(net).__name__
-    if not takes_noise_level(net):
-        if given is not None:
-            raise ConfigError(
-                f"sigma={given}: {name} of {checkpoint.path} is not told the noise level; leave "
-                "sigma=… out."
-            )
-        return None
-    level = _trained_level(checkpoint) if given is None else given
-    if level is None:
-        raise ConfigError(
-            f"{name} of {checkpoint.path} is told the noise level of the images: add "
-            "sigma=<level>, the deviation of their noise on the 8-bit scale, e.g. sigma=25."
-        )
-    if not isinstance(level, int | float) or not 0 <= level <= _HIGHEST:
-        raise ConfigError(
-            f"sigma={level} is not possible; it is one number on the 8-bit scale, 0 to {_HIGHEST}, "
-            "e.g. sigma=25."
-        )
-    return float(level)
-
-
-def _trained_level(checkpoint: Checkpoint) -> float | None:
-    """Return the one level of the training's noise, or None."""
-    levels = {float(level) for level in checkpoint.config.get("degradation", {}).get("sigma", [])}
-    return levels.pop() if len(levels) == 1 else None
-
-
-def image_channels(net: RestorationNet) -> int:
-    """Return how many channels of an image ``net`` takes, the noise level not counted."""
-    return net.in_channels - int(takes_noise_level(net))
