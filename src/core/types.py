@@ -21,11 +21,15 @@ class Clean(TypedDict):
 
 @final
 class Pair(TypedDict):
-    """A batch with the degraded ``input`` (B, C', H/s, W/s) beside its ``target``."""
+    """A batch with the degraded ``input`` (B, C', H/s, W/s) beside its ``target``.
+
+    ``level`` (B,) is there where noise of a level was drawn for each image: σ in [0, 1].
+    """
 
     input: Tensor
     target: Tensor
     key: list[str]
+    level: NotRequired[Tensor]
 
 
 AttentionFactory = Callable[[int], nn.Module]

@@ -37,14 +37,20 @@ class GaussianNoise(nn.Module):
         self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b c h w"]:
         """Map clean images in [0, 1] to noisy ones, on the generator's device."""
-        noisy = self._noisy(clean, generator)
-        return as_8bit(noisy) if self.clip8 else noisy
+        return self.with_level(clean, generator)[0]
 
-    def _noisy(self, clean: Tensor, generator: torch.Generator | None) -> Tensor:
+    def with_level(
+        self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
+        """Return the noisy images and the σ in [0, 1] that was drawn for each."""
+        noisy, level = self._noisy(clean, generator)
+        return (as_8bit(noisy) if self.clip8 else noisy), level
+
+    def _noisy(self, clean: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         sigma = torch.empty(len(clean), 1, 1, 1, device=clean.device)
         sigma.uniform_(self.low, self.high, generator=generator)
         noise = torch.empty_like(clean).normal_(generator=generator)
-        return clean + sigma * noise
+        return clean + sigma * noise, sigma.flatten()
 
 
 def as_8bit(noisy: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -77,17 +83,17 @@ class EitherGaussianNoise(GaussianNoise):
             raise ValueError(f"grey={grey} must be a share from 0 to 1.")
         self.grey = grey
 
-    def forward(
+    def with_level(
         self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
-    ) -> Float[Tensor, "b c h w"]:
-        """Map clean images in [0, 1] to noisy ones, on the generator's device."""
+    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
+        """Return the noisy images and the σ in [0, 1] that was drawn for each."""
         if not self.training:
-            return super().forward(clean, generator)
-        noisy = self._noisy(clean, generator)
+            return super().with_level(clean, generator)
+        noisy, level = self._noisy(clean, generator)
         if self.grey:
             first = (noisy - clean)[:, :1]
             noisy = torch.where(_coin(clean, self.grey, generator), clean + first, noisy)
-        return torch.where(_coin(clean, 0.5, generator), as_8bit(noisy), noisy)
+        return torch.where(_coin(clean, 0.5, generator), as_8bit(noisy), noisy), level
 
 
 def _coin(images: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
@@ -106,20 +112,21 @@ class SharedGaussianNoise(GaussianNoise):
     training the noise is that of :class:`GaussianNoise`.
     """
 
-    def forward(
+    def with_level(
         self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
-    ) -> Float[Tensor, "b c h w"]:
-        """Map clean images in [0, 1] to noisy ones; in evaluation nothing is drawn.
+    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
+        """Return the noisy images and the σ in [0, 1] of each; in evaluation nothing is drawn.
 
         Raises:
             ValueError: In evaluation, if sigma is a range.
         """
         if self.training:
-            return super().forward(clean, generator)
+            return super().with_level(clean, generator)
         if self.low != self.high:
             raise ValueError("sigma must be one level here, e.g. [25, 25]; it is a range.")
         _, channels, height, width = clean.shape
         pattern = np.random.RandomState(0).normal(0, self.low, (height, width, channels))
         noise = torch.from_numpy(pattern).permute(2, 0, 1)
         noisy = clean + noise.to(clean)
-        return as_8bit(noisy) if self.clip8 else noisy
+        level = torch.full((len(clean),), self.low, device=clean.device)
+        return (as_8bit(noisy) if self.clip8 else noisy), level

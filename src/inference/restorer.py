@@ -165,10 +165,13 @@ def takes_noise_level(net: RestorationNet) -> bool:
 
 
 def with_noise_level(
-    noisy: Float[Tensor, "b c h w"], level: float
+    noisy: Float[Tensor, "b c h w"], level: float | Float[Tensor, " b"]
 ) -> Float[Tensor, "b c_and_level h w"]:
     """Return images with one channel more, ``level`` at every pixel: σ for intensities in [0, 1].
 
+    It is one for all, or one for each.
+
     Zhang et al., 2018, arXiv:1710.04026, Sec. III-B.
     """
-    return torch.cat([noisy, torch.full_like(noisy[:, :1], level)], dim=1)
+    levels = torch.as_tensor(level).to(noisy).reshape(-1, 1, 1, 1)
+    return torch.cat([noisy, levels.expand_as(noisy[:, :1])], dim=1)

@@ -1,5 +1,6 @@
 """Checkpoints: find them, read them safely, rebuild what they hold from the path alone."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from src.weights.checkpoint_file import BEST, FORMAT, KEY, LAST, PREVIOUS, check
 from src.weights.network_file import open_network, read_network
 from src.weights.untrusted import check_config
 from src.weights.zoo import ZOO, zoo_file
+
+logger = logging.getLogger(__name__)
 
 NETWORK_SUFFIX = ".safetensors"
 
@@ -65,10 +68,10 @@ def find(source: str | Path) -> Path:
         for candidate in (path / "checkpoints" / name, path / name):
             if candidate.is_file():
                 return candidate
-    inside = sorted(path.glob(f"**/checkpoints/{BEST}"), key=_modified)
+    inside = runs_below(path, BEST)
     if inside:
         return inside[-1]
-    newest = sorted(from_root("outputs").glob(f"**/checkpoints/{BEST}"), key=_modified)[-3:]
+    newest = runs_below(from_root("outputs"), BEST)[-3:]
     hint = "".join(f"\n  {file.parent.parent}" for file in reversed(newest))
     raise CheckpointError(
         f"{source}: no checkpoint there. Give a .ckpt or .safetensors file or a run folder with "
@@ -108,7 +111,29 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
         for name, tensor in content["state_dict"].items()
         if name.startswith(prefix)
     }
-    return Checkpoint(path, config, int(content["global_step"]), carried, weights)
+    step = int(content["global_step"])
+    _say_choice(Path(source), path, step)
+    return Checkpoint(path, config, step, carried, weights)
+
+
+def runs_below(folder: Path, name: str) -> list[Path]:
+    """Return the checkpoints called ``name`` of all runs below ``folder``, the newest last."""
+    return sorted(folder.glob(f"**/checkpoints/{name}"), key=lambda path: path.stat().st_mtime)
+
+
+def _say_choice(source: Path, path: Path, step: int) -> None:
+    """Say which run was taken where a folder holds several, and which newer one was not."""
+    folder = source.expanduser()
+    folder = folder if folder.exists() else from_root(folder)
+    taken = path.parent.parent
+    if taken in {folder, folder.parent} or not folder.is_dir():
+        return
+    runs = [file.parent.parent for file in runs_below(folder, LAST)]
+    if len(runs) > 1:
+        text = "%s: newest of %d: %s, step %d; name another folder for another run"
+        logger.info(text, source, len(runs), taken, step)
+    for newer in runs[runs.index(taken) + 1 :] if taken in runs else []:
+        logger.warning("%s is newer and was not taken: it has no newer %s", newer, BEST)
 
 
 def _is_ours(content: Mapping[str, Any]) -> bool:
@@ -160,7 +185,3 @@ def load_weights(net: nn.Module, checkpoint: Checkpoint) -> None:
         net.load_state_dict(dict(checkpoint.weights))
     except RuntimeError as error:
         raise CheckpointError(f"{checkpoint.path} does not fit the network: {error}") from error
-
-
-def _modified(path: Path) -> float:
-    return path.stat().st_mtime

@@ -9,8 +9,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from src.commands.benchmark.cases import USUAL, block_of, bytes_of_scores
+from src.commands.benchmark.cases import USUAL, block_of, bytes_of_scores, input_size
 from src.commands.benchmark.command import benchmark
 from src.commands.benchmark.measure import count_flops
 from src.core.errors import ConfigError
@@ -18,6 +19,7 @@ from src.core.paths import ROOT
 from src.ops.attention.cpp.build import load
 from src.ops.attention.dense import dense_patch_attention, per_sample_patch_attention
 from tests.support.compose import compose_config
+from tests.support.runs import command
 
 SMALL = ("runs=2", "warmup=0", "channels=8", "device=cpu", "threads=1")
 MODEL = ("model=panet_tiny", "model.blocks=2", "model.channels=8", "model.unshuffle=1")
@@ -202,3 +204,32 @@ def test_help_answers_without_torch() -> None:
     assert done.returncode == 0, done.stderr
     assert "python -m src.benchmark what=" in done.stdout
     assert "COMMON OVERRIDES" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "scale", "size"),
+    [(48, 4, (48, 48)), ([180, 320], 4, (180, 320)), ("1280x720", 4, (180, 320)),
+     ("1280×720", 3, (240, 426)), ("1280x720", 1, (720, 1280))],
+)  # fmt: skip
+def test_a_size_is_a_square_a_pair_or_that_of_the_output(
+    given: object, scale: int, size: tuple[int, int]
+) -> None:
+    assert input_size(OmegaConf.create([given])[0], scale) == size
+
+
+@pytest.mark.parametrize("given", ["720p", 0, [3], [4, -1], "4x1"])
+def test_a_size_that_is_none_of_these_is_refused(given: object) -> None:
+    with pytest.raises(ConfigError, match="1280x720"):
+        input_size(OmegaConf.create([given])[0], 2)
+
+
+def test_each_job_of_a_sweep_has_a_record_of_its_own(tmp_path: Path) -> None:
+    words = ("what=model", "runs=1", "warmup=0", "device=cpu", "io.scale=2", "sizes=[16x24]")
+    swept = ("-m", "model=edsr_tiny,bicubic", f"output={tmp_path}", f"hydra.sweep.dir={tmp_path}/s")
+    done = command("benchmark", *words, *swept)
+    assert done.code == 0, done.err
+    files = sorted(tmp_path.glob("*/*.csv"))
+    records = [file for file in files if "sweep" not in file.name]
+    assert [file.name for file in records] == ["model_0_edsr_tiny.csv", "model_1_bicubic.csv"]
+    row = next(csv.DictReader(records[0].read_text().splitlines()))
+    assert (row["side"], row["width"]) == ("12", "8")

@@ -29,6 +29,11 @@ def test_results_say_what_was_scored_how_and_with_what(trained: Path, tmp_path: 
     said = {"tile": "auto", "overlap": 16, "ensemble": False, "tiling": "feathered"}
     assert said.items() <= results["inference"].items()
     assert {"version", "commit"} <= set(results["trained_by"]) & set(results["scored_by"])
+    training = results["training"]
+    assert training["data"]["train"]["count"] == 4
+    assert (training["trainer"]["max_steps"], training["chosen_on"]) == (2, ["synthetic"])
+    assert "workers" not in training["data"]
+    assert results["parameters"] > 0
     board = results["benchmarks"]["synthetic"]
     assert board["images"] == 2
     assert set(board["mean"]) == {"psnr", "ssim", "psnr_input", "ssim_input"}

@@ -10,7 +10,16 @@ from hydra import compose, initialize_config_dir
 from src.app.config.check import Request, composed
 from src.app.config.search_path import with_config_dir
 from src.app.sweeps.frozen import open_sweep
-from src.app.sweeps.sweep import JobResult, score_direction, table_of, varied_keys
+from src.app.sweeps.sweep import (
+    JobResult,
+    over_seeds,
+    score_direction,
+    score_name,
+    table_of,
+    table_of_seeds,
+    varied_keys,
+    write_results,
+)
 from src.commands.cli.scored import refuse_unscored
 from src.core.errors import ConfigError
 from tests.support.runs import TINY, Finished, command
@@ -162,3 +171,45 @@ def test_a_run_with_options_of_ones_own_goes_on_by_the_printed_line(tmp_path: Pa
     assert done.code == 0, done.err
     done = command("train", f"resume={run}", "trainer.max_steps=5")
     assert done.code == 0, done.err
+
+
+def _job(number: int, score: float | None, **settings: object) -> JobResult:
+    words = [f"{key}={value}" for key, value in settings.items()]
+    status = "failed" if score is None else "done"
+    return JobResult(number, words, "", status, score=score, metric="val/psnr")
+
+
+def test_scores_that_only_the_seed_tells_apart_have_a_mean_and_a_spread(tmp_path: Path) -> None:
+    jobs = [
+        *(_job(seed, 30.0 + seed, model="a", seed=seed) for seed in range(3)),
+        *(_job(3 + seed, 31.0 + 2 * seed, model="b", seed=seed) for seed in range(2)),
+        _job(5, None, model="b", seed=2),
+    ]
+    first, second = over_seeds(jobs)
+    assert (first["model"], first["seeds"], first["mean"], first["standard_deviation"]) == (
+        "a",
+        3,
+        31.0,
+        1.0,
+    )
+    assert (second["model"], second["seeds"], second["mean"]) == ("b", 2, 32.0)
+    write_results(tmp_path, jobs)
+    assert (
+        (tmp_path / "sweep_seeds.csv")
+        .read_text()
+        .startswith("model,seeds,metric,mean,standard_deviation")
+    )
+    assert table_of_seeds([first])._rows[0].cells[-1].plain == "31.0000 ± 1.0000"
+
+
+def test_a_sweep_without_seeds_has_no_such_table(tmp_path: Path) -> None:
+    jobs = [_job(0, 30.0, model="a", seed=0), _job(1, 31.0, model="b", seed=0)]
+    assert over_seeds(jobs) == []
+    write_results(tmp_path, jobs)
+    assert not (tmp_path / "sweep_seeds.csv").exists()
+
+
+def test_the_column_of_scores_is_named_after_the_score() -> None:
+    assert "val/psnr" in table_of([_job(0, 30.0, seed=0)])._headings
+    assert score_name("train", {"monitor": "val/ssim"}) == "val/ssim"
+    assert score_name("benchmark", {}) == "seconds"

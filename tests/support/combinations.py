@@ -78,7 +78,7 @@ def composed(row: Row) -> DictConfig:
 @cache
 def _around(task: str) -> DictConfig:
     """Return what a model's node refers to; a copy of the whole would take most of the time."""
-    return OmegaConf.masked_copy(_task(task), ["io", "task", "protocol"])
+    return OmegaConf.masked_copy(_task(task), ["io", "task", "protocol", "degradation"])
 
 
 def model_node(row: Row) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def with_slash(override: str) -> str:
 
 
 def register_resolvers(*, claim: bool = True) -> None:
-    """Make ``run_dir``, ``multirun_dir``, ``times`` and ``config_groups`` known to OmegaConf.
+    """Make the words of our own that conf/ uses in ``${…}`` known to OmegaConf.
 
     Args:
         claim: Whether a new folder is made at once, so that two processes that start in the same
@@ -137,10 +137,14 @@ def register_resolvers(*, claim: bool = True) -> None:
     def multirun_dir(output_root: str) -> str:
         return str(new_folder(from_root(output_root) / "multirun", claim=claim))
 
+    def with_noise_map(channels: int, image_channels: int, sigma: object) -> int:
+        return channels if sigma is None else image_channels + 1  # of a degradation without noise
+
     # Cached, because Hydra resolves the folder once a job and every job must get the same answer.
     OmegaConf.register_new_resolver("run_dir", run_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("multirun_dir", multirun_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("times", lambda one, other: one * other, replace=True)
+    OmegaConf.register_new_resolver("with_noise_map", with_noise_map, replace=True)
     OmegaConf.register_new_resolver("config_groups", describe_groups, replace=True)
 
 

@@ -1,6 +1,7 @@
 """What a run folder adds to a command line that goes on from it, or that reads its checkpoint."""
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -32,6 +33,28 @@ WHOLE = ("experiment", "local", "debug", "hparams_search")
 """Groups that write at the root, so that it cannot be told what they would change."""
 
 _REFERENCE = re.compile(r"\$\{[\w.]+\}")
+
+
+def with_last(overrides: Sequence[str]) -> list[str]:
+    """Return ``overrides`` with the run that was last written in place of ``resume=last``.
+
+    The same holds for ``checkpoint=last``; runs are sought below ``paths.output_root``.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    asked = [word for word in overrides if word in {"resume=last", "checkpoint=last"}]
+    if not asked:
+        return list(overrides)
+    roots = [word.partition("=")[2] for word in overrides if word.startswith("paths.output_root=")]
+    root = from_root(roots[-1] if roots else "outputs")
+    files = root.glob("**/checkpoints/last.ckpt")
+    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+    if newest is None:
+        raise ConfigError(f"{asked[0]}: there is no run below {root}; set paths.output_root=….")
+    run = newest.parent.parent
+    print(f"{asked[0]}: {run}", file=sys.stderr)
+    return [f"{word.removesuffix('last')}{run}" if word in asked else word for word in overrides]
 
 
 def with_saved(overrides: Sequence[str]) -> list[str]:

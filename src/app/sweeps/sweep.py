@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ class JobResult:
             is started again, or ``lost``: it left no word.
         score: What it returned; None where that is nothing or NaN.
         higher_is_better: Of the score; None where nothing says so.
+        metric: What the score is, e.g. ``val/psnr``; empty where it has no name.
         message: Why it failed.
         seconds: How long it took.
         folder: Where it wrote.
@@ -54,6 +56,7 @@ class JobResult:
     status: str = LOST
     score: float | None = None
     higher_is_better: bool | None = None
+    metric: str = ""
     message: str = ""
     seconds: float = 0.0
     config: dict[str, Any] = field(default_factory=dict)
@@ -180,21 +183,60 @@ def write_results(sweep: Path, results: Sequence[JobResult]) -> None:
     """Write ``sweep_results.json`` and ``sweep_results.csv`` into the folder of the sweep."""
     kept = [{k: v for k, v in asdict(result).items() if k != "config"} for result in results]
     text = json.dumps(kept, indent=2, allow_nan=False)
+    seeds = over_seeds(results)
     (sweep / "sweep_results.json").write_text(text + "\n", encoding="utf-8")
     varied = varied_keys(results)
     with (sweep / "sweep_results.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["job", *varied, "status", "score", "seconds", "message", "folder"])
+        rest = ["status", "metric", "score", "seconds", "message", "folder"]
+        writer.writerow(["job", *varied, *rest])
         for result in results:
             values = [result.value(key) for key in varied]
-            ended = [result.status, result.score, result.seconds, result.message, result.folder]
-            writer.writerow([result.number, *values, *ended])
+            writer.writerow([result.number, *values, *(getattr(result, name) for name in rest)])
+    if seeds:
+        with (sweep / "sweep_seeds.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerows([[*seeds[0]], *(row.values() for row in seeds)])
+
+
+def over_seeds(results: Sequence[JobResult]) -> list[dict[str, Any]]:
+    """Return mean and standard deviation of the scores of jobs that only ``seed`` tells apart.
+
+    Empty where no two scores do.
+    """
+    others = [key for key in varied_keys(results) if key not in {"seed", "data.seed"}]
+    groups: dict[tuple[str, ...], list[JobResult]] = {}
+    for result in results:
+        if result.status == DONE and result.score is not None:
+            alike = (result.metric, *(result.value(key) for key in others))
+            groups.setdefault(alike, []).append(result)
+    rows = []
+    for (metric, *values), jobs in groups.items():
+        seeds = {job.value("seed") for job in jobs}
+        scores = [job.score for job in jobs if job.score is not None]
+        if len(seeds) == len(scores) > 1:
+            row = {**dict(zip(others, values, strict=True)), "seeds": len(seeds), "metric": metric}
+            spread = statistics.stdev(scores)
+            rows.append({**row, "mean": statistics.fmean(scores), "standard_deviation": spread})
+    return rows
+
+
+def table_of_seeds(rows: Sequence[Mapping[str, Any]]) -> FoldingTable:
+    """Return the table of what ``over_seeds`` gives."""
+    keys = [key for key in rows[0] if key not in {"mean", "standard_deviation"}]
+    table = FoldingTable(keys, ["mean"], title="Over seeds: mean ± standard deviation")
+    for row in rows:
+        cells = (_short(str(row[key])) for key in keys)
+        table.add_row(*cells, f"{row['mean']:.4f} ± {row['standard_deviation']:.4f}")
+    return table
 
 
 def table_of(results: Sequence[JobResult]) -> FoldingTable:
     """Return a table of what varied and what came out; the best score is bold, if one is best."""
     varied = varied_keys(results)
-    table = FoldingTable(["job", *varied], ["score", "time"], remark="")
+    names = {result.metric for result in results if result.score is not None}
+    score = names.pop() if len(names) == 1 else ""
+    table = FoldingTable(["job", *varied], [score or "score", "time"], remark="")
     best = _best(results)
     for result in results:
         ended = result.status if not result.message else f"{result.status}: {result.message}"
@@ -239,6 +281,16 @@ def score_direction(command: str | None, config: Mapping[str, Any]) -> bool | No
     if command == "evaluate" and targets:
         return higher_is_better(next(iter(targets)), targets)
     return False if command == "benchmark" else None  # seconds
+
+
+def score_name(command: str | None, config: Mapping[str, Any]) -> str:
+    """Return what a command returns to a sweep; empty if it has no name."""
+    if command == "train":
+        return str(config["monitor"])
+    if command == "evaluate":  # of the first image set; without one of its own as trained
+        metrics = [key.split(".")[1] for key in config if key.startswith("metrics.")]
+        return next(iter(metrics), "first metric")
+    return "seconds" if command == "benchmark" else ""
 
 
 def varied_keys(results: Sequence[JobResult]) -> list[str]:
@@ -290,6 +342,8 @@ def concluded(sweep: Path) -> Iterator[None]:
             console = make_console(stderr=True)
             console.print(f"Sweep       {sweep}")
             console.print(table_of(results))
+            if seeds := over_seeds(results):
+                console.print(table_of_seeds(seeds))
     failed = [str(result.number) for result in results if result.status not in {DONE, PRUNED}]
     if failed:
         raise ExemplarError(

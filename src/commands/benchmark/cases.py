@@ -1,9 +1,11 @@
 """What is measured side by side: the forms of pyramid attention, in blocks and in networks."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
@@ -138,6 +140,30 @@ def bytes_of_scores(form: str, kind: str, batch: int, side: int) -> int:
     return int(COPIES[kind].get(form, 0) * 4 * samples * side**2 * keys)
 
 
+def input_size(given: object, scale: int, key: str = "sizes") -> tuple[int, int]:
+    """Return height and width of the input that one entry of ``sizes`` means.
+
+    Args:
+        given: The side of a square, [height, width], or ``1280x720``: width and height of the
+            output, as papers count the operations of super-resolution.
+        scale: Of the network: size of the output over that of the input.
+        key: What the entry is called in messages.
+
+    Raises:
+        ConfigError: If it is none of these.
+    """
+    output = re.fullmatch(r"(\d+)[x×](\d+)", str(given))
+    pair: list[Any] = list(given) if isinstance(given, ListConfig) else [given, given]
+    if output is not None:
+        pair = [int(output[2]) // scale, int(output[1]) // scale]
+    if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
+        raise ConfigError(
+            f"{key}={given} must be a whole number from 1, the side of a square, or [height,width], "
+            "or width and height of the output, such as 1280x720."
+        )
+    return pair[0], pair[1]
+
+
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -146,13 +172,14 @@ class Case:
     """What is measured side by side."""
 
     kind: str  # forward, or training: forward and backward, and Adam where a network is meant
-    side: int  # height and width of the input in pixels
+    height: int  # of the input in pixels
+    width: int
     forms: tuple[str, ...]  # the others' results are compared with the first one's
 
 
 def weigh_case(cfg: DictConfig, case: Case, device: torch.device) -> dict[str, Weight]:
     """Return the memory and the operations of each form."""
-    nets, features = _nets(cfg, case.forms, device), _features(cfg, case.side, device)
+    nets, features = _nets(cfg, case.forms, device), _features(cfg, case, device)
     return weigh({form: _call(cfg, case.kind, nets[form], features) for form in nets}, device)
 
 
@@ -160,7 +187,7 @@ def costs_of(
     cfg: DictConfig, case: Case, weights: Mapping[str, Weight], device: torch.device
 ) -> Iterator[Cost]:
     """Yield what each form costs, timed in turn; ``weights`` come from ``weigh_case``."""
-    nets, features = _nets(cfg, case.forms, device), _features(cfg, case.side, device)
+    nets, features = _nets(cfg, case.forms, device), _features(cfg, case, device)
     differences = _differences(cfg, nets, features)
     calls = {form: _call(cfg, case.kind, net, features) for form, net in nets.items()}
     seconds = time_in_turn(calls, runs=cfg.runs, warmup=cfg.warmup, device=device)
@@ -171,7 +198,8 @@ def costs_of(
             kind=case.kind,
             form=form,
             batch=cfg.batch,
-            side=case.side,
+            side=case.height,
+            width=None if case.width == case.height else case.width,
             median=median,
             lower=lower,
             upper=upper,
@@ -182,11 +210,11 @@ def costs_of(
         )
 
 
-def _features(cfg: DictConfig, side: int, device: torch.device) -> Tensor:
+def _features(cfg: DictConfig, case: Case, device: torch.device) -> Tensor:
     channels = cfg.channels if cfg.what == "attention" else cfg.io.in_channels
     draw = torch.rand if cfg.what != "attention" else torch.randn
     generator = generator_for("cpu", "benchmark", cfg.seed)
-    return draw((cfg.batch, channels, side, side), generator=generator).to(device)
+    return draw((cfg.batch, channels, case.height, case.width), generator=generator).to(device)
 
 
 def _nets(cfg: DictConfig, forms: Sequence[str], device: torch.device) -> dict[str, nn.Module]:

@@ -1,5 +1,6 @@
 """Benchmark: the forms of attention, one block, network or training step at a time, in turn."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -7,7 +8,8 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import Tensor
 
@@ -71,7 +73,6 @@ def _check(cfg: DictConfig) -> None:
 
 def _check_numbers(cfg: DictConfig) -> None:
     numbers = {"runs": cfg.runs, "batch": cfg.batch, "channels": cfg.channels}
-    numbers |= {f"sizes[{index}]": size for index, size in enumerate(cfg.sizes)}
     for name, number in numbers.items():
         if not isinstance(number, int) or number < 1:
             raise ConfigError(f"{name}={number} must be a whole number from 1.")
@@ -79,6 +80,8 @@ def _check_numbers(cfg: DictConfig) -> None:
         raise ConfigError(f"threads={cfg.threads} must be a whole number from 1, or null.")
     if not cfg.sizes:
         raise ConfigError("sizes=[] leaves nothing to measure; for example sizes=[48,64,96].")
+    for index, size in enumerate(cfg.sizes):
+        cases.input_size(size, _scale(cfg), f"sizes[{index}]")
 
 
 @contextmanager
@@ -103,10 +106,15 @@ def _measure(cfg: DictConfig, device: torch.device, console: Console) -> list[Co
 
 def _planned(cfg: DictConfig, device: torch.device, console: Console) -> Iterator[cases.Case]:
     for kind in cfg.passes if cfg.what == "attention" else PASSES[cfg.what]:
-        for side in cfg.sizes:
-            forms = _that_fit(cfg, kind, side, device, console)
+        for size in cfg.sizes:
+            height, width = cases.input_size(size, _scale(cfg))
+            forms = _that_fit(cfg, kind, math.isqrt(height * width), device, console)
             if forms:
-                yield cases.Case(kind, side, tuple(forms))
+                yield cases.Case(kind, height, width, tuple(forms))
+
+
+def _scale(cfg: DictConfig) -> int:
+    return 1 if cfg.what == "attention" else int(cfg.model.get("scale", 1))
 
 
 def _that_fit(
@@ -159,10 +167,19 @@ def _header(about: dict[str, Any]) -> str:
     )
 
 
+def _record_name(cfg: DictConfig) -> str:
+    """Return the name of the record's files; each job of a sweep has files of its own."""
+    name = str(cfg.name or cfg.what)
+    settings = HydraConfig.get() if HydraConfig.initialized() else None
+    if settings is None or OmegaConf.is_missing(settings.job, "num"):
+        return name
+    return f"{name}_{settings.job.num}_{OmegaConf.select(settings, 'runtime.choices.model')}"
+
+
 def _write(cfg: DictConfig, rows: Sequence[Cost], about: dict[str, Any], console: Console) -> None:
     words = "".join(c if c.isalnum() else " " for c in about["device"].lower()).split()
     folder = from_root(cfg.output) / f"{'-'.join(words)}_{torch.__version__.partition('+')[0]}"
-    name = cfg.name or cfg.what
+    name = _record_name(cfg)
     title = f"{name}: {about['device']}, torch {about['torch']}, {about['threads']} threads"
     has_plots = find_spec("matplotlib") is not None
     try:

@@ -1,6 +1,6 @@
 """The plot of a benchmark: time and memory against pixels; needs the extra ``plot``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,8 @@ COLOURS = {
 }
 _INK = "#222222"
 
-Point = tuple[str, int, float, float, float]
-"""Form; side in pixels; the value; and the ends of its whisker."""
+Point = tuple[Cost, float, float, float]
+"""What was measured; the value; and the ends of its whisker."""
 
 
 def write_plot(path: Path, rows: Sequence[Cost], title: str) -> None:
@@ -43,13 +43,9 @@ def draw(rows: Sequence[Cost], title: str) -> "Figure":
     panels = figure.subplots(len(kinds), 2, squeeze=False)
     for (times, peaks), (kind, shown) in zip(panels, kinds.items(), strict=True):
         what = f"{kind}, {shown[0].batch} × H × W" if shown[0].batch > 1 else kind
-        seconds = [(row.form, row.side, row.median, row.lower, row.upper) for row in shown]
+        seconds = [(row, row.median, row.lower, row.upper) for row in shown]
         _panel(times, f"{what}: seconds, median and quartiles", seconds)
-        mebi = [
-            (row.form, row.side, peak, peak, peak)
-            for row in shown
-            if (peak := row.peak / 2**20) > 0
-        ]
+        mebi = [(row, peak, peak, peak) for row in shown if (peak := row.peak / 2**20) > 0]
         _panel(peaks, f"{what}: MiB at the peak", mebi)
     curves, forms = panels[0][0].get_legend_handles_labels()
     if curves:
@@ -59,27 +55,27 @@ def draw(rows: Sequence[Cost], title: str) -> "Figure":
 
 def _panel(panel: "Axes", title: str, points: Sequence[Point]) -> None:
     panel.set_title(title, fontsize=10, loc="left")
-    sides = sorted({side for _, side, *_ in points})
-    if len(sides) > 1:
-        _draw_curves(panel, points, sides)
-    elif sides:
+    sizes = {row.pixels: row.size for row, *_ in points}
+    if len(sizes) > 1:
+        _draw_curves(panel, points, sizes)
+    elif sizes:
         _draw_bars(panel, points)
     else:
         panel.set_axis_off()
 
 
-def _draw_curves(panel: "Axes", points: Sequence[Point], sides: Sequence[int]) -> None:
+def _draw_curves(panel: "Axes", points: Sequence[Point], sizes: Mapping[int, str]) -> None:
     """Draw one line a form, both axes logarithmic."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    for form in dict.fromkeys(point[0] for point in points):
-        own = [point for point in points if point[0] == form]
-        values = [value for _, _, value, _, _ in own]
-        whiskers = [[v - low for _, _, v, low, _ in own], [high - v for _, _, v, _, high in own]]
-        pixels, colour = [side**2 for _, side, *_ in own], COLOURS.get(form, _INK)
+    for form in dict.fromkeys(row.form for row, *_ in points):
+        own = [point for point in points if point[0].form == form]
+        values = [value for _, value, _, _ in own]
+        whiskers = [[v - low for _, v, low, _ in own], [high - v for _, v, _, high in own]]
+        pixels, colour = [row.pixels for row, *_ in own], COLOURS.get(form, _INK)
         panel.errorbar(pixels, values, whiskers, label=form, color=colour, marker="o", ms=4)
     panel.set(xscale="log", yscale="log", xlabel="pixels")
-    panel.set_xticks([side**2 for side in sides], [f"{side}²" for side in sides], minor=False)
+    panel.set_xticks(sorted(sizes), [sizes[pixels] for pixels in sorted(sizes)], minor=False)
     panel.set_xticks([], minor=True)
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.yaxis.set_major_formatter("{x:g}")
@@ -89,12 +85,12 @@ def _draw_curves(panel: "Axes", points: Sequence[Point], sides: Sequence[int]) -
 
 def _draw_bars(panel: "Axes", points: Sequence[Point]) -> None:
     """Draw one bar a form, from zero, each with its value."""
-    forms = [form for form, *_ in points]
-    values = [value for _, _, value, _, _ in points]
-    whiskers = [[v - low for _, _, v, low, _ in points], [high - v for _, _, v, _, high in points]]
+    forms = [row.form for row, *_ in points]
+    values = [value for _, value, _, _ in points]
+    whiskers = [[v - low for _, v, low, _ in points], [high - v for _, v, _, high in points]]
     colours = [COLOURS.get(form, _INK) for form in forms]
     bars = panel.barh(forms, values, xerr=whiskers, color=colours, ecolor=_INK)
     panel.bar_label(bars, [short(value) for value in values], padding=4)
     panel.margins(x=0.15)
     panel.invert_yaxis()  # the first form on top
-    panel.set_xlabel(f"at {points[0][1]}² pixels")
+    panel.set_xlabel(f"at {points[0][0].size} pixels")

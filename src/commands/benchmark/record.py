@@ -17,7 +17,7 @@ class Cost:
     kind: str  # forward or training: forward and backward
     form: str
     batch: int
-    side: int  # height and width in pixels
+    side: int  # height in pixels, and width but for the one at the end
     median: float
     lower: float  # quartile
     upper: float  # quartile
@@ -25,6 +25,17 @@ class Cost:
     flops: int  # in products and convolutions
     parameters: int
     difference: float  # largest, to the first form's result; NaN for that one and if not compared
+    width: int | None = None  # in pixels, where it is not the height
+
+    @property
+    def pixels(self) -> int:
+        """Height times width."""
+        return self.side * (self.width or self.side)
+
+    @property
+    def size(self) -> str:
+        """Height and width in words."""
+        return f"{self.side}²" if self.width is None else f"{self.side}×{self.width}"
 
 
 def table_of(rows: Sequence[Cost], title: str) -> FoldingTable:
@@ -43,7 +54,7 @@ def table_of(rows: Sequence[Cost], title: str) -> FoldingTable:
         base = next((r for r in rows if _case(r) == _case(row) and r.form == first), None)
         last = index + 1 == len(rows) or _case(rows[index + 1]) != _case(row)
         table.add_row(
-            f"{row.batch}×{row.side}²",
+            f"{row.batch}×{row.size}",
             row.kind,
             row.form,
             f"{row.median * 1e3:.1f}",
@@ -67,8 +78,8 @@ def write_csv(path: Path, rows: Sequence[Cost]) -> None:
         writer.writerows(asdict(row) for row in rows)
 
 
-def _case(row: Cost) -> tuple[str, int, int]:
-    return row.kind, row.batch, row.side
+def _case(row: Cost) -> tuple[str, int, str]:
+    return row.kind, row.batch, row.size
 
 
 def short(value: float, unit: str = "") -> str:

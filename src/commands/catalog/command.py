@@ -8,7 +8,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from src.app.config.options import all_groups, options_of
+from src.app.config.signatures import parameters_of
 from src.core.console import FoldingTable, make_console
+from src.core.dotted import locate
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
 
@@ -112,13 +114,17 @@ def sizes_of(group: str, names: Sequence[str]) -> dict[str, tuple[str, str, str]
             paper, cost = "", ""
             if module in registry:
                 paper, cost = registry[module].paper, registry[module].cost
-            sizes[name] = (f"{count:,}", cost, paper)
+            scale = getattr(net, "scale", 1) if group == "model" else 1
+            sizes[name] = (f"{count:,}" + (f" at ×{scale}" if scale > 1 else ""), cost, paper)
     return sizes
 
 
 def _smallest(group: str, name: str) -> "tuple[str, nn.Module]":
-    """Return the target of an option and what it builds, at the first scale that it accepts."""
-    for scale in (1, 2, 3):
+    """Return the target of an option and what it builds, at a published or else an accepted scale.
+
+    The published one is what its class has as default.
+    """
+    for scale in (*_published_scale(group, name), 1, 2, 3):
         io = [f"io.{key}=3" for key in ("in_channels", "out_channels")]
         config = compose("train", overrides=[f"{group}={name}", *io, f"io.scale={scale}"]).model
         node = config if group == "model" else config.attention
@@ -130,3 +136,12 @@ def _smallest(group: str, name: str) -> "tuple[str, nn.Module]":
             continue
         return str(node._target_), built if group == "model" else built(ATTENTION_CHANNELS)
     raise AssertionError  # the last scale returns or raises
+
+
+def _published_scale(group: str, name: str) -> list[int]:
+    if group != "model":
+        return []
+    io = ["io.in_channels=3", "io.out_channels=3", "io.scale=1"]
+    target = locate(str(compose("train", overrides=[f"model={name}", *io]).model._target_))
+    parameter = parameters_of(target).get("scale")
+    return [] if parameter is None else [parameter.default]

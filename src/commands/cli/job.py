@@ -28,6 +28,7 @@ from src.app.sweeps.sweep import (
     recorded_job,
     score_before,
     score_direction,
+    score_name,
 )
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
@@ -96,7 +97,9 @@ def _recorded(function: Command, cfg: DictConfig) -> float:
     config = dict(leaves(OmegaConf.to_container(cfg, resolve=False)))
     with recorded_job(config) as result:
         try:
-            result.higher_is_better = score_direction(HydraConfig.get().job.config_name, config)
+            command = HydraConfig.get().job.config_name
+            result.higher_is_better = score_direction(command, config)
+            result.metric = score_name(command, config)
             score = _run(function, cfg)
         except (ExemplarError, UnexpectedError) as error:
             result.status, result.message = FAILED, str(error)

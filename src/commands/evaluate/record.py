@@ -20,6 +20,7 @@ from torch import Tensor
 from src.app.build import plain
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, SCHEMA, finite, score_table
 from src.commands.evaluate.plan import Combination
+from src.commands.evaluate.settings import READING
 from src.core.console import FoldingTable
 from src.core.errors import ExemplarError
 from src.core.files import write_json
@@ -29,9 +30,12 @@ from src.metrics.direction import higher_is_better
 from src.metrics.scoreboard import Scoreboard
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint
+from src.weights.names import BEST
 
 _DECIDES = ("task", "model", "degradation", "protocol", "metrics", "inference", "io", "seed")
 """Parts of a configuration that move a score; folders and devices do not."""
+_TRAINED_WITH = ("task", "degradation", "loss", "optimizer", "scheduler", "seed", "monitor")
+_TRAINER = ("max_steps", "precision", "accumulate_grad_batches", "gradient_clip_val")
 _COLUMNS = ("name", "benchmark", "condition", "images")
 
 
@@ -54,6 +58,9 @@ class Scored:
             when = "" if checkpoint.network_alone else f" (step {checkpoint.step:,})"
             console.print(f"Checkpoint  {checkpoint.path}{when}")
         console.print(f"Inference   {self.about['inference_in_words']}")
+        chosen_on = (self.about["training"] or {}).get("chosen_on", [])
+        if not self.boards.keys().isdisjoint(chosen_on):
+            console.print(f"Chosen on   {', '.join(chosen_on)}: these scores chose the checkpoint")
         console.print(f"Written     {self.folder}")
 
 
@@ -86,6 +93,8 @@ def about(
         "weights_sha256": checkpoint and weights_hash(checkpoint.weights),
         "trained_by": checkpoint and checkpoint.origin,
         "scored_by": {**origin(), "packages": versions()},
+        "training": checkpoint and training_of(checkpoint),
+        "parameters": sum(weights.numel() for weights in task.net.parameters()),
         "config_sha256": config_hash(config),
         "task": config["task"],
         "model": config["model"],
@@ -98,6 +107,28 @@ def about(
         "took": took,
         "protocol_in_words": str(task.evaluator.protocol),
         "inference_in_words": task.restorer.describe(),
+    }
+
+
+def training_of(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Return what of a training may move scores, on what, and which sets chose its checkpoint.
+
+    Of a network alone that is not known: None.
+    """
+    if checkpoint.network_alone:
+        return None
+    config: dict[str, Any] = plain(checkpoint.config)
+    data = {key: value for key, value in config["data"].items() if key not in READING}
+    scored = [*(data.pop("benchmarks", None) or {})]
+    folder = data.pop("val_dir", None)
+    scored += [Path(folder).name] if folder else []
+    return {
+        **{key: config[key] for key in _TRAINED_WITH if key in config},
+        "data": {
+            key: _short(value) if isinstance(value, str) else value for key, value in data.items()
+        },
+        "trainer": {key: config["trainer"][key] for key in _TRAINER if key in config["trainer"]},
+        "chosen_on": scored if checkpoint.path.name == BEST else [],
     }
 
 

@@ -1,7 +1,7 @@
 """Report: tables of papers, a page of pictures, or a comparison of two results."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,7 +10,13 @@ from rich.console import Console
 
 from src.app.build import plain
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, finite
-from src.commands.report.comparison import CONFIDENCE, Comparison, compare
+from src.commands.report.comparison import (
+    CONFIDENCE,
+    Comparison,
+    compare,
+    other_differences,
+    pooled,
+)
 from src.commands.report.page import write_page
 from src.commands.report.published import read_papers
 from src.commands.report.records import Record, open_records
@@ -75,12 +81,17 @@ def _compare(
     console.print(_table(comparisons, (first.name, second.name)))
     for item in comparisons:
         console.print(f"{item.benchmark} {item.metric}: {_verdict(item, first.name, second.name)}")
+        for line in _spreads(item, (first, second)):
+            console.print(line)
+    others = other_differences(first, second)
+    console.print(_also_different(others, (first.name, second.name)))
     if output is not None:
         file = from_root(output)
         content = {
             "first": str(given[0]),
             "second": str(given[1]),
             "confidence": CONFIDENCE,
+            "also_different": others,
             "comparisons": [{**asdict(item), "verdict": item.verdict} for item in comparisons],
         }
         _writing(file, lambda: write_json(file, finite(content)))
@@ -89,10 +100,7 @@ def _compare(
 
 def _only(source: str, better: dict[str, str] | None) -> Record:
     records = open_records(source, better)
-    if len(records) > 1:
-        folders = "".join(f"\n  {record.folder}" for record in records)
-        raise DataError(f"{source} holds {len(records)} records; name one of them:{folders}")
-    return records[0]
+    return records[0] if len(records) == 1 else pooled(records, Path(source).name)
 
 
 def _table(comparisons: Sequence[Comparison], names: tuple[str, str]) -> FoldingTable:
@@ -109,6 +117,25 @@ def _table(comparisons: Sequence[Comparison], names: tuple[str, str]) -> Folding
             f"{item.t_test:.2g}",
             f"{item.wilcoxon:.2g}",
         )
+    return table
+
+
+def _spreads(item: Comparison, records: Sequence[Record]) -> Iterator[str]:
+    """Yield of each record of several seeds how far these are apart."""
+    for record, mean in zip(records, item.means, strict=True):
+        spread = record.content.get("over_seeds", {}).get(item.benchmark, {}).get(item.metric)
+        if spread is not None:
+            yield f"  {record.name}: {mean:.4f} ± {spread:.4f} (standard deviation)"
+
+
+def _also_different(
+    others: Sequence[tuple[str, str, str]], names: tuple[str, str]
+) -> FoldingTable | str:
+    if not others:
+        return "Nothing else that the records know of differs."
+    table = FoldingTable(["also different"], texts=names)
+    for row in others:
+        table.add_row(*row)
     return table
 
 

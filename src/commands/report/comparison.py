@@ -1,6 +1,7 @@
 """Which records may be compared; and of two, is the difference larger than chance?"""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from src.app.config.schema import leaves, show
 from src.commands.report.records import Record
 from src.core.errors import DataError
 
@@ -88,6 +90,80 @@ def refuse_unlike(first: Record, second: Record) -> None:
             "compared; score both on the same images under the same protocol:\n  "
             + "\n  ".join(unlike)
         )
+
+
+def pooled(records: Sequence[Record], name: str) -> Record:
+    """Return one record of several whose trainings differ in their seed alone.
+
+    The score of each image is the mean over them. ``over_seeds`` says how far their means over
+    images are apart: image set → score → standard deviation.
+
+    Raises:
+        DataError: If they differ in anything else.
+    """
+    first = records[0]
+    for other in records[1:]:
+        refuse_unlike(first, other)
+        keys = {key for key, _, _ in other_differences(first, other)} - {"step"}
+        others = sorted(key for key in keys if not key.endswith("seed"))
+        if others or "training.seed" not in keys:
+            folders = "".join(f"\n  {record.folder}" for record in records)
+            what = ", ".join(others) or "nothing that they record"
+            raise DataError(
+                f"{name} holds {len(records)} records, which differ in {what}; only those of other "
+                f"seeds are taken together. Name one of them:{folders}"
+            )
+    boards = {name: [record.benchmarks[name] for record in records] for name in first.benchmarks}
+    content = {
+        **first.content,
+        "benchmarks": {
+            name: {**alike[0], "restored": _mean_scores([board["restored"] for board in alike])}
+            for name, alike in boards.items()
+        },
+        "over_seeds": {
+            name: {
+                metric: statistics.stdev(board["mean"][metric] for board in alike)
+                for metric in alike[0]["mean"]
+                if all(board["mean"][metric] is not None for board in alike)
+            }
+            for name, alike in boards.items()
+        },
+    }
+    return Record(f"{name} ({len(records)} seeds)", first.folder, content)
+
+
+def _mean_scores(boards: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+    return {
+        key: {
+            metric: statistics.fmean(scores) if None not in scores else None
+            for metric in row
+            for scores in [[board[key][metric] for board in boards]]
+        }
+        for key, row in boards[0].items()
+    }
+
+
+_BESIDE = (
+    *("step", "parameters", "model", "inference", "dtype"),
+    *("training", "trained_by", "scored_by"),
+)
+"""Parts of a record that may move scores and do not say what was scored."""
+
+
+def other_differences(first: Record, second: Record) -> list[tuple[str, str, str]]:
+    """Return (key, value of the first, of the second) of all else that may have moved the scores.
+
+    What a record does not say, as one of an earlier version, is ``not recorded``.
+    """
+
+    def told(record: Record) -> dict[str, str]:
+        parts = {key: record.content.get(key) for key in _BESIDE}
+        return {path: show(value) for path, value in leaves(parts) if value is not None}
+
+    return [
+        (key, str(one or "not recorded"), str(other or "not recorded"))
+        for key, one, other in _differing(told(first), told(second))
+    ]
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -95,11 +95,18 @@ class RestorationTask(ScoredModule):
             device = torch.device("cpu")
             salts = [("noise", key) for key in batch["key"]]
         parts = [
-            self.degradation(image[None].to(device), generator_for(device, *salt))
+            self.spoil(image[None].to(device), generator_for(device, *salt))
             for image, salt in zip(target, salts, strict=True)
         ]
-        degraded = torch.cat(parts).to(target)
-        return Pair(input=degraded, target=target, key=batch["key"])
+        drawn = {name: torch.cat([part[name] for part in parts]).to(target) for name in parts[0]}
+        pair = Pair(input=drawn["input"], target=target, key=batch["key"])
+        if "level" in drawn:
+            pair["level"] = drawn["level"]
+        return pair
+
+    def spoil(self, clean: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Return the ``input`` made of a clean image, (1, C, H, W), and the ``level`` of noise."""
+        return {"input": self.degradation(clean, generator)}
 
     def training_step(self, batch: Clean, batch_idx: int) -> Tensor:
         """Return the scalar loss of one batch of patches."""

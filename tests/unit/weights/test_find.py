@@ -7,6 +7,7 @@ import torch
 from src.app.config.resume import (
     given_now,
     saved_overrides,
+    with_last,
     with_saved,
     with_that_of_checkpoint,
 )
@@ -40,6 +41,45 @@ def test_a_folder_of_runs_is_the_newest_of_them(tmp_path: Path) -> None:
     new = _file(tmp_path / "a/new/checkpoints/best.ckpt")
     _file(tmp_path / "b/old/checkpoints/best.ckpt", age_s=1000)
     assert find(tmp_path) == new
+
+
+def _trained(folder: Path, *names: str, age_s: int, step: int = 5) -> Path:
+    entry = {"format": 1, "version": "1.0", "config": {}}
+    for name in names:
+        path = _file(folder / "checkpoints" / name)
+        torch.save({"restoration": entry, "state_dict": {}, "global_step": step}, path)
+        os.utime(path, (1e9 - age_s, 1e9 - age_s))
+    return folder
+
+
+def test_of_several_runs_it_is_said_which_was_taken_and_which_newer_one_was_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    _trained(tmp_path / "old", "best.ckpt", "last.ckpt", age_s=1000)
+    middle = _trained(tmp_path / "middle", "best.ckpt", "last.ckpt", age_s=500, step=7)
+    newest = _trained(tmp_path / "newest", "last.ckpt", age_s=0)
+    assert open_checkpoint(tmp_path).step == 7
+    assert f"newest of 3: {middle}, step 7" in caplog.text
+    assert f"{newest} is newer and was not taken" in caplog.text
+    caplog.clear()
+    open_checkpoint(middle)
+    open_checkpoint(middle / "checkpoints")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("key", ["resume", "checkpoint"])
+def test_last_is_the_run_that_was_last_written(
+    tmp_path: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = f"paths.output_root={tmp_path}"
+    with pytest.raises(ConfigError, match=f"{key}=last: there is no run below"):
+        with_last([f"{key}=last", root])
+    _trained(tmp_path / "a/old", "last.ckpt", age_s=1000)
+    newest = _trained(tmp_path / "b/new", "last.ckpt", age_s=0)
+    assert with_last([f"{key}=last", "x=1", root]) == [f"{key}={newest}", "x=1", root]
+    assert f"{key}=last: {newest}" in capsys.readouterr().err
+    assert with_last(["resume=auto"]) == ["resume=auto"]
 
 
 def test_nothing_there_is_refused_with_what_would_do(tmp_path: Path) -> None:

@@ -17,6 +17,13 @@ from src.core.errors import ConfigError
 from src.core.paths import ROOT
 
 
+def test_enlarging_networks_are_counted_at_a_scale_that_was_published() -> None:
+    sizes = sizes_of("model", ["imdn", "rcan", "dncnn"])
+    counts = [sizes[name][0] for name in sizes]
+    assert counts[:2] == ["694,404 at ×2", "15,592,379 at ×4"]
+    assert counts[2].replace(",", "").isdigit()
+
+
 @pytest.mark.long
 def test_models_are_listed_with_their_parameters_and_papers() -> None:
     sizes = sizes_of("model", options_of("model"))

@@ -159,3 +159,62 @@ def test_two_records_of_one_checkpoint_are_named_by_their_folders(tmp_path: Path
     done = command("report", f"compare=[{tmp_path}/whole,{tmp_path}/tiled]")
     assert done.code == 0, done.err
     assert "photos psnr: tiled is better" in done.out
+
+
+def test_all_else_that_differs_stands_beside_the_verdict(tmp_path: Path) -> None:
+    common = {"dtype": "float32", "model": {"_target_": "net", "channels": 32}, "parameters": 10}
+    training = {"data": {"train_dir": "a"}, "trainer": {"max_steps": 10}, "chosen_on": ["photos"]}
+    write_evaluation(tmp_path / "a", FIRST, name="a", **common, step=10, training=training)
+    changed = {
+        "inference": {"tile": 48},
+        "model": {"_target_": "net", "channels": 48},
+        "parameters": 20,
+        "training": {"data": {"train_dir": "b"}, "trainer": {"max_steps": 60}, "chosen_on": []},
+    }
+    write_evaluation(tmp_path / "b", SECOND, name="b", **{**common, **changed})
+    done = command("report", f"compare=[{tmp_path}/a,{tmp_path}/b]", f"output={tmp_path}/c.json")
+    assert done.code == 0, done.err
+    written = {key: (one, other) for key, one, other in json.loads(
+        (tmp_path / "c.json").read_text())["also_different"]}  # fmt: skip
+    assert written == {
+        "step": ("10", "not recorded"),
+        "parameters": ("10", "20"),
+        "model.channels": ("32", "48"),
+        "inference.tile": ("auto", "48"),
+        "training.data.train_dir": ("a", "b"),
+        "training.trainer.max_steps": ("10", "60"),
+        "training.chosen_on": ("['photos']", "[]"),
+    }
+    assert all(key in done.out for key in written)
+
+
+def test_it_is_said_where_nothing_else_differs(tmp_path: Path) -> None:
+    _records(tmp_path)
+    done = command("report", f"compare=[{tmp_path}/a,{tmp_path}/b]")
+    assert "Nothing else that the records know of differs." in done.out
+
+
+def test_evaluations_of_several_seeds_are_compared_by_their_means_with_the_spread(
+    tmp_path: Path,
+) -> None:
+    for seed in range(3):
+        scores = {key: score + seed for key, score in FIRST.items()}
+        training = {"seed": seed, "data": {"seed": seed, "train_dir": "a"}}
+        write_evaluation(tmp_path / f"ours/{seed}", scores, name=str(seed), training=training)
+    write_evaluation(tmp_path / "theirs", FIRST, name="theirs")
+    done = command("report", f"compare=[{tmp_path}/theirs,{tmp_path}/ours]")
+    assert done.code == 0, done.err
+    mean = np.mean(list(FIRST.values())) + 1
+    assert f"ours (3 seeds): {mean:.4f} ± 1.0000" in done.out
+    assert "photos psnr: ours (3 seeds) is better" in done.out
+
+
+def test_evaluations_that_differ_in_more_than_the_seed_are_not_taken_together(
+    tmp_path: Path,
+) -> None:
+    for seed in range(2):
+        training = {"seed": seed, "data": {"train_dir": "ab"[seed]}}
+        write_evaluation(tmp_path / f"ours/{seed}", FIRST, training=training)
+    done = command("report", f"compare=[{tmp_path}/ours,{tmp_path}/ours/0]")
+    assert done.code == 1
+    assert "differ in training.data.train_dir" in done.err
