@@ -1,10 +1,11 @@
-"""One process at a time in a folder."""
+"""One process at a time in a folder, which it knows by more than its name."""
 
 import fcntl
 import os
 import socket
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -41,8 +42,39 @@ def alone_in(folder: Path, *, busy: str, unusable: str) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before the lock is released: nobody can have locked it
+        if _is_at(file, path):
+            path.unlink()  # before the lock is released: nobody can have locked it
         file.close()
+
+
+class OwnFolder:
+    """A folder that is there now; another one that takes its name later is not it.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        OSError: If it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY)  # open: no new folder gets its number
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def check(self) -> None:
+        """See that the path still leads to it; call it before anything is written there.
+
+        Raises:
+            DataError: If it was moved or removed.
+        """
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._descriptor), self.path.stat()):
+                return
+        raise DataError(
+            f"The run folder {self.path} was moved or removed while the run was going on; nothing "
+            "was written to what is there now. Go on with it where it is: resume=<its folder>."
+        )
 
 
 def _locked(path: Path, busy: str) -> TextIO:
@@ -58,6 +90,11 @@ def _locked(path: Path, busy: str) -> TextIO:
             raise DataError(busy.format(folder=path.parent, holder=holder)) from error
         except OSError:  # a file system without locks
             return file
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        if _is_at(file, path):
             return file
         file.close()  # the process that had it has just removed it
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Say whether ``path`` leads to the open ``file``, and not to nothing or a later one."""
+    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())

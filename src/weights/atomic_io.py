@@ -16,11 +16,19 @@ from lightning.fabric.plugins.io import CheckpointIO
 
 from src.core.errors import CheckpointError
 from src.core.files import name_aside, replacing
+from src.core.locks import OwnFolder
 from src.weights.names import LAST, PREVIOUS
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Write to a temporary file beside the target, flush it to disk, then rename it over."""
+    """Write to a temporary file beside the target, flush it to disk, then rename it over.
+
+    Args:
+        own: The run folder that all targets are in; None writes anywhere.
+    """
+
+    def __init__(self, own: OwnFolder | None = None) -> None:
+        self._own = own
 
     def save_checkpoint(
         self,
@@ -33,11 +41,12 @@ class AtomicCheckpointIO(CheckpointIO):
         What ``last.ckpt`` was before is ``previous.ckpt`` afterwards.
 
         Raises:
-            CheckpointError: If the disk is full, or the folder is gone or cannot be written.
+            CheckpointError: If the disk is full, or the folder cannot be written.
+            DataError: If the run folder was moved or removed.
         """
         target = Path(path)
-        if not target.parent.parent.is_dir():
-            raise CheckpointError(_unwritten(target, "its folder is gone"))
+        if self._own is not None:
+            self._own.check()
         try:
             with replacing(target) as temporary:
                 with temporary.open("wb") as file:
@@ -48,7 +57,10 @@ class AtomicCheckpointIO(CheckpointIO):
             if "DataLoader worker" in str(error):  # raised wherever the process is just then
                 raise
             reason = getattr(error, "strerror", None) or str(error)
-            raise CheckpointError(_unwritten(target, reason)) from error
+            raise CheckpointError(
+                f"{target} cannot be written: {reason}. Make room or set paths.output_root to "
+                "another disk; the previous checkpoint is untouched."
+            ) from error
 
     def load_checkpoint(
         self,
@@ -134,19 +146,6 @@ def check_whole(path: Path) -> None:
         raise CheckpointError(f"{path}: damaged or truncated ({error}).") from error
     if wrong is not None:
         raise CheckpointError(f"{path}: damaged (the checksum of its part {wrong} is wrong).")
-
-
-def _unwritten(target: Path, reason: str) -> str:
-    run = target.parent.parent
-    if not run.is_dir():
-        return (
-            f"{target} cannot be written: the run folder {run} was moved or removed while the run "
-            "was going on. Put it back, or go on where it is now: resume=<its folder>."
-        )
-    return (
-        f"{target} cannot be written: {reason}. Make room or set paths.output_root to another "
-        "disk; the previous checkpoint is untouched."
-    )
 
 
 def _asked_for(error: Exception) -> str:

@@ -9,6 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from src.core.errors import ConfigError
+from src.core.locks import OwnFolder
 from src.core.seeding import seed_from
 from src.core.types import PlainConfig
 from src.training.callbacks.csv_logger import ResumableCSVLogger
@@ -177,6 +178,21 @@ class NewSettings(Callback):
         rates = [group["lr"] for group in checkpoint["optimizer_states"][0]["param_groups"]]
         for state in checkpoint["lr_schedulers"]:
             state["base_lrs"], state["_last_lr"] = [peak] * len(state["base_lrs"]), rates
+
+
+class InOwnFolder(Callback):
+    """Stop before the pictures of a validation go where only the name is that of the run's folder.
+
+    Args:
+        own: The run folder.
+    """
+
+    def __init__(self, own: OwnFolder) -> None:
+        self.own = own
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look; DataError if the folder was moved or removed."""
+        self.own.check()
 
 
 class SameJob(Callback):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from src.core.errors import DataError
-from src.core.locks import LOCK, alone_in
+from src.core.locks import LOCK, OwnFolder, alone_in
 from src.core.paths import ROOT
 
 BUSY, UNUSABLE = "{folder} is in use: {holder}.", "{folder} cannot be written: {reason}."
@@ -53,3 +53,38 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"run cannot be written: Not a directory"):
         alone_in(tmp_path / "file/run", busy=BUSY, unusable=UNUSABLE).__enter__()
+
+
+def test_a_folder_is_known_by_more_than_its_name(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    folder.mkdir()
+    own = OwnFolder(folder)
+    own.check()
+    folder.rename(elsewhere)
+    with pytest.raises(DataError, match="was moved or removed while"):
+        own.check()
+    folder.mkdir()
+    with pytest.raises(DataError, match="nothing was written"):
+        own.check()
+    folder.rmdir()
+    elsewhere.rename(folder)  # put back
+    own.check()
+
+
+def test_a_new_folder_does_not_get_the_number_of_one_that_was_removed(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    own = OwnFolder(tmp_path / "run")
+    for _ in range(50):
+        (tmp_path / "run").rmdir()
+        (tmp_path / "run").mkdir()
+        with pytest.raises(DataError):
+            own.check()
+
+
+def test_the_lock_of_another_process_in_a_new_folder_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with alone_in(folder, busy=BUSY, unusable=UNUSABLE):
+        folder.rename(tmp_path / "elsewhere")
+        other = _holder(folder)
+    assert (folder / LOCK).is_file()
+    other.communicate()
