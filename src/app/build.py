@@ -75,13 +75,12 @@ def build_data(cfg: DictConfig) -> RestorationData:
     return data
 
 
-def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) -> L.Trainer:
+def build_trainer(cfg: DictConfig, config: PlainConfig) -> L.Trainer:
     """Build the trainer with its callbacks and loggers.
 
     Args:
         cfg: The resolved config.
         config: The same, plain, for the checkpoints.
-        origin: Version and commit, for the checkpoints.
     """
     own = OwnFolder(Path(cfg.paths.output_dir))
     callbacks: Mapping[str, L.Callback] = make(cfg.callbacks)
@@ -90,7 +89,7 @@ def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) 
     max_time = plain(cfg.trainer).get("max_time")
     limits = [] if max_time is None else [TimeLimit(max_time)]
     loggers: Mapping[str, Logger] = make(cfg.logger) if cfg.get("logger") else {}
-    carried = (Provenance(config, origin), PendingRow())
+    carried = (Provenance(config), PendingRow())
     trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
         # The random state first: the checkpoint that a run begins with holds it as set then.
         callbacks=[RandomState(), InOwnFolder(own), FinalValidation(), *limits, *ordered, *carried],

@@ -1,5 +1,6 @@
 """Images that a run has opened: cached or not, checked once, faults raised or skipped."""
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from src.core.errors import DataError, ExemplarError, ImageFileError
-from src.data.cache import ImageCache
+from src.core.files import sha256
+from src.data.cache import CachedItem, ImageCache
 from src.data.image_io import Pixels, to_tensor
 from src.data.source import FileItem, ImageItem, ImageSource
 
@@ -43,12 +45,14 @@ class OpenImages:
         items: The images, in the same order.
         channels: 3 for RGB, 1 for luma.
         size: All pixels together, in bytes.
+        fingerprint: Plain: how many they are, and hashes of their names and of their contents.
     """
 
     keys: tuple[str, ...]
     items: tuple[ImageItem, ...]
     channels: int
     size: int
+    fingerprint: dict[str, int | str]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -87,17 +91,25 @@ class Opener:
         """
         usable: dict[str, ImageItem] = {}
         faults: list[ExemplarError] = []
-        size = 0
+        size, contents = 0, hashlib.sha256()
         for key, item in self._cached(source.items()).items():
             try:
-                size += self._check(key, item, min_size)
-                usable[key] = item
+                pixels = self._check(key, item, min_size)
             except (DataError, ImageFileError) as error:
                 faults.append(error)
+            else:
+                usable[key] = item
+                size += pixels.nbytes
+                contents.update(_content_hash(item, pixels).encode())
         self._report(faults, source)
         if not usable:
             raise DataError(f"Of {source.describe()} none can be used; each was skipped.")
-        return OpenImages(tuple(usable), tuple(usable.values()), self.channels, size)
+        names = hashlib.sha256("\0".join(usable).encode()).hexdigest()[:16]
+        fingerprint = {"names": names, "contents": contents.hexdigest()[:16]}
+        return OpenImages(
+            *(tuple(usable), tuple(usable.values()), self.channels, size),
+            {"count": len(usable), **fingerprint},
+        )
 
     def _cached(self, items: dict[str, ImageItem]) -> dict[str, ImageItem]:
         if self.cache_dir is None:
@@ -106,7 +118,7 @@ class Opener:
         cache = ImageCache(self.cache_dir, channels=self.channels, limit=self.cache_limit)
         return {**items, **cache.fill(files)}
 
-    def _check(self, key: str, item: ImageItem, min_size: int) -> int:
+    def _check(self, key: str, item: ImageItem, min_size: int) -> Pixels:
         pixels = item.load(self.channels)
         height, width, _ = pixels.shape
         if min(height, width) < min_size:
@@ -114,7 +126,7 @@ class Opener:
                 f"{key}: {width}×{height} px is smaller than a training patch of {min_size} px; "
                 "lower data.patch_size or remove it."
             )
-        return pixels.nbytes
+        return pixels
 
     def _report(self, faults: list[ExemplarError], source: ImageSource) -> None:
         if self.on_error == "skip":
@@ -129,6 +141,15 @@ class Opener:
                 f"{len(faults)} images of {source.describe()} cannot be used:\n  {named}{more}\n"
                 "  Mend them, or go on without them with data.on_error=skip."
             )
+
+
+def _content_hash(item: ImageItem, pixels: Pixels) -> str:
+    """Return the hash of an image's file, which the cache knows, else of its pixels."""
+    if isinstance(item, CachedItem):
+        return item.content_hash
+    if isinstance(item, FileItem):
+        return sha256(item.path)  # decoded just now, so that it is in memory
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 class WholeImages(Dataset[WholeSample]):

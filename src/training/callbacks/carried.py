@@ -13,6 +13,7 @@ from src.core.locks import OwnFolder
 from src.core.seeding import seed_from
 from src.core.types import PlainConfig
 from src.training.callbacks.csv_logger import ResumableCSVLogger
+from src.training.callbacks.sources import sources
 from src.weights.names import FORMAT, KEY
 
 RUN_IDS = "run_ids"
@@ -32,15 +33,14 @@ class Identified(Protocol):
 
 
 class Provenance(Callback):
-    """Make each checkpoint enough by itself: plain config, version, commit, identities of its runs.
+    """Make each checkpoint enough by itself: plain config, sources, identities of its runs.
 
     Args:
         config: The resolved config without any OmegaConf object.
-        origin: Version, commit and the like; strings and numbers only.
     """
 
-    def __init__(self, config: PlainConfig, origin: dict[str, Any]) -> None:
-        self.config, self.origin = config, origin
+    def __init__(self, config: PlainConfig) -> None:
+        self.config = config
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -51,7 +51,7 @@ class Provenance(Callback):
         goes on with these.
         """
         runs = dict(logger.identity for logger in trainer.loggers if isinstance(logger, Identified))
-        about = {"format": FORMAT, "config": self.config, **self.origin}
+        about = {"format": FORMAT, "config": self.config, **sources(trainer)}
         checkpoint[KEY] = {**about, RUN_IDS: runs}
 
 
