@@ -410,6 +410,14 @@ def try_code(name: str, make: Callable[[Path, Path], object], here: Path) -> str
     return said
 
 
+TITLE = """# Hostile files, and the sentence that refuses each
+
+Made by `python -m tools.hostile_files`; see
+[what a file may do](../../docs/explanation/what-a-file-may-do.md). In each try nothing ran, and
+nothing was written or printed of the environment.
+
+"""
+
 Try = Callable[[Path], str]
 
 
@@ -456,7 +464,7 @@ def main() -> None:
             count += 1
             shutil.rmtree(here, ignore_errors=True)
     lines = [f"| {kind} | {', '.join(names)} | {said} |" for (kind, said), names in rows.items()]
-    head = f"{count} tries, {failed} not refused as expected."
+    head = f"{TITLE}{count} tries, {failed} not refused as expected."
     sys.stdout.write(
         "\n".join([head, "", "| kind | command | refused by |", "|---|---|---|", *lines])
     )

@@ -1,6 +1,7 @@
 """The composition root: config in, objects out; the only place that instantiates."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import lightning as L  # noqa: N812
@@ -11,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.app.processes.place import cluster_environment
+from src.core.locks import OwnFolder
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
 from src.models.blocks.trunk import recompute_blocks
 from src.models.initial_weights import build_with_initial_weights
-from src.training.callbacks.carried import PendingRow, Provenance, RandomState
+from src.training.callbacks.carried import InOwnFolder, PendingRow, Provenance, RandomState
 from src.training.callbacks.checkpoint import LastCheckpoint
 from src.training.callbacks.stopping import FinalValidation, TimeLimit
 from src.training.checkpoint_io import AtomicCheckpointIO
@@ -73,26 +75,26 @@ def build_data(cfg: DictConfig) -> RestorationData:
     return data
 
 
-def build_trainer(cfg: DictConfig, config: PlainConfig, origin: dict[str, Any]) -> L.Trainer:
+def build_trainer(cfg: DictConfig, config: PlainConfig) -> L.Trainer:
     """Build the trainer with its callbacks and loggers.
 
     Args:
         cfg: The resolved config.
         config: The same, plain, for the checkpoints.
-        origin: Version and commit, for the checkpoints.
     """
+    own = OwnFolder(Path(cfg.paths.output_dir))
     callbacks: Mapping[str, L.Callback] = make(cfg.callbacks)
     # The last state comes last, so that it holds what the others, such as the best, have noted.
     ordered = sorted(callbacks.values(), key=lambda callback: isinstance(callback, LastCheckpoint))
     max_time = plain(cfg.trainer).get("max_time")
     limits = [] if max_time is None else [TimeLimit(max_time)]
     loggers: Mapping[str, Logger] = make(cfg.logger) if cfg.get("logger") else {}
-    carried = (Provenance(config, origin), PendingRow())
+    carried = (Provenance(config), PendingRow())
     trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
         # The random state first: the checkpoint that a run begins with holds it as set then.
-        callbacks=[RandomState(), FinalValidation(), *limits, *ordered, *carried],
+        callbacks=[RandomState(), InOwnFolder(own), FinalValidation(), *limits, *ordered, *carried],
         logger=list(loggers.values()),
-        plugins=[AtomicCheckpointIO(), cluster_environment()],
+        plugins=[AtomicCheckpointIO(own), cluster_environment()],
         default_root_dir=cfg.paths.output_dir,
         enable_checkpointing=bool(callbacks),
     )

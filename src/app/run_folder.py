@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -77,17 +78,17 @@ def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
 
 
 def go_on(
-    folder: Path, config: PlainConfig, overrides: list[str], given: list[str], step: int
+    folder: Path, config: PlainConfig, overrides: list[str], about: Mapping[str, Any]
 ) -> None:
-    """Note in ``resumed.jsonl`` that the run went on, with what was ``given`` and from which step.
+    """Note in ``resumed.jsonl`` that the run went on: ``about``, with new ``overrides`` among it.
 
     The config and the overrides of the folder become those with which it goes on, so that the next
     ``resume`` needs no word of this one repeated.
     """
-    entry = {"step": step, "overrides": given, **environment()}
+    entry = {**about, **environment()}
     with (folder / "resumed.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
-    if given:
+    if about["overrides"]:
         _write_config(folder, config)
     if overrides != saved_overrides(folder):  # a search path that has moved, too
         write_text(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))

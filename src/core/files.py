@@ -1,18 +1,14 @@
-"""Files that are either whole or not there, and folders with one process at a time."""
+"""Files that are either whole or not there."""
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
-
-from src.core.errors import DataError
+from typing import Any
 
 LONGEST = 255
 """Bytes of a file name, on every file system in use."""
@@ -94,56 +90,3 @@ def remove_leftovers(folder: Path) -> int:
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
-
-
-LOCK = ".lock"
-"""Name of the file that a process in a folder keeps locked; there is none when it has ended."""
-
-
-@contextmanager
-def alone_in(folder: Path, *, busy: str, unusable: str) -> Iterator[None]:
-    """Keep ``folder`` for this process; the system releases it however the process ends.
-
-    The lock is POSIX's and not flock's, which loader processes would inherit and keep for seconds
-    after a kill. Where a file system has no locks, nothing is checked.
-
-    Args:
-        folder: Made when missing.
-        busy: Message where another process has it, with the fields {folder} and {holder}.
-        unusable: Message where it cannot be written, with the fields {folder} and {reason}.
-
-    Raises:
-        DataError: If another process is there, or the folder cannot be written.
-    """
-    path = folder / LOCK
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = _locked(path, busy)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-    except OSError as error:
-        raise DataError(unusable.format(folder=folder, reason=error.strerror)) from error
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)  # before the lock is released: nobody can have locked it
-        file.close()
-
-
-def _locked(path: Path, busy: str) -> TextIO:
-    """Return the open, locked file at ``path``."""
-    while True:
-        file = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise DataError(busy.format(folder=path.parent, holder=holder)) from error
-        except OSError:  # a file system without locks
-            return file
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            return file
-        file.close()  # the process that had it has just removed it

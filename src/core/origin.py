@@ -1,6 +1,7 @@
 """Where a result came from: commit, versions, hardware, command."""
 
 import functools
+import hashlib
 import os
 import platform
 import subprocess
@@ -12,7 +13,7 @@ import psutil
 import torch
 
 from src.core import __version__
-from src.core.paths import INSTALLED, ROOT
+from src.core.paths import INSTALLED, PACKAGE, ROOT
 
 DECISIVE = ("torch", "torchmetrics", "lightning", "numpy", "pillow", "kornia")
 """Packages whose arithmetic a score may depend on."""
@@ -21,6 +22,17 @@ DECISIVE = ("torch", "torchmetrics", "lightning", "numpy", "pillow", "kornia")
 def origin() -> dict[str, Any]:
     """Return version and commit, as every checkpoint and record carries them."""
     return {"version": __version__, "commit": commit()}
+
+
+@functools.cache
+def code() -> str:
+    """Return a hash of the sources of this package, as they are when first asked."""
+    files = (path for kind in ("py", "cpp", "h") for path in PACKAGE.rglob(f"*.{kind}"))
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(PACKAGE)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def environment() -> dict[str, Any]:

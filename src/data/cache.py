@@ -54,6 +54,11 @@ class CachedItem:
     shape: tuple[int, int, int]
     offset: int
 
+    @property
+    def content_hash(self) -> str:
+        """The SHA-256 of the image file, in hexadecimal digits."""
+        return self.entry.name.partition("-")[0]
+
     def load(self, channels: int) -> Pixels:
         """Return a read-only view of the file, uint8 (H, W, C); only what is used is read.
 

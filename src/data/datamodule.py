@@ -115,6 +115,13 @@ class RestorationData(L.LightningDataModule):
         """The sides of the patches of each stage of training, in pixels."""
         return tuple(stage.patch_size for stage in self.stages)
 
+    @property
+    def fingerprints(self) -> dict[str, dict[str, int | str]]:
+        """Of each image set that is open, its fingerprint: ``train`` and ``val/<benchmark>``."""
+        opened = {f"val/{name}": images for name, images in self._benchmarks.items()}
+        opened |= {} if self._train is None else {"train": self._train}
+        return {name: images.fingerprint for name, images in opened.items()}
+
     def prepare_data(self) -> None:
         """Fill the cache in one process a machine, while the others wait."""
         if self._opener.cache_dir is not None and self.trainer is not None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -11,9 +10,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from src.core.errors import DataError, ExemplarError, ImageFileError
+from src.core.files import sha256
 from src.data.cache import CachedItem, ImageCache
 from src.data.image_io import Grey, Pixels, has_one_channel, is_grey, opened, to_tensor
-from src.data.source import ArrayItem, FileItem, ImageItem, ImageSource
+from src.data.source import FileItem, ImageItem, ImageSource
 
 logger = logging.getLogger(__name__)
 
@@ -46,16 +46,25 @@ class OpenImages:
         channels: 3 for RGB, 1 for luma.
         size: All pixels together, in bytes.
         grey: What makes an image grey: its content, or its file's one channel.
+        hashes: Of the content of each image's file, or of its pixels where it has no file.
     """
 
     keys: tuple[str, ...]
     items: tuple[ImageItem, ...]
     channels: int
     size: int
-    grey: Grey = "content"
+    grey: Grey
+    hashes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def fingerprint(self) -> dict[str, int | str]:
+        """How many images these are, and hashes of their names and of their contents; plain."""
+        texts = {"names": "\0".join(self.keys), "contents": "\0".join(self.hashes)}
+        hashes = {part: hashlib.sha256(text.encode()).hexdigest() for part, text in texts.items()}
+        return {"count": len(self), **{part: text[:16] for part, text in hashes.items()}}
 
     def load(self, index: int) -> Pixels:
         """Return image ``index`` as uint8 (H, W, C), read-only where it comes from the cache."""
@@ -106,17 +115,21 @@ class Opener:
         """
         usable: dict[str, ImageItem] = {}
         faults: list[ExemplarError] = []
-        size = 0
+        size, hashes = 0, []
         for key, item in self._cached(source.items()).items():
             try:
-                size += self._check(key, item, min_size, reason)
-                usable[key] = item
+                pixels = self._check(key, item, min_size, reason)
             except (DataError, ImageFileError) as error:
                 faults.append(error)
+            else:
+                usable[key] = item
+                size += pixels.nbytes
+                hashes.append(_content_hash(item, pixels))
         self._report(faults, source)
         if not usable:
             raise DataError(f"Of {source.describe()} none can be used; each was skipped.")
-        return OpenImages(tuple(usable), tuple(usable.values()), self.channels, size, self.grey)
+        images = tuple(usable), tuple(usable.values())
+        return OpenImages(*images, self.channels, size, self.grey, tuple(hashes))
 
     def _cached(self, items: dict[str, ImageItem]) -> dict[str, ImageItem]:
         files = {
@@ -129,13 +142,13 @@ class Opener:
         cache = ImageCache(self.cache_dir, channels=self.channels, limit=self.cache_limit)
         return {**items, **cache.fill(files)}
 
-    def _check(self, key: str, item: ImageItem, min_size: int, reason: str) -> int:
+    def _check(self, key: str, item: ImageItem, min_size: int, reason: str) -> Pixels:
         pixels = item.load(self.channels)
         height, width, _ = pixels.shape
         if min(height, width) < min_size:
             what = reason.format(min_size)
             raise DataError(f"{key}: {width}×{height} px is smaller than {what} or remove it.")
-        return pixels.nbytes
+        return pixels
 
     def _report(self, faults: list[ExemplarError], source: ImageSource) -> None:
         if self.on_error == "skip":
@@ -153,38 +166,18 @@ class Opener:
 
 
 def keys_in_both(images: OpenImages, others: OpenImages) -> list[str]:
-    """Return the keys of those ``images`` whose files ``others`` have too, under whatever name.
-
-    Of files that the cache does not know, those of one size are read.
-    """
-    sizes = [Counter(map(_size, opened.items)) for opened in (images, others)]
-    shared = sizes[0].keys() & sizes[1].keys()
-    known = {_content(item) for item in others.items if _size(item) in shared}
-    pairs = zip(images.keys, images.items, strict=True)
-    return [key for key, item in pairs if _size(item) in shared and _content(item) in known]
+    """Return the keys of those ``images`` that ``others`` have too, under whatever name."""
+    known = set(others.hashes)
+    return [key for key, one in zip(images.keys, images.hashes, strict=True) if one in known]
 
 
-def _size(item: ImageItem) -> int:
-    match item:
-        case CachedItem():
-            return item.entry.stat().st_size
-        case FileItem():
-            return item.path.stat().st_size
-        case _:
-            return 0
-
-
-def _content(item: ImageItem) -> object:
-    """Return what two items have in common if they are the same image."""
-    match item:
-        case CachedItem():
-            return item.entry
-        case FileItem():
-            return hashlib.sha256(item.path.read_bytes()).digest()
-        case ArrayItem():
-            return item.pixels.shape, item.pixels.tobytes()
-        case _:
-            return id(item)
+def _content_hash(item: ImageItem, pixels: Pixels) -> str:
+    """Return the hash of an image's file, which the cache knows, else of its pixels."""
+    if isinstance(item, CachedItem):
+        return item.content_hash
+    if isinstance(item, FileItem):
+        return sha256(item.path)  # decoded just now, so that it is in memory
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 class WholeImages(Dataset[WholeSample]):

@@ -13,11 +13,19 @@ from lightning.fabric.plugins.io import CheckpointIO
 
 from src.core.errors import CheckpointError
 from src.core.files import replacing
+from src.core.locks import OwnFolder
 from src.weights.checkpoint_file import LAST, PREVIOUS, read
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Write to a temporary file beside the target, flush it to disk, then rename it over."""
+    """Write to a temporary file beside the target, flush it to disk, then rename it over.
+
+    Args:
+        own: The run folder that all targets are in; None writes anywhere.
+    """
+
+    def __init__(self, own: OwnFolder | None = None) -> None:
+        self._own = own
 
     def save_checkpoint(
         self,
@@ -30,11 +38,12 @@ class AtomicCheckpointIO(CheckpointIO):
         What ``last.ckpt`` was before is ``previous.ckpt`` afterwards.
 
         Raises:
-            CheckpointError: If the disk is full, or the folder is gone or cannot be written.
+            CheckpointError: If the disk is full, or the folder cannot be written.
+            DataError: If the run folder was moved or removed.
         """
         target = Path(path)
-        if not target.parent.parent.is_dir():
-            raise CheckpointError(_unwritten(target, "its folder is gone"))
+        if self._own is not None:
+            self._own.check()
         try:
             with replacing(target) as temporary:
                 with temporary.open("wb") as file:
@@ -45,7 +54,10 @@ class AtomicCheckpointIO(CheckpointIO):
             if "DataLoader worker" in str(error):  # raised wherever the process is just then
                 raise
             reason = getattr(error, "strerror", None) or str(error)
-            raise CheckpointError(_unwritten(target, reason)) from error
+            raise CheckpointError(
+                f"{target} cannot be written: {reason}. Make room or set paths.output_root to "
+                "another disk; the previous checkpoint is untouched."
+            ) from error
 
     def load_checkpoint(
         self,
@@ -78,16 +90,3 @@ def keep_previous(last: Path) -> None:
         last.replace(previous)
     else:
         name.replace(previous)
-
-
-def _unwritten(target: Path, reason: str) -> str:
-    run = target.parent.parent
-    if not run.is_dir():
-        return (
-            f"{target} cannot be written: the run folder {run} was moved or removed while the run "
-            "was going on. Put it back, or go on where it is now: resume=<its folder>."
-        )
-    return (
-        f"{target} cannot be written: {reason}. Make room or set paths.output_root to another "
-        "disk; the previous checkpoint is untouched."
-    )

@@ -19,6 +19,7 @@ LONG = (
     "optimizer.lr=1e-4",
 )
 PATIENCE_S = 120
+RARELY = "callbacks.checkpoint_last.every_n_steps=5"
 
 
 def _stop_at(
@@ -72,3 +73,33 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     ended = _stop_at(4, folder, signal.SIGKILL, *words)
     assert ended.returncode == -signal.SIGKILL
     _assert_goes_on_as_if_never_stopped(folder, tmp_path / "other", *words)
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["trainer.val_check_interval=1000", RARELY, f"{RARELY}00"])
+def test_a_run_whose_folder_was_moved_leaves_the_new_one_of_that_name_alone(
+    what: str, tmp_path: Path
+) -> None:
+    folder, words = tmp_path / "run", (what,)
+    running = process("train", *LONG, *words, f"hydra.run.dir={folder}")
+    end = time.monotonic() + PATIENCE_S
+    while not (folder / LAST).is_file():
+        assert running.poll() is None, running.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    running.send_signal(signal.SIGSTOP)
+    folder.rename(tmp_path / "moved")
+    train_tiny(folder)
+    before = _files(folder)
+    running.send_signal(signal.SIGCONT)
+    err = running.communicate(timeout=PATIENCE_S)[1]
+    assert running.returncode == 1
+    assert f"error: The run folder {folder} was moved or removed" in err
+    assert "Traceback" not in err
+    assert _files(folder) == before
+    done = command("train", f"resume={tmp_path / 'moved'}", "trainer.max_steps=9")
+    assert done.code == 0, done.err

@@ -29,6 +29,9 @@ OVERRIDES = "overrides.yaml"
 FIXED = ("model", "io", "task", "seed", "weights")
 """What a resumed run keeps, because its checkpoint or its random numbers rest on it."""
 
+OF_A_START = ("resume", "accept_changes")
+"""What says how one start goes on, and is not part of a run."""
+
 WHOLE = ("experiment", "local", "debug", "hparams_search")
 """Groups that write at the root, so that it cannot be told what they would change."""
 
@@ -181,8 +184,8 @@ def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
 
 
 def is_resume(override: str) -> bool:
-    """Say whether ``override`` is ``resume=…``, which is not part of a run."""
-    return _key(override) == "resume"
+    """Say whether ``override`` is of a start and not of the run: ``resume=…`` and the like."""
+    return _key(override) in OF_A_START
 
 
 def _key(override: str) -> str:

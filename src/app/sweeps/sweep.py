@@ -16,7 +16,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 
 from src.app.config.options import AUTO
-from src.app.config.resume import WHOLE, is_resume
+from src.app.config.resume import OF_A_START, WHOLE, is_resume
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ExemplarError
 from src.core.preemption import Preemption, preempt
@@ -88,7 +88,7 @@ def recorded_job(config: Mapping[str, Any]) -> Iterator[JobResult]:
     settings = HydraConfig.get()
     given = [text for text in settings.overrides.task if not is_resume(text)]
     result = JobResult(int(settings.job.num), given, str(settings.runtime.output_dir))
-    result.config = {key: value for key, value in config.items() if key != "resume"}
+    result.config = {key: value for key, value in config.items() if key not in OF_A_START}
     begun = time.monotonic()
     try:
         yield result

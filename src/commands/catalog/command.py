@@ -10,9 +10,9 @@ from hydra.utils import instantiate
 from src.app.config.options import all_groups, options_of
 from src.app.config.signatures import parameters_of
 from src.core.console import FoldingTable, make_console
-from src.core.dotted import locate
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
+from src.core.registry import locate
 
 if TYPE_CHECKING:
     from torch import nn

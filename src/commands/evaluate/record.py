@@ -30,7 +30,7 @@ from src.metrics.direction import higher_is_better
 from src.metrics.scoreboard import Scoreboard
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint
-from src.weights.names import BEST
+from src.weights.checkpoint_file import BEST
 
 _DECIDES = ("task", "model", "degradation", "protocol", "metrics", "inference", "io", "seed")
 """Parts of a configuration that move a score; folders and devices do not."""

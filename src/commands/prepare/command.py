@@ -18,7 +18,7 @@ from src.commands.prepare.pixels import known_tests, unchecked
 from src.commands.prepare.staging import clear_leftovers
 from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError
-from src.core.files import alone_in
+from src.core.locks import alone_in
 from src.core.paths import from_root
 from src.data.prepared import MANIFEST
 

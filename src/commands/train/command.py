@@ -16,13 +16,13 @@ from src.app.results import score_table
 from src.commands.train.beginning import begin_with
 from src.commands.train.settle import settle_training
 from src.core.console import make_console
-from src.core.files import alone_in
-from src.core.origin import origin
+from src.core.locks import alone_in
 from src.core.preemption import PREEMPTING, Preemption
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.training.callbacks.carried import RUN_IDS, NewSettings, SameJob
 from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger, last_value
+from src.training.callbacks.sources import SameSources
 from src.training.callbacks.stopping import GracefulStop
 from src.training.loggers.lifecycle import facts, keep_run_id, read_run_id, recorded
 from src.training.tasks.base import RestorationTask
@@ -60,7 +60,6 @@ def fit(job: Job) -> float:
     """
     quiet_lightning()
     config, folder = job.config, Path(job.folder)
-    overrides, given = job.notes["overrides"], job.notes["given"]
     cfg = OmegaConf.create(config)
     point = job.notes["checkpoint"]
     resume = None if point is None else open_checkpoint(point)
@@ -71,15 +70,13 @@ def fit(job: Job) -> float:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     task, data = build_task(cfg), shared_data(cfg)
     begin_with(task.net, cfg, begun)
-    trainer = build_trainer(cfg, config, origin())
-    if not job.notes["resumes"]:
-        _begin(folder, config, overrides)
+    trainer = build_trainer(cfg, config)
+    if job.notes["resumes"]:
+        trainer.callbacks.append(_going_on(job, trainer, resume))  # type: ignore[attr-defined]
     else:
-        step = 0 if resume is None else resume.step
-        _go_on(folder, config, overrides, given, step)
-        _continue_metrics(trainer, step)
+        _begin(folder, config, job.notes["overrides"])
     if resume is not None:
-        trainer.callbacks.append(_new_settings(cfg, given))  # type: ignore[attr-defined]
+        trainer.callbacks.append(_new_settings(cfg, job.notes["given"]))  # type: ignore[attr-defined]
     trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
     _announce(task, cfg, folder)
     with recorded(trainer.loggers, config, facts(config, task.net)):
@@ -108,11 +105,20 @@ def _begin(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
     run_folder.start(folder, config, overrides)
 
 
-@rank_zero_only
-def _go_on(
-    folder: Path, config: PlainConfig, overrides: list[str], given: list[str], step: int
-) -> None:
-    run_folder.go_on(folder, config, overrides, given, step)
+def _going_on(job: Job, trainer: L.Trainer, resume: Checkpoint | None) -> SameSources:
+    """Return what compares images and code, and then writes down that the run goes on."""
+    step, before = (0, {}) if resume is None else (resume.step, resume.origin)
+    overrides, given = job.notes["overrides"], job.notes["given"]
+
+    @rank_zero_only
+    def go_on(changes: list[str]) -> None:
+        about = {"step": step, "changes": changes, "overrides": given}
+        run_folder.go_on(Path(job.folder), job.config, overrides, about)
+        for logger in trainer.loggers:
+            if isinstance(logger, ResumableCSVLogger):
+                logger.resume_at(step)
+
+    return SameSources(before, go_on, accepted=job.notes["accepted"])
 
 
 @rank_zero_only
@@ -126,12 +132,6 @@ def _new_settings(cfg: DictConfig, given: list[str]) -> NewSettings:
     keys = [text.lstrip("+~").partition("=")[0].split(".") for text in given]
     optimizer = {key[1]: plain(cfg.optimizer)[key[1]] for key in keys if key[0] == "optimizer"}
     return NewSettings(optimizer, scheduler=any(key[0] == "scheduler" for key in keys))
-
-
-def _continue_metrics(trainer: L.Trainer, step: int) -> None:
-    for logger in trainer.loggers:
-        if isinstance(logger, ResumableCSVLogger):
-            logger.resume_at(step)
 
 
 @rank_zero_only

@@ -29,8 +29,8 @@ def settle_training(cfg: DictConfig) -> Job:
 
     Returns:
         The job; its notes hold ``overrides`` as typed, whether it ``resumes``, from which
-        ``checkpoint``, and ``given``: the overrides of a resumed run that are new, with those that
-        follow from them.
+        ``checkpoint``, whether changes of images and code are ``accepted``, and ``given``: the
+        overrides of a resumed run that are new, with those that follow from them.
 
     Raises:
         ConfigError: If the number of processes cannot be.
@@ -39,7 +39,7 @@ def settle_training(cfg: DictConfig) -> Job:
     folder = Path(cfg.paths.output_dir)
     typed = HydraConfig.get().overrides
     overrides = [text for text in typed.task if not is_resume(text)]
-    given = given_now(folder, overrides)
+    given, accepted = given_now(folder, overrides), bool(cfg.accept_changes)
     resumes = _goes_on(cfg.resume, folder)
     point = find_point(folder) if resumes else NEW
     if resumes:
@@ -72,6 +72,7 @@ def settle_training(cfg: DictConfig) -> Job:
             "overrides": [*filter(is_search_path, typed.hydra), *overrides],
             "given": given,
             "resumes": resumes,
+            "accepted": accepted,
             "checkpoint": None if point.path is None else str(point.path),
         },
     )

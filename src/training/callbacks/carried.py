@@ -9,9 +9,11 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from src.core.errors import ConfigError
+from src.core.locks import OwnFolder
 from src.core.seeding import seed_from
 from src.core.types import PlainConfig
 from src.training.callbacks.csv_logger import ResumableCSVLogger
+from src.training.callbacks.sources import sources
 from src.weights.checkpoint_file import FORMAT, KEY
 
 RUN_IDS = "run_ids"
@@ -31,15 +33,14 @@ class Identified(Protocol):
 
 
 class Provenance(Callback):
-    """Make each checkpoint enough by itself: plain config, version, commit, identities of its runs.
+    """Make each checkpoint enough by itself: plain config, sources, identities of its runs.
 
     Args:
         config: The resolved config without any OmegaConf object.
-        origin: Version, commit and the like; strings and numbers only.
     """
 
-    def __init__(self, config: PlainConfig, origin: dict[str, Any]) -> None:
-        self.config, self.origin = config, origin
+    def __init__(self, config: PlainConfig) -> None:
+        self.config = config
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -50,7 +51,7 @@ class Provenance(Callback):
         goes on with these.
         """
         runs = dict(logger.identity for logger in trainer.loggers if isinstance(logger, Identified))
-        about = {"format": FORMAT, "config": self.config, **self.origin}
+        about = {"format": FORMAT, "config": self.config, **sources(trainer)}
         checkpoint[KEY] = {**about, RUN_IDS: runs}
 
 
@@ -177,6 +178,21 @@ class NewSettings(Callback):
         rates = [group["lr"] for group in checkpoint["optimizer_states"][0]["param_groups"]]
         for state in checkpoint["lr_schedulers"]:
             state["base_lrs"], state["_last_lr"] = [peak] * len(state["base_lrs"]), rates
+
+
+class InOwnFolder(Callback):
+    """Stop before the pictures of a validation go where only the name is that of the run's folder.
+
+    Args:
+        own: The run folder.
+    """
+
+    def __init__(self, own: OwnFolder) -> None:
+        self.own = own
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look; DataError if the folder was moved or removed."""
+        self.own.check()
 
 
 class SameJob(Callback):

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from src.core.errors import DataError
 from src.core.files import name_aside, replacing
+from src.core.locks import OwnFolder
 
 METRICS = "metrics.csv"
 STEP = "step"
@@ -85,7 +86,7 @@ class MetricsFile:
     one and takes its place, so that at each moment one of them is there, whole.
 
     Args:
-        path: The file; made with the first rows.
+        path: The file; made with the first rows in a folder that is there.
 
     Attributes:
         metrics: Rows that are not on disk yet.
@@ -93,7 +94,7 @@ class MetricsFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._own = path, OwnFolder(path.parent)
         self.metrics: list[Row] = []
         self.last_step = -1
         self._columns: list[str] = []
@@ -107,10 +108,11 @@ class MetricsFile:
         """Put all rows on disk.
 
         Raises:
-            DataError: If the file is gone, or cannot be written.
+            DataError: If the file is gone or cannot be written, or the folder is another one.
         """
         if not self.metrics:
             return
+        self._own.check()
         columns = sorted({*self._columns, *(key for row in self.metrics for key in row)})
         try:
             if columns == self._columns:
@@ -149,8 +151,6 @@ class MetricsFile:
         if self._columns:
             with self.path.open(newline="", encoding="utf-8") as file:
                 return list(csv.DictReader(file))
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(0, "the folder is gone")
         return []
 
     def _write(self, rows: list[Row], columns: list[str]) -> None:

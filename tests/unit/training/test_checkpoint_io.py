@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.core.errors import CheckpointError
+from src.core.errors import CheckpointError, DataError
 from src.core.files import remove_leftovers, replacing
+from src.core.locks import OwnFolder
 from src.core.paths import ROOT
 from src.training.checkpoint_io import AtomicCheckpointIO
 from src.weights.checkpoint_file import check_whole, read, set_aside
@@ -183,8 +184,11 @@ def test_a_whole_file_passes(tmp_path: Path) -> None:
 
 
 def test_a_run_folder_that_is_gone_is_not_made_again(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="was moved or removed while"):
-        AtomicCheckpointIO().save_checkpoint({"step": 1}, tmp_path / "run/checkpoints/last.ckpt")
+    (tmp_path / "run").mkdir()
+    own = OwnFolder(tmp_path / "run")
+    (tmp_path / "run").rmdir()
+    with pytest.raises(DataError, match="was moved or removed while"):
+        AtomicCheckpointIO(own).save_checkpoint({"step": 1}, tmp_path / "run/checkpoints/last.ckpt")
     assert not list(tmp_path.iterdir())
 
 
