@@ -14,7 +14,7 @@ from src.app.processes.place import cluster_environment
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.inference.restorer import InferencePolicy, Restorer
-from src.metrics.protocol import Evaluator
+from src.metrics.evaluator import Evaluator
 from src.models.blocks.trunk import recompute_blocks
 from src.models.initial_weights import build_with_initial_weights
 from src.training.callbacks.carried import PendingRow, Provenance, RandomState

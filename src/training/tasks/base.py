@@ -17,7 +17,7 @@ from src.core.errors import ConfigError
 from src.core.seeding import generator_for
 from src.core.types import Clean, OptimizerFactory, Pair, RestorationNet, SchedulerFactory
 from src.inference.restorer import Restorer
-from src.metrics.protocol import Evaluator
+from src.metrics.evaluator import Evaluator
 from src.training.tasks.scored import ScoredModule
 
 INDUCTOR: dict[str, str | int | bool | Callable[..., Any]] = {"layout_optimization": False}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from src.core.types import Clean, Pair
 from src.inference.restorer import Restorer
-from src.metrics.protocol import Evaluator
+from src.metrics.evaluator import Evaluator
 from src.metrics.scoreboard import Scoreboard
 
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from src.metrics.protocol import Evaluator, Protocol
+from src.metrics.evaluator import Evaluator
+from src.metrics.protocol import Protocol
 from src.metrics.psnr import psnr
 from src.metrics.scoreboard import Scoreboard
 from src.metrics.ssim import ssim

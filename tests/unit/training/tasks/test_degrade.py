@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from src.core.types import Clean, Pair
 from src.degradations.gaussian import GaussianNoise
 from src.inference.restorer import InferencePolicy, Restorer
-from src.metrics.protocol import Evaluator, Protocol
-from src.training.tasks.denoise import Denoise
+from src.metrics.evaluator import Evaluator
+from src.metrics.protocol import Protocol
+from src.training.tasks.restoration import Denoise
 
 
 class Same(nn.Identity):
