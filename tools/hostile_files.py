@@ -153,8 +153,8 @@ PLACES = [
     ),
     _at(
         "inference",
-        "'src.models.backbones.identity.Identity' (inference)",
-        {"_target_": "src.models.backbones.identity.Identity"},
+        "'src.models.backbones.untrained.Identity' (inference)",
+        {"_target_": "src.models.backbones.untrained.Identity"},
     ),
 ]
 

@@ -28,7 +28,7 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Maps a component's module name to its class, importing ``package`` on first use.
+    """Maps a component's name to its class, importing ``package`` on first use.
 
     Objects are built from YAML ``_target_``; the registry is what is listed, tested and suggested.
     """
@@ -38,21 +38,28 @@ class Registry(Generic[T]):
         self._entries: dict[str, Entry[T]] = {}
         self._discovered = False
 
-    def register(self, *, paper: str, cost: str = "") -> Callable[[type[T]], type[T]]:
-        """Return a decorator that adds a class under the name of its module, e.g. ``pyramid``.
+    def register(
+        self, *, paper: str, cost: str = "", name: str | None = None
+    ) -> Callable[[type[T]], type[T]]:
+        """Return a decorator that adds a class under ``name``, else that of its module.
 
         Raises:
-            ValueError: If another class of that module name is registered already.
+            ValueError: If another class of that name is registered already.
         """
 
         def add(cls: type[T]) -> type[T]:
-            name = cls.__module__.rpartition(".")[2]
-            held = self._entries.setdefault(name, Entry(cls, paper, cost))
-            if held.cls is not cls:
-                raise ValueError(f"{self.kind} {name!r} is already {held.cls!r}; one per module.")
+            stem = name or cls.__module__.rpartition(".")[2]
+            entry = self._entries.setdefault(stem, Entry(cls, paper, cost))
+            if entry.cls is not cls:
+                raise ValueError(f"{self.kind} {stem!r} is already {entry.cls!r}; one per name.")
             return cls
 
         return add
+
+    def entry_of(self, cls: type) -> Entry[T] | None:
+        """Return the entry of a class, or None where it is not registered."""
+        self._discover()
+        return next((entry for entry in self._entries.values() if entry.cls is cls), None)
 
     def __getitem__(self, name: str) -> Entry[T]:
         """Return the entry called ``name``; ConfigError names the nearest choices."""

@@ -26,6 +26,13 @@ MOVED = {
     "src.data.prepare.": "src.commands.prepare.",
     "src.data.folders.folder_data": "src.data.datamodule.RestorationData",
     "src.data.datasets.folder.": "src.data.source.",
+    "src.training.tasks.denoise.": "src.training.tasks.restoration.",
+    "src.training.tasks.dejpeg.": "src.training.tasks.restoration.",
+    "src.training.tasks.demosaic.": "src.training.tasks.restoration.",
+    "src.training.tasks.super_resolution.": "src.training.tasks.restoration.",
+    "src.training.tasks.super_resolution_luma.": "src.training.tasks.restoration.",
+    "src.models.backbones.identity.": "src.models.backbones.untrained.",
+    "src.models.backbones.bicubic.": "src.models.backbones.untrained.",
 }
 """Old beginning of a dotted name → the next one, which may have moved again further down."""
 

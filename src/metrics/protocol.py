@@ -1,4 +1,4 @@
-"""The evaluation protocol, everything between a network's output and a metric; and its scores."""
+"""The evaluation protocol: everything between a network's output and a metric."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

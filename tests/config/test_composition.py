@@ -77,7 +77,7 @@ def conf(tmp_path: Path) -> Path:
         "# @package _global_\n"
         "defaults:\n  - override /model: panet\n  - override /optimizer: adamw\n"
         "io: {in_channels: 3, out_channels: 3, scale: 1}\n"
-        "task: {_target_: src.training.tasks.denoise.Denoise}\n"
+        "task: {_target_: src.training.tasks.restoration.Denoise}\n"
         "data: {batch_size: 2, workers: 2, patch_size: 2}\nseed: 2\n"
     )
     return folder

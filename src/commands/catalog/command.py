@@ -108,19 +108,17 @@ def sizes_of(group: str, names: Sequence[str]) -> dict[str, tuple[str, str, str]
         torch.device("meta"),
     ):
         for name in names:
-            target, net = _smallest(group, name)
+            net = _smallest(group, name)
             count = sum(weights.numel() for weights in net.parameters())
-            module = target.split(".")[-2]
-            paper, cost = "", ""
-            if module in registry:
-                paper, cost = registry[module].paper, registry[module].cost
+            entry = registry.entry_of(type(net))
             scale = getattr(net, "scale", 1) if group == "model" else 1
-            sizes[name] = (f"{count:,}" + (f" at ×{scale}" if scale > 1 else ""), cost, paper)
+            size = f"{count:,}" + (f" at ×{scale}" if scale > 1 else "")
+            sizes[name] = (size, *((entry.cost, entry.paper) if entry else ("", "")))
     return sizes
 
 
-def _smallest(group: str, name: str) -> "tuple[str, nn.Module]":
-    """Return the target of an option and what it builds, at a published or else an accepted scale.
+def _smallest(group: str, name: str) -> "nn.Module":
+    """Return what an option builds, at a published or else an accepted scale.
 
     The published one is what its class has as default.
     """
@@ -134,7 +132,8 @@ def _smallest(group: str, name: str) -> "tuple[str, nn.Module]":
             if scale == 3:
                 raise
             continue
-        return str(node._target_), built if group == "model" else built(ATTENTION_CHANNELS)
+        net: nn.Module = built if group == "model" else built(ATTENTION_CHANNELS)
+        return net
     raise AssertionError  # the last scale returns or raises
 
 

@@ -24,6 +24,10 @@ from src.core.renamed import current_name, moved_targets
         ("src.callbacks.csv_logger", "ResumableCSVLogger"),
         ("src.training.strategy", "fsdp"),
         ("src.training.strategy", "ddp"),
+        ("src.tasks.super_resolution_luma", "SuperResolutionLuma"),
+        ("src.training.tasks.denoise", "Denoise"),
+        ("src.models.backbones.bicubic", "Bicubic"),
+        ("src.data.datasets.folder", "ImageFolder"),
     ],
 )
 def test_a_moved_component_is_where_its_old_name_leads(old: str, name: str) -> None:

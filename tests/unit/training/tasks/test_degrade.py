@@ -9,7 +9,7 @@ from src.degradations.gaussian import GaussianNoise
 from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
 from src.metrics.protocol import Protocol
-from src.training.tasks.denoise import Denoise
+from src.training.tasks.restoration import Denoise
 
 
 class Same(nn.Identity):

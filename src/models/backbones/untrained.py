@@ -1,4 +1,7 @@
-"""Bicubic interpolation as a model: the row that every table of super-resolution begins with."""
+"""What needs no training: the first rows of every table.
+
+The identity shows the score of the degraded image itself, through the whole of evaluation.
+"""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,7 +10,38 @@ from src.models.backbones import BACKBONES
 from src.ops.resize import upscale
 
 
-@BACKBONES.register(paper="Keys, 1981, doi:10.1109/TASSP.1981.1163711", cost="O(n)")
+@BACKBONES.register(name="identity", paper="the degraded input as it is", cost="none")
+class Identity(nn.Module):
+    """Return the input; has nothing to train.
+
+    Args:
+        in_channels: Image channels expected.
+        out_channels: Image channels returned, as many.
+
+    Raises:
+        ValueError: If the two differ.
+    """
+
+    scale = 1
+    multiple_of = 1
+    min_size = 1
+    global_context = False
+
+    def __init__(self, in_channels: int = 3, out_channels: int = 3) -> None:
+        super().__init__()
+        if in_channels != out_channels:
+            raise ValueError(
+                f"identity returns its input, so {in_channels} channels cannot become "
+                f"{out_channels}; choose a network."
+            )
+        self.in_channels, self.out_channels = in_channels, out_channels
+
+    def forward(self, degraded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return ``degraded``."""
+        return degraded
+
+
+@BACKBONES.register(name="bicubic", paper="Keys, 1981, doi:10.1109/TASSP.1981.1163711", cost="O(n)")
 class Bicubic(nn.Module):
     """Enlarge by MATLAB's bicubic rule; has nothing to train.
 
