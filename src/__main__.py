@@ -1,14 +1,31 @@
-"""The console command: `exemplar train …` is `python -m src.train …`; alone it lists them."""
+"""The console command: `exemplar train …` is `python -m src.train …`; alone it lists them.
+
+Four words more restore photographs with the networks that come along: `exemplar denoise a.jpg`.
+"""
 
 import ast
 import runpy
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import src
 from src.core.errors import did_you_mean
 from src.core.paths import PACKAGE
 
+RESTORING = {
+    "denoise": ("denoise", "Remove noise"),
+    "dejpeg": ("dejpeg", "Remove JPEG artefacts"),
+    "demosaic": ("demosaic", "Make colours of a Bayer mosaic"),
+    "upscale": ("super_resolution", "Enlarge; --scale 2, 3 or 4"),
+}
+"""Word → the task of `src.predict` that it stands for, and what it does."""
+
 USAGE = """\
+exemplar <word> <images> [--key value]    restores photographs, beside them
+
+{restoring}
+
 exemplar <command> [words]      the same as  python -m src.<command> [words]
 
 {commands}
@@ -24,17 +41,47 @@ def main() -> None:
     """
     name, *words = sys.argv[1:] or ["--help"]
     known = commands()
+    if name in RESTORING:
+        name, words = "predict", predict_words(RESTORING[name][0], words)
     if name in known:
         sys.argv[1:] = words
         runpy.run_module(f"src.{name}", run_name="__main__", alter_sys=True)
     elif name in {"-h", "--help"}:
-        lines = (f"  {command:<10}  {purpose}" for command, purpose in known.items())
-        print(USAGE.format(commands="\n".join(lines), version=src.__version__))
+        lines = _lines(known)
+        restoring = _lines({word: purpose for word, (_, purpose) in RESTORING.items()})
+        print(USAGE.format(restoring=restoring, commands=lines, version=src.__version__))
     elif name == "--version":
         print(f"exemplar {src.__version__}")
     else:
-        print(f"error: {name!r} is no command. {did_you_mean(name, known)}", file=sys.stderr)
+        hint = did_you_mean(name, [*known, *RESTORING])
+        print(f"error: {name!r} is no command. {hint}", file=sys.stderr)
         sys.exit(2)
+
+
+def _lines(purposes: dict[str, str]) -> str:
+    return "\n".join(f"  {name:<10}  {purpose}" for name, purpose in purposes.items())
+
+
+def predict_words(task: str, words: Sequence[str]) -> list[str]:
+    """Return the words of `src.predict` for a task and what was typed behind its word.
+
+    ``--key value`` and ``--key=value`` become ``key=value``; what is a file, or has no ``=``, is an
+    image, a folder or a glob.
+    """
+    images, others, rest = [], [], iter(words)
+    for word in rest:
+        if word in {"-h", "--help", "--resolve"}:
+            others.append(word)
+        elif word in {"--cfg", "-c"}:
+            others += [word, next(rest, "job")]
+        elif word.startswith("--"):
+            key, equals, value = word[2:].partition("=")
+            others.append(f"{key}={value if equals else next(rest, '')}")
+        elif "=" in word and not Path(word).exists():
+            others.append(word)
+        else:
+            images.append("'" + word.replace("'", "\\'") + "'")
+    return [f"task={task}", *([f"input=[{','.join(images)}]"] if images else []), *others]
 
 
 def commands() -> dict[str, str]:

@@ -1,10 +1,12 @@
 """Restore images: `python -m src.predict checkpoint=… input=… output=…`."""
 
+import sys
 from typing import Any
 
 from omegaconf import DictConfig
 
 from src.commands.cli.launch import launch
+from src.weights.zoo import with_zoo
 
 
 def predict(cfg: DictConfig) -> Any:  # noqa: ANN401
@@ -16,6 +18,7 @@ def predict(cfg: DictConfig) -> Any:  # noqa: ANN401
 
 def main() -> None:
     """Run the command line."""
+    sys.argv[1:] = with_zoo(sys.argv[1:])
     launch("predict", predict)
 
 

@@ -134,6 +134,12 @@ def kind_of(image: Image.Image) -> tuple[str, str | None]:
     return own, None
 
 
+def kind_of_name(path: Path) -> str | None:
+    """Return which of ``KINDS`` the suffix of a file means; None if none."""
+    suffix = path.suffix.lower()
+    return next((kind for kind, about in KINDS.items() if suffix in about.suffixes), None)
+
+
 def losses(photograph: Photograph, kind: str) -> list[str]:
     """Return in words what of ``photograph`` a file of ``kind`` does not hold."""
     holds, name = KINDS[kind], kind.upper()

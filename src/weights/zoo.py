@@ -1,5 +1,6 @@
 """Networks that come with the project, `checkpoint=zoo/<name>`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from src.core.errors import CheckpointError, did_you_mean
@@ -7,6 +8,9 @@ from src.core.paths import SHIPPED
 
 ZOO = "zoo/"
 """How the name of a checkpoint begins that is one of these."""
+
+ENLARGING = "super_resolution"
+"""The task whose networks are one for each scale."""
 
 MODEL = "model.safetensors"
 _FOLDER = SHIPPED / "experiments" / "zoo"
@@ -29,12 +33,17 @@ def zoo_file(name: str) -> Path:
     return _FOLDER / name.removeprefix(ZOO) / MODEL
 
 
-def network_for(task: str, scale: int | None = None) -> str:
-    """Return the name of the zoo's network for a task, e.g. ``zoo/super_resolution_x2``.
+def with_zoo(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line, ``task=<task>`` replaced by ``checkpoint=zoo/<task>``.
 
-    Raises:
-        CheckpointError: If there is none.
+    With ``task=super_resolution`` its ``scale=``, or 2, is part of the name.
     """
-    name = f"{ZOO}{task}" if scale is None else f"{ZOO}{task}_x{scale}"
-    zoo_file(name)
-    return name
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    task = given.get("task")
+    if task is None:
+        return list(words)
+    name, dropped = ZOO + task, {"task"}
+    if task == ENLARGING:
+        name += f"_x{given.get('scale', 2)}"
+        dropped.add("scale")
+    return [f"checkpoint={name}", *(w for w in words if w.partition("=")[0] not in dropped)]

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.weights.atomic_io import read
-from src.weights.checkpoint_file import KEY
+from src.weights.checkpoint_file import KEY, read
 from tests.support.compare import LAST, rows
 from tests.support.images import pixels, write
 from tests.support.runs import command, train_tiny

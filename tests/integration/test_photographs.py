@@ -12,8 +12,7 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageCms
 
-from src.models.backbones.bicubic import Bicubic
-from src.models.backbones.identity import Identity
+from src.models.backbones.untrained import Bicubic, Identity
 from src.weights.network_file import write_network
 from tests.support.images import pixels
 from tests.support.runs import Finished, command

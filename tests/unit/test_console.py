@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from src.__main__ import commands, main
+from src.__main__ import commands, main, predict_words
 from src.core.paths import PACKAGE, ROOT
 
 
@@ -50,3 +50,18 @@ def test_the_words_are_those_of_the_module() -> None:
     assert (result.returncode, result.stdout) == (typed.returncode, typed.stdout) == (2, "")
     assert result.stderr == typed.stderr
     assert "batch_size" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["a.png"], ["input=['a.png']"]),
+        (["a b.png", "it's.jpg"], ["input=['a b.png','it\\'s.jpg']"]),
+        (["-", "--output", "-"], ["input=['-']", "output=-"]),
+        (["a.png", "--scale=3", "device=cpu"], ["input=['a.png']", "scale=3", "device=cpu"]),
+        (["--help"], ["--help"]),
+        (["a.png", "--cfg", "job"], ["input=['a.png']", "--cfg", "job"]),
+    ],
+)
+def test_images_and_options_become_words_of_predict(typed: list[str], words: list[str]) -> None:
+    assert predict_words("denoise", typed) == ["task=denoise", *words]

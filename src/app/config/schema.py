@@ -40,6 +40,7 @@ TYPES: dict[str, Any] = {
     "limits.image_gb": float | None,
     "limits.ratio": float | None,
     "checkpoint": str | Sequence[str] | Mapping[str, str] | None,
+    "input": str | Sequence[str],
     "attention": str | None,
     "sets": str | Sequence[str] | None,
     "selfcheck": bool | Literal["all"],
@@ -173,13 +174,13 @@ def _check_value(path: str, value: object, default: object) -> None:
                 raise ConfigError(f"Nothing reads {path}.{key}. {did_you_mean(str(key), default)}")
             _check_value(join(path, key), value[key], default[key])
         return
-    if default == MISSING and path in EXAMPLES and isinstance(value, Mapping | list):
+    if default == MISSING and path not in TYPES and isinstance(value, Mapping | list):
         raise ConfigError(
             f"{path}={show(value)} is several values, and one is needed, "
-            f"e.g. {path}={EXAMPLES[path]}."
+            f"e.g. {path}={EXAMPLES.get(path, value)}."
         )
     kind = TYPES.get(path, type(default))
-    if default != MISSING and not agrees(value, kind):
+    if (default != MISSING or path in TYPES) and not agrees(value, kind):
         raise ConfigError(f"{path}={show(value)} is not possible; it must be {describe(kind)}.")
 
 

@@ -1,17 +1,18 @@
 """What `src.predict` is to do: which images, under which names, and what is there already."""
 
+import difflib
 import glob
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from src.core.errors import ConfigError, DataError, ImageFileError, did_you_mean
+from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.files import fitting_name
 from src.core.paths import from_root
 from src.data.image_io import opened, read_bytes
-from src.data.photograph import KINDS, kind_of
+from src.data.photograph import KINDS, kind_of, kind_of_name
 from src.data.source import EXTENSIONS, ImageFolder
 
 SKIP, OVERWRITE, REFUSE = "skip", "overwrite", "refuse"
@@ -35,39 +36,52 @@ class Batch:
     kinds: Mapping[Path, tuple[str, str | None]]
 
 
-def plan(pattern: str, output: Path, existing: str, kind: str | None = None) -> Batch:
+def plan(
+    patterns: Sequence[str],
+    output: Path | None,
+    existing: str,
+    kind: str | None = None,
+    *,
+    ending: str = "_restored",
+) -> Batch:
     """Return what is to be done, looking at names and headers only.
 
     Args:
-        pattern: A file, a folder or a glob.
-        output: Folder of the results.
+        patterns: Files, folders or globs.
+        output: Folder of the results, or the file of a single one; None is beside each source.
         existing: What happens where a result is there: ``skip``, ``overwrite`` or ``refuse``.
-        kind: The format of all results; None for that of each source.
+        kind: The format of all results; None for that of each source, or of the file ``output``.
+        ending: Of the names of results that stand beside their sources. A source whose name has it
+            is the result of an earlier start, and left out of folders and globs.
 
     Raises:
-        ConfigError: If ``output`` has the name of an image.
+        ConfigError: If ``output`` has the name of an image, and there are several.
         DataError: If there is no image, or a result may not be written.
     """
-    if output.suffix.lower() in EXTENSIONS and not output.is_dir():
+    sources = _without_results(_found(patterns), output, ending)
+    as_file = output is not None and output.suffix.lower() in EXTENSIONS and not output.is_dir()
+    if output is not None and as_file and len(sources) > 1:
         raise ConfigError(
-            f"output={output} looks like an image, and it is the folder of the results, which keep "
-            f"the names of their inputs: e.g. output={output.with_suffix('')}."
+            f"output={output} looks like an image, and there are {len(sources)}: give a folder, in "
+            f"which results keep the names of their inputs, e.g. output={output.with_suffix('')}."
         )
-    sources, base = _sources(pattern)
-    if base.resolve() in output.resolve().parents:  # results of an earlier start are no input
-        sources = [source for source in sources if output.resolve() not in source.resolve().parents]
+    if output is not None and as_file and kind is None:
+        kind = kind_of_name(output)
     headers = {source: _header(source) for source in sources}
     kinds = {
         source: found if kind is None else (kind, None)
         for source, found in headers.items()
         if not isinstance(found, ImageFileError)
     }
-    suffixes = {source: _suffix(source, kinds.get(source, (kind, None))[0]) for source in sources}
-    targets = _targets(suffixes, base, output)
+    if output is not None and as_file:
+        targets = dict.fromkeys(sources, output)
+    else:
+        suffixes = {one: _suffix(one, kinds.get(one, (kind, None))[0]) for one in sources}
+        targets = _targets(_names(sources, suffixes, None if output else ending), output or Path())
     there = {source: target for source, target in targets.items() if target.exists()}
     for source, target in there.items():
         if target.resolve() == source.resolve():
-            raise DataError(f"{target} would replace its own input; choose another output folder.")
+            raise DataError(f"{target} would replace its own input; choose another output.")
     if there and existing == REFUSE:
         raise DataError(
             f"{next(iter(there.values()))} exists already (in all {len(there)} of {len(targets)}); "
@@ -83,6 +97,35 @@ def plan(pattern: str, output: Path, existing: str, kind: str | None = None) -> 
         tuple(fault for fault in faults if isinstance(fault, ImageFileError)),
         kinds,
     )
+
+
+def _found(patterns: Sequence[str]) -> dict[Path, Path]:
+    """Return source → the folder that its name starts from; a file is its own pattern's base."""
+    found: dict[Path, Path] = {}
+    for pattern in patterns:
+        sources, base = _sources(pattern)
+        for source in sources:
+            found.setdefault(source, base)
+    return found
+
+
+def _without_results(
+    found: Mapping[Path, Path], output: Path | None, ending: str
+) -> dict[Path, Path]:
+    """Leave out the results of an earlier start; a file that was named by itself stays."""
+    if output is None:
+        kept = {
+            source: base
+            for source, base in found.items()
+            if len(found) == 1 or not source.stem.endswith(ending)
+        }
+        return kept or dict(found)
+    folder = output.resolve()
+    return {
+        source: base
+        for source, base in found.items()
+        if base.resolve() not in folder.parents or folder not in source.resolve().parents
+    }
 
 
 def _header(source: Path) -> tuple[str, str | None] | ImageFileError:
@@ -101,21 +144,32 @@ def _suffix(source: Path, kind: str | None) -> str:
     return own if kind is None or own.lower() in KINDS[kind].suffixes else KINDS[kind].suffixes[0]
 
 
-def _targets(suffixes: Mapping[Path, str], base: Path, output: Path) -> dict[Path, Path]:
+def _names(
+    sources: Mapping[Path, Path], suffixes: Mapping[Path, str], ending: str | None
+) -> dict[Path, Path]:
+    """Return source → the name of its result: below its base, or with an ``ending`` beside it."""
+    if ending is None:
+        return {
+            source: source.relative_to(base).with_suffix(suffixes[source])
+            for source, base in sources.items()
+        }
+    return {
+        source: source.with_name(f"{source.stem}{ending}{suffixes[source]}") for source in sources
+    }
+
+
+def _targets(names: Mapping[Path, Path], output: Path) -> dict[Path, Path]:
     """Return source → target: ``a.png``, or ``a.jpg.png`` where ``a.bmp`` becomes PNG too.
 
     Raises:
         DataError: If two would still share a name.
     """
-    short = {
-        source: source.relative_to(base).with_suffix(suffix) for source, suffix in suffixes.items()
-    }
-    shared = Counter(short.values())
+    shared = Counter(names.values())
     targets: dict[Path, Path] = {}
     taken: dict[Path, Path] = {}
-    for source, suffix in suffixes.items():
-        name = f"{source.name}{suffix}" if shared[short[source]] > 1 else short[source].name
-        target = output / short[source].with_name(fitting_name(name))
+    for source, short in names.items():
+        name = f"{source.name}{short.suffix}" if shared[short] > 1 else short.name
+        target = output / short.with_name(fitting_name(name))
         if target in taken:
             raise DataError(
                 f"{taken[target]} and {source} would both become {target}; rename one of them."
@@ -137,10 +191,18 @@ def _sources(pattern: str) -> tuple[list[Path], Path]:
     found = [Path(name) for name in names]
     files = [file for file in found if file.is_file()]
     if not files:
-        near = [str(child) for child in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(str(path), near) if near else f"{path.parent} is not there either."
-        raise DataError(f"input={pattern}: no such file or folder, and no file matches it. {hint}")
+        what = "no such file or folder, and no file matches it."
+        raise DataError(f"input={pattern}: {what}{_near(path)}")
     return files, _fixed_part(Path(pattern).expanduser())
+
+
+def _near(path: Path) -> str:
+    """Return what is there of a similar name, or that the folder is not."""
+    if not path.parent.is_dir():
+        return f" {path.parent} is not there either."
+    images = [child.name for child in path.parent.iterdir() if child.suffix.lower() in EXTENSIONS]
+    near = difflib.get_close_matches(path.name, images)
+    return f" Did you mean {', '.join(near)}?" if near else ""
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -17,10 +17,11 @@ from src.app.inference import (
     with_attention,
 )
 from src.commands.predict.batch import OVERWRITE, Batch, plan
+from src.commands.predict.request import Request, read_request, streams
 from src.commands.predict.restoration import Restoration, first_enlarged, noise_level
 from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError, did_you_mean
-from src.core.paths import from_root, shown
+from src.core.paths import shown
 from src.data.photograph import (
     KINDS,
     LOSSY,
@@ -47,12 +48,16 @@ def predict(cfg: DictConfig) -> int:
         DataError: If there is no image, or, when all others are done, naming those that could not
             be used; with ``on_error=skip`` only if nothing could.
     """
+    with streams(read_request(cfg)) as request:
+        return _predict(with_published_weights(cfg), request)
+
+
+def _predict(cfg: DictConfig, request: Request) -> int:
     kind = _asked_kind(cfg.format, cfg.quality)
-    cfg = with_published_weights(cfg)
     checkpoint = with_attention(open_checkpoint(cfg.checkpoint), cfg.attention)
     OmegaConf.resolve(checkpoint.config)
-    output = from_root(cfg.output)
-    batch = plan(str(cfg.input), output, OVERWRITE if cfg.overwrite else cfg.existing, kind)
+    existing = OVERWRITE if cfg.overwrite else cfg.existing
+    batch = plan(request.inputs, request.output, existing, kind, ending=request.ending)
     console = make_console(stderr=True)
     _say_plan(batch, console)
     if not batch.jobs:
@@ -62,8 +67,14 @@ def predict(cfg: DictConfig) -> int:
     way = _restoration(cfg, checkpoint, console)
     failed = _restore_all(way, batch, cfg.quality, console)
     done = _conclude(batch, [*batch.faults, *failed], cfg, console)
-    console.print(f"{done} restored with {shown(checkpoint.path)} into {shown(output)}")
+    console.print(f"{done} restored with {shown(checkpoint.path)} {_where(request)}")
     return done
+
+
+def _where(request: Request) -> str:
+    if request.to_stdout:
+        return "to standard output"
+    return "beside the input" if request.output is None else f"into {shown(request.output)}"
 
 
 def _asked_kind(name: str | None, quality: object) -> str | None:

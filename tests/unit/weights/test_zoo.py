@@ -31,11 +31,20 @@ def test_a_name_of_the_zoo_is_a_checkpoint() -> None:
     assert not net.training
 
 
-@pytest.mark.usefixtures("animals")
-def test_the_network_of_a_task_is_known_by_task_and_scale() -> None:
-    assert zoo.network_for("denoise") == "zoo/denoise"
-    with pytest.raises(CheckpointError, match="zoo/super_resolution_x3"):
-        zoo.network_for("super_resolution", 3)
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["task=denoise", "input=a.png"], ["checkpoint=zoo/denoise", "input=a.png"]),
+        (
+            ["input=a=b.png", "task=super_resolution"],
+            ["checkpoint=zoo/super_resolution_x2", "input=a=b.png"],
+        ),
+        (["scale=4", "task=super_resolution"], ["checkpoint=zoo/super_resolution_x4"]),
+        (["checkpoint=run", "scale=4", "--help"], ["checkpoint=run", "scale=4", "--help"]),
+    ],
+)
+def test_a_task_stands_for_its_network(words: list[str], expected: list[str]) -> None:
+    assert zoo.with_zoo(words) == expected
 
 
 @pytest.mark.usefixtures("animals")

@@ -1,0 +1,78 @@
+"""`exemplar denoise photo.jpg`: restored beside the photograph, with a network that comes along."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.core.paths import ROOT
+from src.data.datasets.sample_photos import SamplePhotos
+from src.weights.zoo import zoo_names
+from tests.support.runs import command
+
+
+def _clean() -> np.ndarray:
+    """Return a part of a photograph that no network has been trained on, uint8 (96, 120, 3)."""
+    return SamplePhotos("val").items()["astronaut"].load(3)[100:196, 150:270]
+
+
+@pytest.fixture
+def noisy(tmp_path: Path) -> Path:
+    """Write two noisy photographs, one as JPEG, and return their folder."""
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    noise = np.random.default_rng(0).normal(0, 25, _clean().shape)
+    image = Image.fromarray((_clean() + noise).clip(0, 255).round().astype(np.uint8))
+    image.save(folder / "a.png")
+    image.save(folder / "b.jpg", quality=98)
+    return folder
+
+
+def _psnr(path: Path) -> float:
+    with Image.open(path) as image:
+        error = np.asarray(image.convert("RGB"), float) - _clean()
+    return float(10 * np.log10(255**2 / np.mean(error**2)))
+
+
+def test_a_noisy_photograph_is_restored_beside_itself(noisy: Path) -> None:
+    done = command("predict", "task=denoise", f"input=['{noisy}/a.png','{noisy}/b.jpg']")
+    assert done.code == 0, done.err
+    for name, result in (("a.png", "a_denoised.png"), ("b.jpg", "b_denoised.jpg")):
+        assert _psnr(noisy / result) > _psnr(noisy / name) + 5
+
+
+def test_results_of_an_earlier_start_are_not_restored_again(noisy: Path) -> None:
+    words = ("predict", "task=denoise", f"input='{noisy}'")
+    first, second = command(*words), command(*words)
+    assert (first.code, second.code) == (0, 0)
+    assert "2 of 2 results are there already" in second.err
+    assert len(list(noisy.iterdir())) == 4
+
+
+def test_one_image_may_name_its_result_and_several_may_not(noisy: Path, tmp_path: Path) -> None:
+    result = tmp_path / "result.webp"
+    done = command("predict", "task=denoise", f"input='{noisy}/a.png'", f"output='{result}'")
+    assert done.code == 0, done.err
+    with Image.open(result) as image:
+        assert image.format == "WEBP"
+    refused = command("predict", "task=denoise", f"input='{noisy}'", f"output='{result}'")
+    assert refused.code == 2
+    assert "looks like an image, and there are 2" in refused.err
+
+
+def test_a_stream_goes_through_and_is_what_the_file_becomes(noisy: Path) -> None:
+    typed = [sys.executable, "-m", "src", "denoise", "-", "--output", "-"]
+    content = (noisy / "a.png").read_bytes()
+    done = subprocess.run(typed, cwd=ROOT, input=content, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    command("predict", "task=denoise", f"input='{noisy}/a.png'")
+    assert done.stdout == (noisy / "a_denoised.png").read_bytes()
+
+
+def test_a_network_that_does_not_come_along_is_refused_with_those_that_do(noisy: Path) -> None:
+    done = command("predict", "task=super_resolution", "scale=7", f"input='{noisy}'")
+    assert done.code == 1
+    assert all(name in done.err for name in zoo_names())
