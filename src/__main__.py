@@ -12,6 +12,7 @@ from pathlib import Path
 import src
 from src.core.errors import did_you_mean
 from src.core.paths import PACKAGE
+from src.weights.zoo import ZOO, zoo_names
 
 RESTORING = {
     "denoise": ("denoise", "Remove noise"),
@@ -40,22 +41,27 @@ def main() -> None:
     Nothing but that command is imported, and ``sys.argv`` is what ``python -m`` would make of it.
     """
     name, *words = sys.argv[1:] or ["--help"]
-    known = commands()
-    if name in RESTORING:
+    known, restoring = commands(), restoring_words()
+    if name in restoring:
         name, words = "predict", predict_words(RESTORING[name][0], words)
     if name in known:
         sys.argv[1:] = words
         runpy.run_module(f"src.{name}", run_name="__main__", alter_sys=True)
     elif name in {"-h", "--help"}:
-        lines = _lines(known)
-        restoring = _lines({word: purpose for word, (_, purpose) in RESTORING.items()})
-        print(USAGE.format(restoring=restoring, commands=lines, version=src.__version__))
+        listed = {"restoring": _lines(restoring), "commands": _lines(known)}
+        print(USAGE.format(**listed, version=src.__version__))
     elif name == "--version":
         print(f"exemplar {src.__version__}")
     else:
-        hint = did_you_mean(name, [*known, *RESTORING])
+        hint = did_you_mean(name, [*known, *restoring])
         print(f"error: {name!r} is no command. {hint}", file=sys.stderr)
         sys.exit(2)
+
+
+def restoring_words() -> dict[str, str]:
+    """Return the words that restore, and what each does: those whose networks come along."""
+    tasks = {name.removeprefix(ZOO).rpartition("_x")[0] or name[len(ZOO) :] for name in zoo_names()}
+    return {word: purpose for word, (task, purpose) in RESTORING.items() if task in tasks}
 
 
 def _lines(purposes: dict[str, str]) -> str:

@@ -16,9 +16,9 @@ from src.app.inference import (
     pick_device,
     with_attention,
 )
+from src.app.restoration import Restoration, first_enlarged, noise_level
 from src.commands.predict.batch import OVERWRITE, Batch, plan
 from src.commands.predict.request import Request, read_request, streams
-from src.commands.predict.restoration import Restoration, first_enlarged, noise_level
 from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError, did_you_mean
 from src.core.paths import shown

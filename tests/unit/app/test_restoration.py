@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from src.commands.predict.restoration import image_channels, noise_level
+from src.app.restoration import image_channels, noise_level
 from src.core.errors import ConfigError
 from src.models.backbones.ffdnet import FFDNet
 from src.weights.checkpoint import Checkpoint

@@ -1,0 +1,12 @@
+"""For `torch.hub.load(<this folder>, "denoise", source="local")`: the zoo as plain modules."""
+
+from torch import nn
+
+from src import load
+
+dependencies = ["torch", "safetensors", "hydra", "omegaconf", "PIL"]
+
+
+def denoise() -> nn.Module:
+    """Return the colour denoiser, blind to the noise level: (B, 3, H, W) in [0, 1], even sides."""
+    return load("zoo/denoise")

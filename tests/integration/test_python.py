@@ -1,0 +1,78 @@
+"""`from src import load, restore`: the networks that come along, without a configuration."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src import load, restore
+from src.core.errors import ConfigError
+from src.core.paths import ROOT
+from src.data.datasets.sample_photos import SamplePhotos
+from tests.support.runs import command
+
+
+@pytest.fixture(scope="module")
+def noisy() -> np.ndarray:
+    """Return a noisy part of a photograph with odd sides, uint8 (95, 119, 3)."""
+    clean = SamplePhotos("val").items()["astronaut"].load(3)[100:195, 150:269]
+    noise = np.random.default_rng(0).normal(0, 25, clean.shape)
+    return (clean + noise).clip(0, 255).round().astype(np.uint8)
+
+
+def test_every_kind_of_image_comes_back_as_it_came_and_as_predict_writes_it(
+    noisy: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(noisy).save(path)
+    done = command("predict", "task=denoise", f"input={path}", "device=cpu")
+    assert done.code == 0, done.err
+    with Image.open(tmp_path / "a_denoised.png") as image:
+        expected = np.asarray(image)
+    for given in (path, str(path), Image.fromarray(noisy)):
+        assert (np.asarray(restore(given, "denoise")) == expected).all()
+    array = restore(noisy, "denoise")
+    assert array.dtype == np.uint8
+    assert (array == expected).all()
+    floats = restore(noisy.astype(np.float32) / 255, "denoise")
+    assert floats.dtype == np.float32
+    assert abs(floats * 255 - expected).max() <= 0.5 + 1e-3
+    tensor = torch.from_numpy(noisy).permute(2, 0, 1).float() / 255
+    batch = restore(tensor[None], checkpoint="zoo/denoise")
+    assert batch.shape == (1, 3, 95, 119)
+    assert torch.equal(batch[0], restore(tensor, checkpoint=load("zoo/denoise")))
+    assert abs(batch[0].permute(1, 2, 0).numpy() * 255 - expected).max() <= 0.5 + 1e-3
+
+
+def test_grey_comes_back_grey_and_alpha_comes_back(noisy: np.ndarray) -> None:
+    grey = restore(noisy[..., 1], "denoise")
+    assert grey.shape == (95, 119)
+    see_through = Image.fromarray(noisy)
+    see_through.putalpha(Image.fromarray(noisy[..., 0]))
+    restored = restore(see_through, "denoise")
+    assert restored.mode == "RGBA"
+    assert (np.asarray(restored)[..., 3] == noisy[..., 0]).all()
+
+
+def test_what_is_to_be_done_must_be_said_once() -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    for words in ({}, {"task": "denoise", "checkpoint": "zoo/denoise"}):
+        with pytest.raises(ConfigError, match="not both"):
+            restore(image, **words)
+
+
+def test_torch_hub_takes_the_folder() -> None:
+    net = torch.hub.load(str(ROOT), "denoise", source="local")
+    with torch.no_grad():
+        assert net(torch.rand(1, 3, 16, 18)).shape == (1, 3, 16, 18)
+
+
+def test_importing_the_names_imports_no_lightning_and_no_torch() -> None:
+    code = "import sys, src; sys.exit(len({'torch', 'lightning', 'hydra'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+    code = "import sys; from src import restore; sys.exit('lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
