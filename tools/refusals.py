@@ -101,7 +101,7 @@ NAMES = [
         "prepare", ("dataset=set5", "limits.ration=3"), ("limits.ration", "Did you mean ratio")
     ),
     Refusal("evaluate", (), ("checkpoint", "For example: checkpoint=outputs")),
-    Refusal("predict", (CHECKPOINT,), ("input=…", "output=…", "For example: input=photos")),
+    Refusal("predict", (CHECKPOINT,), ("input=…", "For example: input=photos")),
 ]
 """Refused before any component is imported."""
 
@@ -124,7 +124,8 @@ VALUES = [
         (CHECKPOINT, "input=a", "output=b", "on_error=sikp"),
         ("on_error=sikp", "raise | skip"),
     ),
-    Refusal("predict", ("checkpoint=[a,b]", "input=a", "output=b"), ("one is needed", "[")),
+    Refusal("predict", ("input=a",), ("checkpoint=…", "zoo/denoise")),
+    Refusal("predict", (CHECKPOINT, "input={a: b}"), ("input={'a': 'b'}", "not possible")),
     Refusal("export", (CHECKPOINT, "output=a.pt2", "size=large"), ("size=large", "any")),
     Refusal("export", (CHECKPOINT, "output=a.pt2", "check=48"), ("check=48", "Sequence")),
     Refusal("prepare", ("dataset=set5", "verify=maybe"), ("verify=maybe", "must be bool")),

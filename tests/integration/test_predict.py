@@ -20,15 +20,6 @@ def _restored(checkpoint: Path, source: Path | str, output: Path, *words: str) -
     return {str(file.relative_to(output)) for file in output.rglob("*") if file.is_file()}
 
 
-def test_a_results_folder_with_the_name_of_an_image_is_refused(run: Path, tmp_path: Path) -> None:
-    picture = tmp_path / "a.png"
-    write(picture, pixels())
-    words = (f"checkpoint={run}", f"input={picture}", f"output={tmp_path / 'b.png'}")
-    done = command("predict", *words)
-    assert done.code == 2
-    assert "folder of the results" in done.err
-
-
 def test_one_file_becomes_one_file_of_its_format(trained: Path, tmp_path: Path) -> None:
     source = write(tmp_path / "a.jpg", pixels())
     assert _restored(trained, source, tmp_path / "out") == {"a.jpg"}

@@ -76,3 +76,9 @@ def test_a_network_that_does_not_come_along_is_refused_with_those_that_do(noisy:
     done = command("predict", "task=super_resolution", "scale=7", f"input='{noisy}'")
     assert done.code == 1
     assert all(name in done.err for name in zoo_names())
+
+
+def test_images_go_through_one_network() -> None:
+    done = command("predict", "checkpoint=[a,b]", "input=a.png")
+    assert done.code == 2
+    assert "images go through one network" in done.err

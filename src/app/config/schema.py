@@ -174,10 +174,11 @@ def _check_value(path: str, value: object, default: object) -> None:
                 raise ConfigError(f"Nothing reads {path}.{key}. {did_you_mean(str(key), default)}")
             _check_value(join(path, key), value[key], default[key])
         return
-    if default == MISSING and path not in TYPES and isinstance(value, Mapping | list):
+    one = path in EXAMPLES and path not in TYPES
+    if default == MISSING and one and isinstance(value, Mapping | list):
         raise ConfigError(
             f"{path}={show(value)} is several values, and one is needed, "
-            f"e.g. {path}={EXAMPLES.get(path, value)}."
+            f"e.g. {path}={EXAMPLES[path]}."
         )
     kind = TYPES.get(path, type(default))
     if (default != MISSING or path in TYPES) and not agrees(value, kind):
