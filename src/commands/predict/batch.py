@@ -126,21 +126,20 @@ def _targets(suffixes: Mapping[Path, str], base: Path, output: Path) -> dict[Pat
 
 def _sources(pattern: str) -> tuple[list[Path], Path]:
     """Return the images of a file, a folder or a glob, and the folder that names start from."""
-    path = Path(pattern).expanduser()
-    path = path.absolute() if path.exists() else from_root(path)
+    path = from_root(pattern)
     if path.is_file():
         return [path], path.parent
     if path.is_dir():
         return list(ImageFolder(path).files().values()), path
     # Path.glob takes no absolute pattern.
-    names = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207
+    names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
     found = [Path(name) for name in names]
     files = [file for file in found if file.is_file()]
     if not files:
         near = [str(child) for child in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = did_you_mean(str(path), near) if near else f"{path.parent} is not there either."
         raise DataError(f"input={pattern}: no such file or folder, and no file matches it. {hint}")
-    return files, _fixed_part(Path(pattern).expanduser())
+    return files, _fixed_part(path)
 
 
 def _fixed_part(pattern: Path) -> Path:
