@@ -71,6 +71,16 @@ def merge_inference(checkpoint: Checkpoint | None, given: DictConfig) -> dict[st
     }
 
 
+def task_of(checkpoint: Checkpoint) -> str:
+    """Return what a network is for: ``denoise``, ``dejpeg``, ``demosaic``, ``superresolution``.
+
+    Of a network alone it is what its file says, else the name of its class in small letters.
+    """
+    config = checkpoint.config
+    named = config.get("task", {}).get("_target_") or checkpoint.origin.get("task")
+    return str(named or config.model["_target_"]).rpartition(".")[2].lower()
+
+
 def demosaicing(checkpoint: Checkpoint, phase: str | None) -> Mosaic | None:
     """Return how a network for demosaicing receives mosaics; None for any other network.
 
@@ -83,10 +93,7 @@ def demosaicing(checkpoint: Checkpoint, phase: str | None) -> Mosaic | None:
         ConfigError: If the network does not demosaic, or there is no such phase.
     """
     trained = checkpoint.config.get("degradation") or {}
-    is_mosaic = str(trained.get("_target_", "")).endswith(".Mosaic") or any(
-        "demosaic" in str(name).lower()
-        for name in (checkpoint.origin.get("task"), checkpoint.config.model["_target_"])
-    )
+    is_mosaic = "mosaic" in f"{trained.get('_target_')} {task_of(checkpoint)}".lower()
     if phase is not None and trained and not is_mosaic:
         raise ConfigError(f"phase={phase}: {checkpoint.path} does not demosaic; leave it out.")
     if phase not in {None, *PHASES}:

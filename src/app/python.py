@@ -8,11 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from src.app.inference import demosaicing, pick_device
-from src.app.restoration import Restoration, first_enlarged, noise_level
+from src.app.inference import pick_device
+from src.app.restoration import Restoration, restoration
 from src.core.errors import ConfigError
 from src.data.photograph import Photograph, read_photograph
-from src.degradations.mosaic import Mosaic
 from src.inference.restorer import InferencePolicy, Restorer
 from src.ops.bayer import Phase
 from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
@@ -73,12 +72,14 @@ def restore(
         CheckpointError: If there is no such network.
         ImageFileError: If a file is no image.
     """
+    policy, where = InferencePolicy(**inference), pick_device(device)
     if isinstance(checkpoint, nn.Module):
-        source: Checkpoint | nn.Module = checkpoint
+        way = _way(checkpoint, policy, where, scale, sigma)
     else:
-        source = _named(task, checkpoint, scale)
-        scale = None if task is not None else scale
-    way = _way(source, scale, sigma, phase, pick_device(device), InferencePolicy(**inference))
+        named = _named(task, checkpoint, scale)
+        restorer = Restorer(network_of(named).to(where), policy)
+        enlarged = None if checkpoint is None else scale  # else the network's name has it
+        way = restoration(restorer, named, where, scale=enlarged, sigma=sigma, phase=phase)
     if isinstance(image, Tensor):
         batch = image if image.ndim == 4 else image[None]
         restored = torch.stack([_restored(one, way) for one in batch]).to(image)
@@ -105,32 +106,28 @@ def _named(task: str | None, checkpoint: str | Path | None, scale: int | None) -
 
 
 def _way(
-    source: Checkpoint | nn.Module,
+    net: nn.Module,
+    policy: InferencePolicy,
+    device: torch.device,
     scale: int | None,
     sigma: float | None,
-    phase: Phase | None,
-    device: torch.device,
-    policy: InferencePolicy,
 ) -> Restoration:
-    if isinstance(source, nn.Module):
-        restorer = Restorer(source.to(device).eval(), policy)
-        enlarge = (scale or restorer.net.scale) // restorer.net.scale
-        return Restoration(
-            restorer, enlarge, sigma, None if phase is None else Mosaic(phase), device
-        )
-    restorer = Restorer(network_of(source).to(device), policy)
-    enlarge = first_enlarged(restorer.net, source, scale)
-    sigma = noise_level(restorer.net, source, sigma)
-    return Restoration(restorer, enlarge, sigma, demosaicing(source, phase), device)
+    """Return how images go through a network of which nothing else is known."""
+    restorer = Restorer(net.to(device).eval(), policy)
+    enlarge = (scale or restorer.net.scale) // restorer.net.scale
+    return Restoration(
+        restorer, enlarge, sigma, None, type(net).__name__.lower(), None, 1.0, device
+    )
 
 
 def _through(way: Restoration, photograph: Photograph, name: str) -> Photograph:
-    return way.restored(photograph, way.network_input(photograph, name))
+    sigma = way.level(photograph)
+    return way.restored(photograph, way.network_input(photograph, name, sigma))
 
 
 def _restored(planes: Tensor, way: Restoration) -> Tensor:
     """Return (C, H, W) in [0, 1] restored and clamped."""
-    photograph = Photograph(planes.detach().cpu().float(), None, 8, len(planes), {}, ())
+    photograph = Photograph(planes.detach().cpu().float(), None, 8, len(planes), {}, (), None)
     return _through(way, photograph, "the image").image.clamp(0, 1)
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from src.app.inference import demosaicing, task_of
 from src.core.errors import ConfigError
 from src.core.types import RestorationNet
 from src.data.photograph import Photograph
 from src.degradations.mosaic import Mosaic
 from src.inference.restorer import Restorer, takes_noise_level, with_noise_level
 from src.ops.color import grey_level, luma
+from src.ops.level import estimate_sigma
 from src.ops.resize import upscale
 from src.weights.checkpoint import Checkpoint
 
@@ -26,8 +28,11 @@ class Restoration:
     Attributes:
         restorer: The network with tiles and ensemble.
         enlarge: By how much an image is enlarged before the network sees it.
-        sigma: Noise level on the 8-bit scale; None for a network that is not told.
+        sigma: Noise level on the 8-bit scale; None: as estimated, where the network is told.
         mosaic: How mosaics are received by a network that demosaics; None for any other.
+        task: What the network is for (:func:`src.app.inference.task_of`).
+        trained: The least and largest level of the training, σ or JPEG quality; None: not known.
+        strength: 0 leaves an image as it is, 1 is the network's, 2 goes twice as far.
         device: Where the network is.
     """
 
@@ -35,25 +40,54 @@ class Restoration:
     enlarge: int
     sigma: float | None
     mosaic: Mosaic | None
+    task: str
+    trained: tuple[float, float] | None
+    strength: float
     device: torch.device
 
-    def network_input(self, photograph: Photograph, name: str) -> Tensor:
+    def level(self, photograph: Photograph) -> float | None:
+        """Return σ of a photograph to be denoised on the 8-bit scale, given or estimated."""
+        told = takes_noise_level(self.restorer.net)
+        if self.sigma is not None or not (told or self.task == "denoise"):
+            return self.sigma
+        return estimate_sigma(self._seen(photograph))
+
+    def level_in_words(self, photograph: Photograph, sigma: float | None) -> str | None:
+        """Say how noisy or compressed a photograph is, where that was read from itself."""
+        if self.task == "dejpeg" and photograph.quality is not None:
+            level, words = float(photograph.quality), f"JPEG quality {photograph.quality}"
+        elif sigma is not None and self.sigma is None:
+            level, words = sigma, f"sigma {sigma:.1f}, estimated"
+        else:
+            return None
+        if self.trained is not None:
+            low, high = self.trained
+            if not 0.9 * low - 1 <= level <= 1.1 * high + 1:
+                words += f"; the network was trained for {low:g}" + f" to {high:g}" * (low < high)
+        return words
+
+    def network_input(self, photograph: Photograph, name: str, sigma: float | None) -> Tensor:
         """Return (1, C, H, W) as the network takes it, on its device.
 
         Args:
             photograph: What is restored.
             name: Of its file, for warnings.
+            sigma: From :meth:`level`.
         """
-        image = _enlarged(photograph.image, self.enlarge)[None]
-        if image_channels(self.restorer.net) == 1:
-            image = luma(image) if image.shape[1] == 3 else image
-        else:
+        image = _enlarged(self._seen(photograph), self.enlarge)[None]
+        if image_channels(self.restorer.net) == 3:
             image = image.expand(-1, 3, -1, -1)
         if self.mosaic is not None:
             image = self.mosaic.received(image, name)
-        if self.sigma is not None:
-            image = with_noise_level(image, self.sigma / 255)
+        if takes_noise_level(self.restorer.net) and sigma is not None:
+            image = with_noise_level(image, sigma / 255)
         return image.to(self.device)
+
+    def _seen(self, photograph: Photograph) -> Tensor:
+        """Return the image without colours that the network cannot see."""
+        image = photograph.image
+        seen_whole = len(image) <= image_channels(self.restorer.net)
+        return image if seen_whole else luma(image[None])[0]
 
     def before(self, photograph: Photograph) -> Tensor:
         """Return the image untouched, (C, s·H, s·W), enlarged bicubically where the result is."""
@@ -74,10 +108,18 @@ class Restoration:
             restored = before + (restored - luma(before[None])) / _LUMA_RANGE
         elif restored.shape[1] > before.shape[0] and self.mosaic is None:
             restored = grey_level(restored)
+        if self.strength != 1:
+            restored = before + self.strength * (restored - before)
         alpha = photograph.alpha
         if alpha is not None:
             alpha = _enlarged(alpha, self.enlarge * self.restorer.net.scale)
         return replace(photograph, image=restored[0], alpha=alpha)
+
+    def compared(self, photograph: Photograph, restored: Photograph) -> Tensor:
+        """Return before, after, and four times the difference round grey, side by side."""
+        before = self.before(photograph).expand(len(restored.image), -1, -1)
+        difference = 0.5 + 4 * (restored.image - before)
+        return torch.cat([before, restored.image, difference], dim=-1)
 
     def remark(self, photograph: Photograph) -> str | None:
         """Say where the network has other channels than the photograph."""
@@ -91,6 +133,34 @@ class Restoration:
 
 def _enlarged(image: Tensor, scale: int) -> Tensor:
     return upscale(image[None], scale)[0] if scale > 1 else image
+
+
+def restoration(
+    restorer: Restorer,
+    checkpoint: Checkpoint,
+    device: torch.device,
+    *,
+    scale: object = None,
+    sigma: object = None,
+    phase: str | None = None,
+    strength: object = 1.0,
+) -> Restoration:
+    """Return how photographs go through the network of a checkpoint.
+
+    Raises:
+        ConfigError: If something is said that the network cannot do.
+    """
+    task = task_of(checkpoint)
+    return Restoration(
+        restorer=restorer,
+        enlarge=first_enlarged(restorer.net, checkpoint, scale),
+        sigma=noise_level(restorer.net, checkpoint, sigma),
+        mosaic=demosaicing(checkpoint, phase),
+        task=task,
+        trained=trained_levels(checkpoint),
+        strength=checked_strength(strength, task),
+        device=device,
+    )
 
 
 def first_enlarged(net: RestorationNet, checkpoint: Checkpoint, given: object) -> int:
@@ -118,7 +188,7 @@ def first_enlarged(net: RestorationNet, checkpoint: Checkpoint, given: object) -
 
 
 def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> float | None:
-    """Return σ on the 8-bit scale, or None for a network that is not told.
+    """Return σ on the 8-bit scale, or None where the network is not told or none is known.
 
     Args:
         net: The network.
@@ -126,7 +196,7 @@ def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> f
         given: ``sigma=`` of the command line.
 
     Raises:
-        ConfigError: If the level is needed and not known, given and not needed, or impossible.
+        ConfigError: If the level is given and not needed, or impossible.
     """
     name = type(net).__name__
     if not takes_noise_level(net):
@@ -138,10 +208,7 @@ def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> f
         return None
     level = _trained_level(checkpoint) if given is None else given
     if level is None:
-        raise ConfigError(
-            f"{name} of {checkpoint.path} is told the noise level of the images: add "
-            "sigma=<level>, the deviation of their noise on the 8-bit scale, e.g. sigma=25."
-        )
+        return None
     if not isinstance(level, int | float) or not 0 <= level <= _HIGHEST:
         raise ConfigError(
             f"sigma={level} is not possible; it is one number on the 8-bit scale, 0 to {_HIGHEST}, "
@@ -152,8 +219,30 @@ def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> f
 
 def _trained_level(checkpoint: Checkpoint) -> float | None:
     """Return the one level of the training's noise, or None."""
-    levels = {float(level) for level in checkpoint.config.get("degradation", {}).get("sigma", [])}
-    return levels.pop() if len(levels) == 1 else None
+    levels = trained_levels(checkpoint)
+    return levels[0] if levels is not None and levels[0] == levels[1] else None
+
+
+def trained_levels(checkpoint: Checkpoint) -> tuple[float, float] | None:
+    """Return the least and largest level of the training, σ or JPEG quality, or None."""
+    degradation = checkpoint.config.get("degradation", {})
+    low_high = degradation.get("sigma") or degradation.get("quality")
+    return (float(low_high[0]), float(low_high[-1])) if low_high else None
+
+
+def checked_strength(strength: object, task: str) -> float:
+    """Return ``strength=`` of the command line.
+
+    Raises:
+        ConfigError: If it is not possible.
+    """
+    if not isinstance(strength, int | float) or not 0 <= strength <= 2:
+        raise ConfigError(
+            f"strength={strength} is not possible; it is 0 (none) to 2 (twice), e.g. strength=0.7."
+        )
+    if strength != 1 and task.startswith("demosaic"):
+        raise ConfigError(f"strength={strength}: a mosaic cannot be blended with; leave it out.")
+    return float(strength)
 
 
 def image_channels(net: RestorationNet) -> int:

@@ -12,7 +12,8 @@ SHIPPED = PACKAGE if INSTALLED else PACKAGE.parent
 CONF_DIR = SHIPPED / "conf"
 
 ROOT = Path(os.environ.get("EXEMPLAR_ROOT") or Path.cwd()) if INSTALLED else PACKAGE.parent
-"""Where relative paths start: in a checkout the repository, else the current folder.
+"""Where relative paths of configuration files start: in a checkout the repository, else the current
+folder. Typed ones start at the current folder (:mod:`src.app.config.typed_paths`).
 
 Jobs on other machines get it as ``EXEMPLAR_ROOT``.
 """

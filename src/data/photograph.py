@@ -17,6 +17,7 @@ from torch import Tensor
 
 from src.core.files import replacing
 from src.data.image_io import has_one_channel, is_grey, opened, read_bytes, refuse_nan, scaled_tiff
+from src.ops.level import jpeg_quality
 
 Levels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -82,6 +83,7 @@ class Photograph:
         alpha: float32 (1, H, W) in [0, 1]; None where all is opaque.
         depth: Bits a channel, 8 or 16.
         channels: 1 or 3, as the file has them beside alpha.
+        quality: Of a JPEG, as its tables tell; None for other files.
         extras: Colour profile, EXIF, XMP, resolution, comment, under Pillow's names.
         remarks: What of the file is not in here.
     """
@@ -90,6 +92,7 @@ class Photograph:
     alpha: Tensor | None
     depth: int
     channels: int
+    quality: int | None
     extras: Mapping[str, Any]
     remarks: tuple[str, ...]
 
@@ -104,6 +107,7 @@ def read_photograph(path: Path) -> Photograph:
     with opened(path, content) as image:
         remarks = [_CONVERTED[image.mode]] if image.mode in _CONVERTED else []
         raw, tiles = _raw_mode(image), _swapped(image)
+        tables = getattr(image, "quantization", None)
         exif = _exif(image)  # may decode, so that the tiles are gone
         levels = _wide_colour(image, content, tiles) if tiles else _levels(image)
         if ";16" in raw and levels.dtype == np.uint8:
@@ -115,7 +119,8 @@ def read_photograph(path: Path) -> Photograph:
         colour, alpha = levels[..., :-1], _planes(levels[..., -1:])
     image_planes = _planes(colour[..., -1:] if is_grey(colour) else colour)
     depth = 8 * levels.dtype.itemsize
-    return Photograph(image_planes, alpha, depth, colour.shape[2], extras, tuple(remarks))
+    quality = jpeg_quality(tables) if tables else None
+    return Photograph(image_planes, alpha, depth, colour.shape[2], quality, extras, tuple(remarks))
 
 
 def kind_of(image: Image.Image) -> tuple[str, str | None]:

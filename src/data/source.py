@@ -128,7 +128,7 @@ def _missing(root: Path) -> str:
     return (
         f"The folder {root} does not exist.\n"
         f"  {parent} does; its folders: {inside or 'none'}.\n"
-        "  Relative paths start at the repository root."
+        "  Relative paths that are typed start at the current folder."
     )
 
 

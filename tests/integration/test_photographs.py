@@ -1,5 +1,6 @@
 """Photographs of many kinds through the real command: what went in, what came out."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
+import torch
 from PIL import ExifTags, Image, ImageCms
 
+from src.models.backbones.ffdnet import FFDNet
 from src.models.backbones.untrained import Bicubic, Identity
 from src.weights.network_file import write_network
 from tests.support.images import pixels
-from tests.support.runs import Finished, command
+from tests.support.runs import Finished, command, train_tiny
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 COLOUR = Image.fromarray(pixels())
@@ -303,3 +306,66 @@ def test_the_picture_behind_a_photograph_of_a_phone_is_said_to_be_lost(
     assert "the second picture is not kept" in done.err
     with Image.open(tmp_path / "out/a.jpg") as image:
         assert image.format == "JPEG"
+
+
+def test_before_after_and_difference_lie_beside_a_result_where_they_are_asked_for(
+    networks: Mapping[str, Path], tmp_path: Path
+) -> None:
+    COLOUR.save(tmp_path / "a.jpg")
+    _predict(networks["larger"], tmp_path / "a.jpg", tmp_path / "out", "compare=true")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.jpg", "a.jpg.compare.png"}
+    compared = _levels(tmp_path / "out/a.jpg.compare.png")
+    assert compared.shape == (40, 3 * 48, 3)
+    assert np.array_equal(compared[:, :48], compared[:, 48:96])  # bicubic is what it is beside
+    assert set(np.unique(compared[:, 96:])) <= {127, 128}
+
+
+def test_strength_goes_softer_and_stronger(run: Path, tmp_path: Path) -> None:
+    Image.fromarray(pixels(channels=3) // 4 + 96).save(tmp_path / "a.png")  # far from black, white
+    before = _levels(tmp_path / "a.png").astype(float)
+    changes = {}
+    for strength in ("0", "0.5", "1", "2"):
+        _predict(run, tmp_path / "a.png", tmp_path / strength, f"strength={strength}")
+        changes[strength] = _levels(tmp_path / strength / "a.png") - before
+    assert not changes["0"].any()
+    assert changes["1"].any()
+    twice = before + changes["2"]
+    inside = (twice > 0) & (twice < 255)  # what is clipped goes no further
+    assert np.abs(changes["0.5"] - changes["1"] / 2)[inside].max() <= 1
+    assert np.abs(changes["2"] - changes["1"] * 2)[inside].max() <= 1.5
+    paths = (f"checkpoint={run}", f"input={tmp_path}/a.png", f"output={tmp_path}/out")
+    done = command("predict", *paths, "strength=3")
+    assert done.code == 2
+    assert "strength=3 is not possible; it is 0 (none) to 2" in done.err
+
+
+def test_the_level_of_noise_is_estimated_for_a_network_that_is_told_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = FFDNet(4, 3, channels=4, blocks=1)
+    node = {"_target_": "src.models.backbones.ffdnet.FFDNet", "in_channels": 4, "out_channels": 3}
+    node |= {"channels": 4, "blocks": 1}
+    file = tmp_path / "ffdnet.safetensors"
+    write_network(file, net.state_dict(), node, {})
+    noisy = 128 + np.random.default_rng(0).normal(0, 20, (96, 96, 3))
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / "a.png")
+    done = _predict(file, tmp_path / "a.png", tmp_path / "estimated")
+    words = re.search(r"Level      sigma ([\d.]+), estimated \(a\.png\)", done.err)
+    assert words is not None
+    assert float(words[1]) == pytest.approx(20, abs=0.5)
+    done = _predict(file, tmp_path / "a.png", tmp_path / "given", "sigma=50")
+    assert "sigma=50 on the 8-bit scale" in done.err
+    assert "estimated" not in done.err
+    results = [(tmp_path / name / "a.png").read_bytes() for name in ("estimated", "given")]
+    assert results[0] != results[1]
+
+
+def test_the_quality_of_a_jpeg_is_read_and_compared_with_that_of_the_training(
+    tmp_path: Path,
+) -> None:
+    train_tiny(tmp_path / "run", "task=dejpeg")
+    for quality in (10, 60):
+        GREY.save(tmp_path / f"q{quality}.jpg", quality=quality)
+        path = tmp_path / f"q{quality}.jpg"
+        done = _predict(tmp_path / "run", path, tmp_path / "out")
+        assert f"Level      JPEG quality {quality}" in done.err
+        assert ("the network was trained for 10 (" in done.err) == (quality == 60)

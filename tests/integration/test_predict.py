@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from src.core.paths import ROOT
 from src.data.image_io import read_image
 from tests.support.images import pixels, write, write_folder
 from tests.support.runs import Finished, command
@@ -40,6 +41,9 @@ def test_relative_names_start_where_the_user_is(
     assert _restored(trained, "in", tmp_path / "folder") == {"sub/a.png"}
     assert _restored(trained, "in/sub/a.png", tmp_path / "file") == {"a.png"}
     assert _restored(trained, "in/**/*.png", tmp_path / "glob") == {"sub/a.png"}
+    _predict(trained, "in", Path("out"))  # and so do results
+    assert (tmp_path / "out/sub/a.png").is_file()
+    assert not (ROOT / "out").exists()
 
 
 def test_a_glob_takes_what_it_matches(trained: Path, tmp_path: Path) -> None:

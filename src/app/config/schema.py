@@ -181,6 +181,8 @@ def _check_value(path: str, value: object, default: object) -> None:
             f"e.g. {path}={EXAMPLES[path]}."
         )
     kind = TYPES.get(path, type(default))
+    if default != MISSING and not agrees(default, kind):  # a key of that name in another command
+        kind = type(default)
     if (default != MISSING or path in TYPES) and not agrees(value, kind):
         raise ConfigError(f"{path}={show(value)} is not possible; it must be {describe(kind)}.")
 

@@ -21,6 +21,7 @@ from src.app.config.check import Request, composed
 from src.app.config.options import register_resolvers, with_slash
 from src.app.config.resume import with_last, with_saved, with_that_of_checkpoint
 from src.app.config.search_path import check_folders, with_config_dir
+from src.app.config.typed_paths import from_here
 from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, here
 from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results
@@ -94,7 +95,7 @@ def _lead_or_follow(config_name: str, function: Callable[[DictConfig], Any]) -> 
 def _arrange(args: argparse.Namespace, config_name: str) -> None:
     """Put flags before overrides, as Hydra wants them, and a resumed run's own before those."""
     flags = [word for word in sys.argv[1:] if word not in args.overrides]
-    words = with_last([with_slash(word) for word in args.overrides])
+    words = with_last(from_here([with_slash(word) for word in args.overrides]))
     words = with_config_dir(words, args.config_dir)
     words = with_saved(words) if config_name == "train" else with_that_of_checkpoint(words)
     check_folders(words)

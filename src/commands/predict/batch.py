@@ -180,20 +180,19 @@ def _targets(names: Mapping[Path, Path], output: Path) -> dict[Path, Path]:
 
 def _sources(pattern: str) -> tuple[list[Path], Path]:
     """Return the images of a file, a folder or a glob, and the folder that names start from."""
-    path = Path(pattern).expanduser()
-    path = path.absolute() if path.exists() else from_root(path)
+    path = from_root(pattern)
     if path.is_file():
         return [path], path.parent
     if path.is_dir():
         return list(ImageFolder(path).files().values()), path
     # Path.glob takes no absolute pattern.
-    names = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207
+    names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
     found = [Path(name) for name in names]
     files = [file for file in found if file.is_file()]
     if not files:
         what = "no such file or folder, and no file matches it."
         raise DataError(f"input={pattern}: {what}{_near(path)}")
-    return files, _fixed_part(Path(pattern).expanduser())
+    return files, _fixed_part(path)
 
 
 def _near(path: Path) -> str:

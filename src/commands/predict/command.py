@@ -6,22 +6,23 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
-from torch import nn
+from torch import Tensor, nn
 
 from src.app.build import build_net
 from src.app.inference import (
-    demosaicing,
     give_back_large_blocks,
     merge_inference,
     pick_device,
     with_attention,
 )
-from src.app.restoration import Restoration, first_enlarged, noise_level
+from src.app.restoration import Restoration, restoration
 from src.commands.predict.batch import OVERWRITE, Batch, plan
 from src.commands.predict.request import Request, read_request, streams
 from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError, did_you_mean
+from src.core.files import fitting_name
 from src.core.paths import shown
+from src.data.image_io import to_image, write_png
 from src.data.photograph import (
     KINDS,
     LOSSY,
@@ -31,7 +32,7 @@ from src.data.photograph import (
     read_photograph,
     write_photograph,
 )
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level
 from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
 from src.weights.conversion import with_published_weights
 
@@ -65,7 +66,7 @@ def _predict(cfg: DictConfig, request: Request) -> int:
     give_back_large_blocks()
 
     way = _restoration(cfg, checkpoint, console)
-    failed = _restore_all(way, batch, cfg.quality, console)
+    failed = _restore_all(way, batch, cfg, console)
     done = _conclude(batch, [*batch.faults, *failed], cfg, console)
     console.print(f"{done} restored with {shown(checkpoint.path)} {_where(request)}")
     return done
@@ -102,14 +103,14 @@ def _restoration(cfg: DictConfig, checkpoint: Checkpoint, out: Console) -> Resto
     policy = InferencePolicy(**merge_inference(checkpoint, cfg.inference))
     device = pick_device(cfg.device)
     restorer = Restorer(net.to(device).eval(), policy)
-    enlarge = first_enlarged(restorer.net, checkpoint, cfg.scale)
-    sigma = noise_level(restorer.net, checkpoint, cfg.sigma)
-    if enlarge > 1:
-        out.print(f"Enlarged   ×{enlarge} bicubically first: {type(net).__name__} keeps the size")
-    if sigma is not None:
-        out.print(f"Noise      sigma={sigma:g} on the 8-bit scale")
-    mosaic = demosaicing(checkpoint, cfg.phase)
-    return Restoration(restorer, enlarge, sigma, mosaic, device)
+    told = {key: cfg[key] for key in ("scale", "sigma", "phase", "strength")}
+    way = restoration(restorer, checkpoint, device, **told)
+    if way.enlarge > 1:
+        first = f"×{way.enlarge} bicubically first"
+        out.print(f"Enlarged   {first}: {type(net).__name__} keeps the size")
+    if way.sigma is not None:
+        out.print(f"Noise      sigma={way.sigma:g} on the 8-bit scale")
+    return way
 
 
 def _say_plan(batch: Batch, out: Console) -> None:
@@ -141,7 +142,7 @@ def _conclude(batch: Batch, failed: Sequence[ImageFileError], cfg: DictConfig, o
 
 
 def _restore_all(
-    way: Restoration, batch: Batch, quality: int | None, out: Console
+    way: Restoration, batch: Batch, cfg: DictConfig, out: Console
 ) -> list[ImageFileError]:
     """Restore all jobs, saying how whenever that changes; return what could not be done.
 
@@ -154,12 +155,16 @@ def _restore_all(
         kind, reason = batch.kinds[source]
         try:
             photograph = read_photograph(source)
-            degraded = way.network_input(photograph, shown(source))
+            degraded = _degraded(way, source, photograph, out)
             words = way.restorer.announce(degraded)
             if words != announced:
                 out.print(f"Inference  {words}")
                 announced = words
-            _write(source, target, way.restored(photograph, degraded), kind, quality)
+            restored = way.restored(photograph, degraded)
+            _write(source, target, restored, kind, cfg.quality)
+            if cfg.compare:
+                beside = target.with_name(fitting_name(f"{target.name}.compare.png"))
+                write_png(beside, to_image(way.compared(photograph, restored)))
         except ImageFileError as error:
             failed.append(error)
             continue
@@ -170,6 +175,21 @@ def _restore_all(
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         out.print(f"Note       {remark} ({names[0]}{more})")
     return failed
+
+
+def _degraded(way: Restoration, source: Path, photograph: Photograph, out: Console) -> Tensor:
+    """Return what the network sees of a photograph, and say what level was read from it.
+
+    Raises:
+        ImageFileError: If the network needs a noise level that nothing tells.
+    """
+    sigma = way.level(photograph)
+    if sigma is None and takes_noise_level(way.restorer.net):
+        raise ImageFileError(source, "is too small to tell its noise level; add sigma=<level>.")
+    words = way.level_in_words(photograph, sigma)
+    if words is not None:
+        out.print(f"Level      {words} ({shown(source.name)})")
+    return way.network_input(photograph, shown(source), sigma)
 
 
 def _write(

@@ -1,0 +1,73 @@
+"""Paths that a user types start at the current folder, in every command and key."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
+from hydra.errors import HydraException
+
+from src.app.config.schema import show
+from src.core.paths import ROOT
+
+FILES = ("input", "output", "source", "comparison", "experiments", "data.train_dir", "data.val_dir",
+         "data.cache_dir", "paths.output_root", "paths.data_dir", "paths.cache_dir",
+         "hydra.run.dir", "hydra.sweep.dir")  # fmt: skip
+"""Keys whose values are paths."""
+
+NAMES = ("checkpoint", "resume", "weights", "sets", "results", "compare")
+"""Keys whose values may be names, e.g. ``set5`` or ``auto``: paths are what is there or has a /."""
+
+
+def from_here(words: Sequence[str]) -> list[str]:
+    """Return ``words`` with the relative paths among them made absolute.
+
+    In the folder where relative paths of configuration files start they are left as they are, so
+    that what is written down names no folder of this machine.
+    """
+    if Path.cwd() == ROOT:
+        return list(words)
+    return [_from_here(word) for word in words]
+
+
+def _from_here(word: str) -> str:
+    key = word.partition("=")[0].lstrip("+~")
+    if key not in (*FILES, *NAMES):
+        return word
+    try:
+        value = OverridesParser.create().parse_override(word).value()
+    except HydraException:
+        return word  # said where all words are checked
+    several = value.list if isinstance(value, ChoiceSweep) else [value]
+    placed = [_placed(one, is_path=key in FILES) for one in several]
+    if placed == several:
+        return word
+    return f"{word.partition('=')[0]}={','.join(map(_typed, placed))}"
+
+
+def _placed(value: Any, *, is_path: bool) -> Any:  # noqa: ANN401
+    """Return a parsed value with its relative paths made absolute."""
+    if isinstance(value, list):
+        return [_placed(one, is_path=is_path) for one in value]
+    if isinstance(value, dict):
+        return {key: _placed(one, is_path=is_path) for key, one in value.items()}
+    if not isinstance(value, str) or value == "-" or value.startswith(("~", "/", "${")):
+        return value
+    if "://" in value:
+        return value
+    here = str(Path.cwd() / value)
+    named = not is_path and ("/" not in value or value.startswith("zoo/"))
+    return value if named and not os.path.lexists(here) else here
+
+
+def _typed(value: Any) -> str:  # noqa: ANN401
+    """Return a parsed value as one would type it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_typed, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_typed(one)}' for key, one in value.items())}}}"
+    if isinstance(value, str):
+        return '"' + value.replace('"', '\\"') + '"'
+    return show(value)
