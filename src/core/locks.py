@@ -45,6 +45,18 @@ def alone_in(folder: Path, *, busy: str, unusable: str) -> Iterator[None]:
         file.close()
 
 
+def is_taken(folder: Path) -> bool:
+    """Say whether another process has ``folder`` for itself now."""
+    try:
+        with (folder / LOCK).open("r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:  # no lock, or a file system without locks
+        return False
+    return False
+
+
 def _locked(path: Path, busy: str) -> TextIO:
     """Return the open, locked file at ``path``."""
     while True:
