@@ -173,7 +173,7 @@ def _record_name(cfg: DictConfig) -> str:
     settings = HydraConfig.get() if HydraConfig.initialized() else None
     if settings is None or OmegaConf.is_missing(settings.job, "num"):
         return name
-    return f"{name}_{settings.job.num}_{OmegaConf.select(settings, 'runtime.choices.model')}"
+    return f"{name}_{settings.job.num}_{settings.runtime.choices['model']}"
 
 
 def _write(cfg: DictConfig, rows: Sequence[Cost], about: dict[str, Any], console: Console) -> None:
