@@ -75,14 +75,15 @@ def demosaicing(checkpoint: Checkpoint, phase: str | None) -> Mosaic | None:
     """Return how a network for demosaicing receives mosaics; None for any other network.
 
     Args:
-        checkpoint: Of a training; of a network alone only ``phase`` says that it demosaics.
+        checkpoint: Of a training; of a network alone ``phase`` says that it demosaics, or its name.
         phase: Of the mosaics; None: as trained.
 
     Raises:
         ConfigError: If the network does not demosaic, or there is no such phase.
     """
     trained = checkpoint.config.get("degradation") or {}
-    is_mosaic = str(trained.get("_target_", "")).endswith(".Mosaic")
+    named = [str(checkpoint.config.get(part, {}).get("_target_")) for part in ("task", "model")]
+    is_mosaic = "mosaic" in str(trained.get("_target_")) or any("demosaic" in n for n in named)
     if phase is not None and trained and not is_mosaic:
         raise ConfigError(f"phase={phase}: {checkpoint.path} does not demosaic; leave it out.")
     if phase not in {None, *PHASES}:
