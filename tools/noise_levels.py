@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from src.core.console import make_console
-from src.data.datasets.folder import ImageFolder
+from src.data.source import ImageFolder
 from src.data.image_io import read_image, to_tensor
 from src.metrics.protocol import quantize8
 from src.ops.level import estimate_sigma

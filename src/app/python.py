@@ -127,7 +127,7 @@ def _through(way: Restoration, photograph: Photograph, name: str) -> Photograph:
 
 def _restored(planes: Tensor, way: Restoration) -> Tensor:
     """Return (C, H, W) in [0, 1] restored and clamped."""
-    photograph = Photograph(planes.detach().cpu().float(), None, 8, len(planes), {}, (), None)
+    photograph = Photograph(planes.detach().cpu().float(), None, 8, len(planes), None, {}, ())
     return _through(way, photograph, "the image").image.clamp(0, 1)
 
 

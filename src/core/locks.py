@@ -47,6 +47,18 @@ def alone_in(folder: Path, *, busy: str, unusable: str) -> Iterator[None]:
         file.close()
 
 
+def is_taken(folder: Path) -> bool:
+    """Say whether another process has ``folder`` for itself now."""
+    try:
+        with (folder / LOCK).open("r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:  # no lock, or a file system without locks
+        return False
+    return False
+
+
 class OwnFolder:
     """A folder that is there now; another one that takes its name later is not it.
 

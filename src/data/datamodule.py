@@ -15,13 +15,14 @@ from src.data.image_io import GREY
 from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages, keys_in_both
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
-from src.data.source import ImageFolder, ImageSource
+from src.data.source import ImageFolder, ImageFolders, ImageSource, folders_of
 from src.metrics.evaluator import Evaluator
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_NO_VAL = "set data.val_dir=<folder> to have each validation scored."
 _TOO_SMALL_TO_TRAIN_ON = "a training patch of {} px; lower data.patch_size"
 _TOO_SMALL_TO_SCORE = "the {} px that the protocol and its metrics can score; take other metrics"
 
@@ -32,8 +33,8 @@ class RestorationData(L.LightningDataModule):
     Args:
         train: Images to train on; None where nothing is trained.
         benchmarks: Name → images to score.
-        train_dir: In place of ``train``, a folder of clean images; None for none.
-        val_dir: A folder of clean images to score, under its own name; None for none.
+        train_dir: In place of ``train``, a folder of clean images, or several; None for none.
+        val_dir: A folder of clean images to score, or several, each under its own name.
         patch_size: Side of a training patch in pixels.
         batch_size: Patches an optimizer step, of all processes and accumulated batches together.
         progressive: Rows of [step, patch_size, batch_size], each from that step on; None keeps the
@@ -61,8 +62,8 @@ class RestorationData(L.LightningDataModule):
         *,
         train: ImageSource | None = None,
         benchmarks: Mapping[str, ImageSource] | None = None,
-        train_dir: str | Path | None = None,
-        val_dir: str | Path | None = None,
+        train_dir: str | Path | Sequence[str | Path] | None = None,
+        val_dir: str | Path | Sequence[str | Path] | None = None,
         patch_size: int = 48,
         batch_size: int = 16,
         progressive: Sequence[Sequence[int]] | None = None,
@@ -98,10 +99,13 @@ class RestorationData(L.LightningDataModule):
                 f"data.train and data.train_dir={train_dir} both name images to train on; leave "
                 "one out."
             )
-        self._train_source = train if train_dir is None else ImageFolder(train_dir)
-        self._sources = dict(benchmarks or {})
-        if val_dir is not None:
-            self._sources[from_root(val_dir).name] = ImageFolder(val_dir)
+        if train_dir is not None:
+            if isinstance(train_dir, str | Path):
+                train = ImageFolder(train_dir)
+            else:
+                train = ImageFolders(train_dir)
+        self._train_source = train
+        self._sources = {**(benchmarks or {}), **({} if val_dir is None else folders_of(val_dir))}
         self._train: OpenImages | None = None
         self._benchmarks: dict[str, OpenImages] = {}
 
@@ -122,6 +126,15 @@ class RestorationData(L.LightningDataModule):
         opened |= {} if self._train is None else {"train": self._train}
         return {name: images.fingerprint for name, images in opened.items()}
 
+    def check_sources(self) -> None:
+        """Refuse sets of images that are not there; no image is read.
+
+        Raises:
+            DataError: If one is not.
+        """
+        for source in filter(None, (self._train_source, *self._sources.values())):
+            source.items()
+
     def prepare_data(self) -> None:
         """Fill the cache in one process a machine, while the others wait."""
         if self._opener.cache_dir is not None and self.trainer is not None:
@@ -139,6 +152,8 @@ class RestorationData(L.LightningDataModule):
             _, world = self._place()  # may refuse, so before any file is read
             self.stages.check_shares(world=world, accumulated=self._accumulated())
             self._open_train()
+            if not self._sources:
+                logger.warning("No image is scored, so there will be no best.ckpt: %s", _NO_VAL)
         elif not self._sources:
             raise _nothing("benchmark to score", "val_dir")
         for name, source in self._sources.items():

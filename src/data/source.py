@@ -3,12 +3,12 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from src.core.errors import DataError
+from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root, shown
 from src.data.image_io import Grey, Pixels, read_image, with_channels
 
@@ -101,6 +101,40 @@ class ImageFolder:
         if not images:
             raise DataError(_no_images(self.root, found))
         return unique_keys(images, self.root)
+
+
+class ImageFolders:
+    """Several folders as one set; a key begins with its folder's name.
+
+    Args:
+        roots: The folders, each of another name.
+
+    Raises:
+        ConfigError: If two have one name.
+    """
+
+    def __init__(self, roots: Sequence[str | Path]) -> None:
+        self.folders = {folder.root.name: folder for folder in map(ImageFolder, roots)}
+        if len(self.folders) < len(roots):
+            names = ", ".join(map(str, roots))
+            raise ConfigError(f"Of the folders {names} two have one name, which tells them apart.")
+
+    def describe(self) -> str:
+        """Return where the images are."""
+        return f"images under {', '.join(str(folder.root) for folder in self.folders.values())}"
+
+    def items(self) -> dict[str, ImageItem]:
+        """Return key → image file, sorted by key; errors as in :meth:`ImageFolder.files`."""
+        return {
+            f"{name}__{key}": item
+            for name, folder in sorted(self.folders.items())
+            for key, item in folder.items().items()
+        }
+
+
+def folders_of(given: str | Path | Sequence[str | Path]) -> dict[str, ImageFolder]:
+    """Return the folders that were given, one or several, by their names; errors as above."""
+    return ImageFolders([given] if isinstance(given, str | Path) else given).folders
 
 
 def _walk(root: Path) -> Iterator[Path]:

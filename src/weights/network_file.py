@@ -54,7 +54,10 @@ def write_network(
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
     try:
         with replacing(path) as temporary:
+            temporary.touch()
+            mode = temporary.stat().st_mode  # as this user's files have it; safetensors says 0600
             save_file(tensors, temporary, metadata={KEY: carried})
+            temporary.chmod(mode)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path} cannot be written: {error}. Make room or choose another output."

@@ -136,6 +136,8 @@ def _nearest_key(key: str, tree: Any) -> str:  # noqa: ANN401
     if path:
         where = f"{path} has no key {wrong!r}."
         return f"{where} {did_you_mean(wrong, (name for name in keys if name[0] != '_'))}"
+    if wrong == "scale":
+        return "there is no key 'scale'. Take task=super_resolution task.scale=<2, 3 or 4>."
     spelled = {name: name for name in [*keys, *all_groups()] if name != "hydra"}
     for dotted in _dotted_keys({name: node[name] for name in keys if name != "hydra"}):
         spelled.setdefault(dotted.rpartition(".")[2], dotted)

@@ -57,6 +57,7 @@ def quiet_lightning() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for pattern in (
         ".*does not have many workers.*",  # the user's choice; data_wait is logged
+        ".*Total length of `list` across ranks is zero.*",  # no image to score: said by the data
         ".*LeafSpec.*",  # lightning 2.6 on torch 2.13
         ".*GPU available but not used.*",
         ".*Checkpoint directory .* exists and is not empty.*",  # resume: that is the point

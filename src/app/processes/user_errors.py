@@ -1,14 +1,21 @@
 """Which errors are a user's to mend, running out of something included, and what to say of them."""
 
 import errno
+import os
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 
+from src.app.config.schema import leaves
 from src.core.errors import ConfigError, ExemplarError
+from src.core.paths import PACKAGE
+from src.core.registry import locate
+
+_STDLIB = Path(os.__file__).parent
 
 _DISK = {
     errno.EACCES: "give this user the right to it, or choose another folder",
@@ -20,6 +27,19 @@ _DISK = {
 }
 
 _GO_ON = "Checkpoints are untouched; a training goes on with resume=<run folder>."
+
+_OF_TRAINING = (
+    "Lower data.batch_size or data.patch_size, share the batch out with "
+    f"trainer.accumulate_grad_batches, or set recompute=true. {_GO_ON}"
+)
+_OF_RESTORING = "Take smaller tiles, e.g. inference.tile=128, or 48, or another device=…."
+_LESS_MEMORY = {
+    "predict": _OF_RESTORING,
+    "evaluate": _OF_RESTORING,
+    "export": "Take smaller sizes, check=[[height,width]].",
+    "benchmark": "Take smaller sizes=[…] or batch=1.",
+}
+"""What helps where memory is short, by command; training elsewhere."""
 
 
 def as_user_error(error: Exception) -> ExemplarError | None:
@@ -36,9 +56,12 @@ def as_user_error(error: Exception) -> ExemplarError | None:
         cause = error.__cause__
         if isinstance(cause, ExemplarError):
             return ConfigError(str(cause))
+        key = str(error).rpartition("full_key: ")[2].strip()
         if isinstance(cause, ValueError) or _is_lightning_refusal(cause):
-            key = str(error).rpartition("full_key: ")[2].strip()
             return ConfigError(f"{key}: {cause}" if key else str(cause))
+        if isinstance(cause, RuntimeError | ArithmeticError):  # torch's, of a number it cannot take
+            what = key or "A part"
+            return ConfigError(f"{what} cannot be built: {cause}. One of its values is impossible.")
     return ConfigError(str(error)) if _is_lightning_refusal(error) else None
 
 
@@ -55,10 +78,7 @@ def shortage(error: BaseException) -> str | None:
     """
     text = " ".join(str(error).split())
     if _is_memory(error, text):
-        return (
-            f"Out of memory ({_short(text)}). Lower data.batch_size or data.patch_size, share the "
-            f"batch out with trainer.accumulate_grad_batches, or set recompute=true. {_GO_ON}"
-        )
+        return f"Out of memory ({_short(text)}). {_LESS_MEMORY.get(_command(), _OF_TRAINING)}"
     if "DataLoader worker" in text or _is_cut_off(error):
         return (
             f"A loader process is gone ({_short(text)}). It may have run out of memory: lower "
@@ -89,6 +109,42 @@ def shortages_said() -> Iterator[None]:
         if link is None:
             raise
         raise ExemplarError(shortage(link)) from error
+
+
+def _command() -> str:
+    settings = HydraConfig.get() if HydraConfig.initialized() else None
+    return str(settings and settings.job.config_name)
+
+
+def whose_code(error: BaseException, config: object) -> str | None:
+    """Return in words where an error was raised, if not in code of this program; else None.
+
+    That is a class or function that a ``_target_`` names, such as a callback of Lightning's, or a
+    file of the user's.
+
+    Args:
+        error: With its traceback.
+        config: The configuration, plain.
+    """
+    named = {}
+    for path, dotted in leaves(config, in_lists=True):
+        ours = str(dotted).startswith("src.") or path == "trainer._target_"
+        if path.endswith("._target_") and not ours:
+            with suppress(ConfigError):
+                target = locate(str(dotted))
+                named[getattr(target, "__code__", target)] = (
+                    f"{path[: -len('._target_')]} ({dotted})"
+                )
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file = Path(frame.f_code.co_filename)
+        if PACKAGE in file.parents:
+            return None
+        part = named.get(type(frame.f_locals.get("self"))) or named.get(frame.f_code)
+        if part is not None:
+            return part
+        if file.is_file() and "site-packages" not in file.parts and _STDLIB not in file.parents:
+            return f"{file}, line {line}"
+    return None
 
 
 def _is_memory(error: BaseException, text: str) -> bool:

@@ -158,7 +158,7 @@ def input_size(given: object, scale: int, key: str = "sizes") -> tuple[int, int]
         pair = [int(output[2]) // scale, int(output[1]) // scale]
     if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
         raise ConfigError(
-            f"{key}={given} must be a whole number from 1, the side of a square, [height,width], "
+            f"{key}={given} must be a whole number from 1 (a square), or [height,width], "
             "or width and height of the output, such as 1280x720."
         )
     return pair[0], pair[1]

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from src.app.config.check import bring_up_to_date
 from src.app.config.schema import leaves
-from src.app.processes.user_errors import as_user_error
+from src.app.processes.user_errors import as_user_error, whose_code
 from src.app.sweeps.side_by_side import run_beside
 from src.app.sweeps.sweep import (
     DONE,
@@ -122,7 +122,8 @@ def _run(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
         if known is not None:
             raise known from error
         traceback.print_exc()
-        raise UnexpectedError(_write_crash(cfg)) from error
+        whose = whose_code(error, OmegaConf.to_container(cfg, resolve=False))
+        raise UnexpectedError(_write_crash(cfg, error, whose)) from error
 
 
 def _drop_if_empty(folder: Path) -> None:
@@ -134,7 +135,7 @@ def _drop_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _write_crash(cfg: DictConfig) -> str:
+def _write_crash(cfg: DictConfig, error: Exception, whose: str | None) -> str:
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
     if settings.run.dir == ".":  # a command without a run folder of its own
@@ -145,6 +146,13 @@ def _write_crash(cfg: DictConfig) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as log:
             log.write(f"{stamp}  {' '.join(sys.argv)}\n{traceback.format_exc()}\n")
-    except OSError as error:
-        return f"That was unexpected: a fault of the program. ({file} cannot be written: {error})"
-    return f"That was unexpected: a fault of the program. The traceback is also in {file}"
+    except OSError as failure:
+        where = f"({file} cannot be written: {failure})"
+    else:
+        where = f"The traceback is also in {file}"
+    if whose is None:
+        return f"That was unexpected: a fault of the program. {where}"
+    return (
+        f"{type(error).__name__}: {error}\n  It was raised in {whose}, which is no code of this "
+        f"program. {where}"
+    )

@@ -1,10 +1,13 @@
 """Train: build what the config names, fit, save, and say what came out."""
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L  # noqa: N812
+from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 
 from src.app import run_folder
@@ -78,7 +81,7 @@ def fit(job: Job) -> float:
     if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, job.notes["given"]))  # type: ignore[attr-defined]
     trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
-    _announce(task, cfg, folder)
+    _announce(trainer, task, cfg, 0 if resume is None else resume.step)
     with recorded(trainer.loggers, config, facts(config, task.net)):
         path = None if resume is None else resume.path
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
@@ -135,26 +138,45 @@ def _new_settings(cfg: DictConfig, given: list[str]) -> NewSettings:
 
 
 @rank_zero_only
-def _announce(task: RestorationTask, cfg: DictConfig, folder: Path) -> None:
+def _announce(trainer: L.Trainer, task: RestorationTask, cfg: DictConfig, begun: int) -> None:
+    """Say what is trained, on what, where, and from which step on."""
+    chosen = HydraConfig.get().runtime.choices
+    levels = [
+        f" {key}={cfg.degradation[key]}"
+        for key in ("sigma", "quality", "scale", "phase")
+        if key in cfg.degradation
+    ]
     count = sum(parameter.numel() for parameter in task.net.parameters())
-    console = make_console(stderr=True)
-    console.print(f"Run folder  {folder}")
-    console.print(f"Network     {type(task.net).__name__}, {count:,} parameters")
-    console.print(f"Protocol    {task.evaluator.protocol}")
     world = cfg.trainer.devices * cfg.trainer.num_nodes
     shared = f", shared by {world} processes" if world > 1 else ""
-    console.print(f"Steps       {cfg.trainer.max_steps:,}, batch {cfg.data.batch_size}{shared}")
+    attention = chosen.get("model/attention")
+    rows = {
+        "Run folder": cfg.paths.output_dir,
+        "Task": f"{chosen.get('task')}: {chosen.get('degradation')}{''.join(levels)}",
+        "Data": f"{chosen.get('data')} {cfg.data.get('train_dir') or ''}".rstrip(),
+        "Network": f"{type(task.net).__name__}, {count:,} parameters"
+        + (f", attention {attention}" if attention else ""),
+        "Protocol": task.evaluator.protocol,
+        "Optimizer": f"{chosen.get('optimizer')}, lr {cfg.optimizer.get('lr')}, "
+        f"schedule {chosen.get('scheduler')}",
+        "Device": f"{trainer.strategy.root_device}, precision {trainer.precision}",
+        "Steps": (f"{begun:,} to " if begun else "")
+        + f"{cfg.trainer.max_steps:,}, batch {cfg.data.batch_size}{shared}",
+    }
+    console = make_console(stderr=True)
+    for name, value in rows.items():
+        console.print(f"{name:<10}  {value}")
 
 
 @rank_zero_only
 def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
     console = make_console(stderr=True)
-    if task.scoreboards:
+    if any(board.restored for board in task.scoreboards.values()):
         console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
-    signums = [c.signum for c in trainer.callbacks if isinstance(c, GracefulStop)]  # type: ignore[attr-defined]
-    asked = max(signums, default=0)
-    if trainer.global_step >= trainer.max_steps and asked != signal.SIGINT:
-        console.print(f"Done. Score it:  python -m src.evaluate checkpoint={folder}")
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    asked = max((c.signum for c in callbacks if isinstance(c, GracefulStop)), default=0)
+    if asked != signal.SIGINT and (ended := _ended(trainer, callbacks)):
+        console.print(f"{ended} Score it:  python -m src.evaluate {_scored_by(trainer, folder)}")
         return
     message = (
         f"Stopped after step {trainer.global_step}; everything is saved. Continue with:\n"
@@ -165,3 +187,24 @@ def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
     console.print(message)
     if asked:
         raise KeyboardInterrupt
+
+
+def _ended(trainer: L.Trainer, callbacks: Sequence[L.Callback]) -> str:
+    """Return in words how training has ended; empty if it was stopped and is to go on."""
+    if trainer.global_step >= trainer.max_steps:
+        return "Done."
+    early = [c for c in callbacks if isinstance(c, EarlyStopping) and c.stopping_reason_message]
+    if not early:
+        return ""
+    return (
+        f"Stopped early at step {trainer.global_step:,} of {trainer.max_steps:,}, as asked for by "
+        f"{type(early[0]).__name__}: {early[0].stopping_reason_message} Done."
+    )
+
+
+def _scored_by(trainer: L.Trainer, folder: Path) -> str:
+    """Return the words that score the run, with images where training had none to score."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if getattr(data, "benchmark_names", ("",)):
+        return f"checkpoint={folder}"
+    return f"checkpoint={folder} sets=<a folder of clean images>"

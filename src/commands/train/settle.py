@@ -57,8 +57,11 @@ def settle_training(cfg: DictConfig) -> Job:
     OmegaConf.resolve(cfg)
     config = plain(cfg)
     data = build_data(cfg)
+    ours = isinstance(data, RestorationData)
+    if ours:
+        data.check_sources()
     # else hours would pass before the best is asked for
-    check_monitors(config, data.benchmark_names if isinstance(data, RestorationData) else None)
+    check_monitors(config, data.benchmark_names if ours else None)
     monitor_mode(config)
     if resumes:
         point.clear_the_way(folder)

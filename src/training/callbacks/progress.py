@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from datetime import timedelta
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -19,13 +20,17 @@ SETTLED = 20
 class StepProgressBar(TQDMProgressBar):
     """Show steps of all steps, with the time left: the loader is endless, Lightning's bar too.
 
+    Where the output is no terminal, a few whole lines are written in place of a bar.
+
     Args:
-        lines: Lines printed over the whole training where the output is no terminal.
+        lines: How many lines over the whole training.
     """
 
     def __init__(self, *, lines: int = 20) -> None:
         super().__init__()
         self.lines = lines
+        self._begun = (0.0, 0)  # time and step
+        self._last = 0  # step of the latest line: accumulated batches are one step
 
     @property
     def total_train_batches(self) -> int | float:
@@ -34,11 +39,32 @@ class StepProgressBar(TQDMProgressBar):
         return steps * self.trainer.accumulate_grad_batches if steps > 0 else float("inf")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Slow the bar down where each refresh would become a line of a log file."""
+        """Show no bar where each of its changes would stay in a file."""
         super().setup(trainer, pl_module, stage)
-        if not sys.stderr.isatty() and trainer.max_steps > 0:
-            batches = trainer.max_steps * trainer.accumulate_grad_batches
-            self._refresh_rate = max(1, batches // self.lines)
+        if not sys.stderr.isatty():
+            self.disable()
+
+    def on_train_start(self, *args: Any) -> None:
+        """Begin to measure the time."""
+        super().on_train_start(*args)
+        self._begun = (time.monotonic(), self.trainer.global_step)
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        """Move the bar, or write a line where one is due."""
+        super().on_train_batch_end(trainer, *args)
+        step, steps = trainer.global_step, trainer.max_steps
+        due = self.is_disabled and 0 < step < steps and step % max(1, steps // self.lines) == 0
+        if due and step > self._last:
+            self._write_line(step, steps)
+
+    @rank_zero_only
+    def _write_line(self, step: int, steps: int) -> None:
+        self._last = step
+        begun, first = self._begun
+        left = (time.monotonic() - begun) / max(1, step - first) * (steps - step)
+        loss = self.trainer.callback_metrics.get("train/loss")
+        said = "" if loss is None else f", train/loss {float(loss):.4g}"
+        logger.info("step %d of %d, %s left%s", step, steps, timedelta(seconds=round(left)), said)
 
     def on_train_epoch_start(self, *args: Any) -> None:
         """Name the bar, and begin it where a resumed run begins."""

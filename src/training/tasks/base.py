@@ -69,7 +69,8 @@ class RestorationTask(ScoredModule):
         if restorer.net.scale not in {1, scale}:
             raise ConfigError(
                 f"{type(net).__name__} enlarges by {restorer.net.scale}, the task by {scale}; "
-                "let model.scale follow ${io.scale}, or choose another model."
+                "let model.scale follow ${io.scale}, or choose another model. Super-resolution by "
+                f"{restorer.net.scale} is task=super_resolution task.scale={restorer.net.scale}."
             )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         # A function, not a module: the names of the weights in checkpoints stay as they are.

@@ -4,12 +4,20 @@ import errno
 import multiprocessing
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import EarlyStopping
 
-from src.app.processes.user_errors import as_user_error, shortages_said
+from src.app.processes import user_errors
+from src.app.processes.user_errors import as_user_error, shortages_said, whose_code
 from src.core.errors import ExemplarError
+from src.core.files import write_json
 from src.core.paths import ROOT
 
 
@@ -58,3 +66,52 @@ def test_a_disk_behind_another_error_is_named() -> None:
 def test_importing_it_does_not_import_torch() -> None:
     code = "import sys, src.app.processes.user_errors; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("train", "Lower data.batch_size"),
+        ("predict", "smaller tiles"),
+        ("evaluate", "smaller tiles"),
+    ],
+)
+def test_what_helps_where_memory_is_short_depends_on_the_command(
+    command: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_errors, "_command", lambda: command)
+    assert says in str(as_user_error(MemoryError()))
+
+
+def test_a_number_that_no_part_can_be_built_with_is_named() -> None:
+    with pytest.raises(InstantiationException) as raised:
+        instantiate({"model": {"_target_": "torch.nn.Conv2d", "in_channels": -3,
+                               "out_channels": 1, "kernel_size": 1}})  # fmt: skip
+    assert str(as_user_error(raised.value)).startswith("model cannot be built: ")
+
+
+def _raised(call: Callable[[], object]) -> BaseException:
+    try:
+        call()
+    except Exception as error:
+        return error
+    raise AssertionError
+
+
+def test_whose_code_has_failed_is_said_of_parts_that_are_not_ours(tmp_path: Path) -> None:
+    named = "lightning.pytorch.callbacks.EarlyStopping"
+    config = {"callbacks": {"stop": {"_target_": named}}, "data": {"benchmarks": [1]}}
+    stop = EarlyStopping("val/psnr")
+    stopped = _raised(lambda: stop._validate_condition_metric({}))
+    assert whose_code(stopped, config) == f"callbacks.stop ({named})"
+
+    own = tmp_path / "mine.py"
+    own.write_text("def f(image):\n    return image.nothing\n")
+    space: dict[str, Any] = {}
+    exec(compile(own.read_text(), str(own), "exec"), space)  # noqa: S102
+    assert whose_code(_raised(lambda: space["f"](1)), config) == f"{own}, line 2"
+
+
+def test_an_error_of_this_program_is_nobody_elses(tmp_path: Path) -> None:
+    fault = _raised(lambda: write_json(tmp_path / "a.json", {1, 2}))
+    assert whose_code(fault, {"optimizer": {"_target_": "torch.optim.Adam"}}) is None

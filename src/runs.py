@@ -1,0 +1,14 @@
+"""List what has been trained, how far and how well: `python -m src.runs [folder]`."""
+
+import sys
+
+from src.commands.runs.command import runs
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(runs(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

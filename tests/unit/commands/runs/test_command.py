@@ -1,0 +1,45 @@
+"""The list of runs says how far each is, how well, and in what state."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from src.commands.runs.command import runs
+from src.core.locks import alone_in
+
+
+def _run(folder: Path, *, steps: int, scores: tuple[float, ...], monitor: str) -> Path:
+    config = {
+        "task": {"_target_": "src.training.tasks.denoise.Denoise"},
+        "model": {"_target_": "src.models.backbones.panet.PANet"},
+        "monitor": monitor,
+        "trainer": {"max_steps": steps},
+    }
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    lines = [f"{index},{score}" for index, score in enumerate(scores)]
+    (folder / "metrics.csv").write_text("\n".join([f"step,{monitor}", *lines, "damaged,"]) + "\n")
+    return folder
+
+
+def test_each_run_has_its_step_its_best_score_and_its_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(tmp_path / "a/done", steps=2, scores=(31.0, 30.0), monitor="val/psnr")
+    _run(tmp_path / "b/stopped", steps=9, scores=(0.5, 0.25, 0.75), monitor="val/lpips")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/config.yaml").write_text("- no run\n")
+    assert runs([str(tmp_path)]) == 0
+    done, stopped = capsys.readouterr().out.splitlines()[-2:]
+    assert done.split() == ["a/done", "2", "2", "31.0000", "val/psnr", "denoise", "panet", "done"]
+    assert stopped.split()[:4] == ["b/stopped", "3", "9", "0.2500"]
+    assert stopped.split()[-1] == "stopped"
+
+
+def test_a_folder_that_this_process_has_is_its_own_and_one_without_runs_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with alone_in(tmp_path, busy="", unusable=""):
+        assert runs([str(tmp_path)]) == 1
+    assert "there is no run below" in capsys.readouterr().err
