@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from src.core.redact import on_one_line
+
 PACKAGE = Path(__file__).resolve().parents[1]
 INSTALLED = (PACKAGE / "conf").is_dir()
 """Whether this is a wheel, which carries conf/ inside the package; in a checkout it lies beside."""
@@ -43,8 +45,11 @@ def from_root(path: str | Path) -> Path:
 
 
 def shown(name: str | Path) -> str:
-    r"""Return ``name`` for people and for text files: bytes that are not UTF-8 as ``\xe9``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    r"""Return ``name`` for people and for text files, on one line.
+
+    Bytes that are not UTF-8 are ``\xe9``, control characters ``\x1b`` or ``\n``.
+    """
+    return on_one_line(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def escape_surrogates(error: UnicodeError) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from src.app.processes.job import Job
 from src.app.processes.user_errors import as_user_error
 from src.core.errors import ConfigError, DataError, ExemplarError
+from src.core.files import write_json
 from src.core.preemption import EXIT_AGAIN, Preemption
 
 DONE, REFUSED, FAILED, FAULT, INTERRUPTED = "done", "refused", "failed", "fault", "interrupted"
@@ -62,7 +63,7 @@ class Outcome:
         """
         path = _file(place, self.rank)
         try:
-            path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+            write_json(path, asdict(self))
         except OSError as error:
             raise DataError(
                 f"Process {self.rank} ended as {self.status!r} and cannot write {path}: "

@@ -62,7 +62,7 @@ def open_study(url: str, name: str, *, direction: str, seed: int) -> optuna.Stud
 @contextmanager
 def _one_at_a_time(url: str) -> Iterator[None]:
     """Let one process of a machine make the tables of a new file; Optuna does not see to that."""
-    if not url.startswith(_SQLITE):
+    if not url.startswith(_SQLITE) or "?" in url:
         yield
         return
     with Path(f"{url.removeprefix(_SQLITE)}.lock").open("w") as lock:

@@ -17,6 +17,7 @@ from src.app.sweeps.side_by_side import asked_to_stop
 from src.app.sweeps.study import claim, count, open_study, split_overrides, storage_url
 from src.app.sweeps.sweep import PRUNED, mark, score_direction
 from src.core.errors import ConfigError
+from src.core.files import write_text
 from src.training.callbacks.report_to_study import PRUNED_AT
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Search:
         """
         parser = OverridesParser.create(config_loader=self.loader)
         fixed, space = split_overrides(parser.parse_overrides(list(overrides)))
-        OmegaConf.save(self.config, self.sweep / "multirun.yaml")
+        write_text(self.sweep / "multirun.yaml", OmegaConf.to_yaml(self.config))
         started = self._first_number()
         while (left := self.n_trials - count(self.study)) > 0:
             trials = [self.study.ask(space) for _ in range(min(left, self.batch))]

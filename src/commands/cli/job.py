@@ -23,6 +23,7 @@ from src.app.sweeps.side_by_side import run_beside
 from src.app.sweeps.sweep import (
     DONE,
     FAILED,
+    clean_multirun,
     finished_job,
     hand_on,
     recorded_job,
@@ -32,6 +33,7 @@ from src.app.sweeps.sweep import (
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption
+from src.core.redact import without_passwords
 
 
 class UnexpectedError(Exception):
@@ -81,6 +83,7 @@ def job_of_sweep(function: Command) -> Command:
 def _job_of_sweep(function: Command, cfg: DictConfig) -> float:
     """Run one job of several; of a failing one the error is written down and NaN is returned."""
     bring_up_to_date(cfg)
+    clean_multirun()
     try:
         return _recorded(function, cfg)
     except Preemption as stop:  # written down, so that its next start goes on
@@ -118,7 +121,7 @@ def _run(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
         known = as_user_error(error)
         if known is not None:
             raise known from error
-        traceback.print_exc()
+        print(without_passwords(traceback.format_exc()), end="", file=sys.stderr)
         raise UnexpectedError(_write_crash(cfg)) from error
 
 
@@ -141,7 +144,8 @@ def _write_crash(cfg: DictConfig) -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as log:
-            log.write(f"{stamp}  {' '.join(sys.argv)}\n{traceback.format_exc()}\n")
+            text = f"{stamp}  {' '.join(sys.argv)}\n{traceback.format_exc()}\n"
+            log.write(without_passwords(text))
     except OSError as error:
         return f"That was unexpected: a fault of the program. ({file} cannot be written: {error})"
     return f"That was unexpected: a fault of the program. The traceback is also in {file}"

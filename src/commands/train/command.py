@@ -17,6 +17,7 @@ from src.commands.train.settle import settle_training
 from src.core.console import make_console
 from src.core.locks import alone_in
 from src.core.preemption import PREEMPTING, Preemption
+from src.core.redact import plain_without_passwords
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.training.callbacks.carried import RUN_IDS, NewSettings, SameJob
@@ -79,7 +80,8 @@ def fit(job: Job) -> float:
         trainer.callbacks.append(_new_settings(cfg, job.notes["given"]))  # type: ignore[attr-defined]
     trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
     _announce(task, cfg, folder)
-    with recorded(trainer.loggers, config, facts(config, task.net)):
+    shown = plain_without_passwords(config)
+    with recorded(trainer.loggers, shown, facts(config, task.net)):
         path = None if resume is None else resume.path
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 

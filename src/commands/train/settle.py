@@ -52,6 +52,7 @@ def settle_training(cfg: DictConfig) -> Job:
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     config = plain(cfg)
+    run_folder.refuse_hidden(config)
     monitor_mode(config)  # else hours would pass before the best is asked for
     if resumes:
         point.clear_the_way(folder)
