@@ -25,10 +25,21 @@ CACHE = ".cache"
 def user_cache() -> Path:
     """Return the folder of this user's caches of ours.
 
-    It is ``$EXEMPLAR_CACHE``, or ``exemplar`` below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    It is ``$EXEMPLAR_CACHE``, or ``exemplar`` below ``$XDG_CACHE_HOME`` or ``~/.cache``; of a user
+    without a home, as in a container, below ``.cache`` where relative paths start.
     """
     own, common = os.environ.get("EXEMPLAR_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(own) if own else (Path(common) if common else Path.home() / CACHE) / "exemplar"
+    if own:
+        return Path(own)
+    return (Path(common) if common else (home() or ROOT) / CACHE) / "exemplar"
+
+
+def home() -> Path | None:
+    """Return this user's home; None where neither ``$HOME`` nor the user database has one."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def from_root(path: str | Path) -> Path:

@@ -153,6 +153,12 @@ def was_preempted(folder: Path) -> bool:
     return file.is_file() and _read(file).status == PREEMPTED
 
 
+def was_cut_short(folder: Path) -> bool:
+    """Say whether the job in ``folder`` was stopped or killed, and did not end by itself."""
+    file = folder / _FILE
+    return not file.is_file() or _read(file).status not in {DONE, FAILED}
+
+
 def mark(folder: Path, status: str) -> None:
     """Note of the job in ``folder`` what it cannot know: that its search has given it up."""
     result = _read(folder / _FILE)
