@@ -79,7 +79,7 @@ def read_results(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{file}: {error.strerror}. Make it with python -m src.evaluate."
         ) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             f"{file}: not a record that python -m src.evaluate writes ({type(error).__name__}: "
             f"{error}). Give its {RESULTS}."

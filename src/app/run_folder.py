@@ -20,7 +20,7 @@ from src.core.paths import from_root
 from src.core.redact import HIDDEN, passwords_in, without_passwords
 from src.core.types import PlainConfig
 from src.weights.atomic_io import set_aside
-from src.weights.untrusted import check_config
+from src.weights.untrusted import check_config, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ def _read_config(folder: Path) -> DictConfig:
     if not path.is_file():
         raise ConfigError(f"resume={folder}: {CONFIG} is not there, so this is no run folder.")
     try:
+        read_text(path)  # refuses what would not end in loading it
         saved = OmegaConf.load(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"resume={folder}: {CONFIG} is damaged; restore it.") from error
