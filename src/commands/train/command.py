@@ -70,6 +70,7 @@ def fit(job: Job) -> float:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     task, data = build_task(cfg), shared_data(cfg)
     trainer = build_trainer(cfg, config)
+    trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
     if job.notes["resumes"]:
         trainer.callbacks.append(_going_on(job, trainer, resume))  # type: ignore[attr-defined]
     else:
@@ -78,7 +79,6 @@ def fit(job: Job) -> float:
         load_weights(task.net, begun)
     if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, job.notes["given"]))  # type: ignore[attr-defined]
-    trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
     _announce(task, cfg, folder)
     shown = plain_without_passwords(config)
     with recorded(trainer.loggers, shown, facts(config, task.net)):
