@@ -1,5 +1,6 @@
 """Each command is where a newcomer looks for it: in the layers, in the help, on a page."""
 
+import re
 import tomllib
 
 import pytest
@@ -47,3 +48,22 @@ def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
     pages = [*(ROOT / "docs/how-to").glob("*.md"), *(ROOT / "docs/explanation").glob("*.md")]
     assert [page.name for page in pages if f"/{page.name})" not in index] == []
+
+
+PROMISES = [
+    line
+    for line in (ROOT / "docs/explanation/what-a-file-may-do.md").read_text("utf-8").splitlines()
+    if line.startswith("| ") and not line.startswith(("| Promise", "| Whatever", "| ---"))
+]
+TESTS = {
+    name
+    for file in (ROOT / "tests").rglob("test_*.py")
+    for name in re.findall(r"^def (test_\w+)", file.read_text("utf-8"), re.MULTILINE)
+}
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_every_promise_of_safety_names_a_test_that_there_is(promise: str) -> None:
+    named = set(re.findall(r"\btest_\w+\b(?!\.py)", promise.rstrip("| ").rpartition(" | ")[2]))
+    assert named
+    assert named <= TESTS

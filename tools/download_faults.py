@@ -305,20 +305,17 @@ ARCHIVES = [
         "another set",
         _archive(zipped(dict(list(IMAGES.items())[:3])), "/a.zip"),
         ("set5 has 5 images", "Set5/HR/*: 3", "partial=true"),
-        keeps=True,
     ),
     Fault(
         "an image that is none",
         _archive(zipped({**IMAGES, "Set5/HR/a.png": b"hello"}), "/a.zip"),
         ("a.png", "is not an image"),
-        keeps=True,
     ),
     Fault(
         "images of another size",
         _archive(GOOD, "/a.zip"),
         ("160×120 pixels", "have 481×321", "another set"),
         words=("dataset.set5.sizes=[[481,321]]",),
-        keeps=True,
     ),
 ]
 

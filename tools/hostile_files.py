@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -223,6 +224,16 @@ WORDS = {
 """Words in a run folder's ``overrides.yaml``, and what the refusal must contain."""
 
 
+_BOMB = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]\n" for n in range(1, 8))
+TEXTS = {
+    "a list of lists of lists by alias": (f"a0: &a0 [x]\n{_BOMB}", "refers to a part of itself"),
+    "a list that contains itself by alias": ("a: &a [*a]\n", "refers to a part of itself"),
+    "a thousand brackets": ("a: " + "[" * 1000 + "]" * 1000 + "\n", "larger than any"),
+    "ten megabytes": ("# " + "x" * 10_000_000 + "\n", "longer than any"),
+}
+"""YAML in place of that of a run folder, and what the refusal must contain."""
+
+
 class _Code:
     def __init__(self, mark: str) -> None:
         self.mark = mark
@@ -372,6 +383,15 @@ def try_words(
     return refusal(done, says, here, before)
 
 
+def try_text(trained: Path, file: str, text: str, says: str, here: Path) -> str:
+    """Resume a run with another ``file`` of this ``text``; see :func:`try_kind`."""
+    here.mkdir()
+    shutil.copytree(trained, here / "run")
+    (here / "run" / file).write_text(text, encoding="utf-8")
+    before = everything(here)
+    return refusal(command("train", f"resume={here / 'run'}"), says, here, before)
+
+
 def everything(folder: Path) -> dict[str, bytes]:
     """Return all files below ``folder``; logs without a word and locks do not count."""
     files = {file for file in folder.rglob("*") if file.is_file() and file.name != ".lock"}
@@ -432,18 +452,18 @@ def pairs() -> Iterator[tuple[Hostile, Opening]]:
 
 def _tries(trained: Path) -> Iterator[tuple[str, str, Try]]:
     """Yield kind, command with its sort of file, and what tries them in a scratch folder."""
-    for name in ("convert", "predict", "evaluate"):
-        for kind, make in PROGRAMS.items():
-            yield kind, f"{name} (published weights)", functools.partial(try_code, name, make)
-    for hostile in KINDS:
-        for opening in OPENINGS:
-            if opening.place in hostile.places:
-                way = functools.partial(try_kind, trained, hostile, opening)
-                yield hostile.name, f"{opening.name} ({opening.place})", way
-    for name, (word, says) in WORDS.items():
-        for opening in WORD_OPENINGS:
-            way = functools.partial(try_words, trained, word, says, opening=opening)
-            yield name, f"{opening[0]} {opening[1]}= ({RUN})", way
+    part = functools.partial
+    for name, (kind, make) in product(("convert", "predict", "evaluate"), PROGRAMS.items()):
+        yield kind, f"{name} (published weights)", part(try_code, name, make)
+    for hostile, opening in product(KINDS, OPENINGS):
+        if opening.place in hostile.places:
+            way = part(try_kind, trained, hostile, opening)
+            yield hostile.name, f"{opening.name} ({opening.place})", way
+    for (kind, (text, says)), file in product(TEXTS.items(), ("config.yaml", "overrides.yaml")):
+        yield kind, f"train resume= ({file})", part(try_text, trained, file, text, says)
+    for (kind, (word, says)), words in product(WORDS.items(), WORD_OPENINGS):
+        way = part(try_words, trained, word, says, opening=words)
+        yield kind, f"{words[0]} {words[1]}= ({RUN})", way
 
 
 def main() -> None:

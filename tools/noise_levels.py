@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from src.core.console import make_console
-from src.data.source import ImageFolder
 from src.data.image_io import read_image, to_tensor
+from src.data.source import ImageFolder
 from src.metrics.protocol import quantize8
 from src.ops.level import estimate_sigma
 

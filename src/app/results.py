@@ -1,6 +1,5 @@
 """Scores for people and for programs: a table, results.json and scores.csv."""
 
-import csv
 import json
 import math
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from typing import Any
 
 from src.core.console import FoldingTable
 from src.core.errors import DataError
-from src.core.files import write_json
+from src.core.files import write_csv, write_json
 from src.metrics.scoreboard import Scoreboard
 
 SCHEMA = 2
@@ -57,13 +56,13 @@ def write_results(folder: Path, boards: Mapping[str, Scoreboard], about: dict[st
         for name, board in boards.items()
     }
     write_json(folder / RESULTS, finite({"schema": SCHEMA, **about, "benchmarks": benchmarks}))
-    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["benchmark", "image", "metric", "input", "restored"])
-        for name, board in boards.items():
-            for key, scores in board.restored.items():
-                for metric, score in scores.items():
-                    writer.writerow([name, key, metric, board.baseline[key][metric], score])
+    rows: list[list[object]] = [
+        [name, key, metric, board.baseline[key][metric], score]
+        for name, board in boards.items()
+        for key, scores in board.restored.items()
+        for metric, score in scores.items()
+    ]
+    write_csv(folder / "scores.csv", [["benchmark", "image", "metric", "input", "restored"], *rows])
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def read_results(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{file}: {error.strerror}. Make it with python -m src.evaluate."
         ) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             f"{file}: not a record that python -m src.evaluate writes ({type(error).__name__}: "
             f"{error}). Give its {RESULTS}."

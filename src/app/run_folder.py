@@ -12,13 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.resume import OVERRIDES, saved_overrides
+from src.app.config.schema import leaves
 from src.core.errors import ConfigError, DataError, UntrustedError
 from src.core.files import write_json, write_text
 from src.core.origin import environment
 from src.core.paths import from_root
+from src.core.redact import HIDDEN, passwords_in, without_passwords
 from src.core.types import PlainConfig
 from src.weights.checkpoint_file import set_aside
-from src.weights.untrusted import check_config
+from src.weights.untrusted import check_config, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,21 @@ def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
     return saved
 
 
+def refuse_hidden(config: PlainConfig) -> None:
+    """Refuse to go on without a password that the run began with, for none is saved.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    for key, value in leaves(config):
+        if isinstance(value, str) and HIDDEN in passwords_in(value):
+            raise ConfigError(
+                f"{key}={value}: passwords are not saved; give it again, {key}=<the whole>, "
+                "or leave it out where the environment gives it, as PGPASSWORD does for PostgreSQL "
+                "and MLFLOW_TRACKING_PASSWORD for MLflow."
+            )
+
+
 def go_on(
     folder: Path, config: PlainConfig, overrides: list[str], about: Mapping[str, Any]
 ) -> None:
@@ -87,7 +104,7 @@ def go_on(
     """
     entry = {**about, **environment()}
     with (folder / "resumed.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+        file.write(without_passwords(json.dumps(entry)) + "\n")
     if about["overrides"]:
         _write_config(folder, config)
     if overrides != saved_overrides(folder):  # a search path that has moved, too
@@ -115,6 +132,7 @@ def _read_config(folder: Path) -> DictConfig:
     if not path.is_file():
         raise ConfigError(f"resume={folder}: {CONFIG} is not there, so this is no run folder.")
     try:
+        read_text(path)  # refuses what would not end in loading it
         saved = OmegaConf.load(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"resume={folder}: {CONFIG} is damaged; restore it.") from error

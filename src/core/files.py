@@ -1,22 +1,27 @@
 """Files that are either whole or not there."""
 
+import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from src.core.redact import without_passwords
 
 LONGEST = 255
 """Bytes of a file name, on every file system in use."""
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp(\..*)?")
 
 
-@contextmanager
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
 
@@ -45,14 +50,33 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text``, whole or not at all; OSError as from the operating system."""
+    """Write ``text`` without passwords, whole or not at all; OSError as from the system."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(without_passwords(text), encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401
     """Write ``content`` indented, whole or not at all."""
     write_text(path, json.dumps(content, indent=2, allow_nan=True) + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write a table, whole or not at all; no spreadsheet takes a name in it for a formula."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(
+        [_as_data(cell) for cell in row] for row in rows
+    )
+    write_text(path, text.getvalue())
+
+
+def _as_data(cell: object) -> object:
+    """Return a text that begins as a formula does behind an apostrophe, which spreadsheets hide."""
+    if not isinstance(cell, str) or not cell.startswith(_FORMULA):
+        return cell
+    with contextlib.suppress(ValueError):
+        float(cell)
+        return cell
+    return f"'{cell}"
 
 
 def sha256(path: Path) -> str:

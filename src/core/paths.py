@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from src.core.redact import on_one_line
+
 PACKAGE = Path(__file__).resolve().parents[1]
 INSTALLED = (PACKAGE / "conf").is_dir()
 """Whether this is a wheel, which carries conf/ inside the package; in a checkout it lies beside."""
@@ -24,10 +26,21 @@ CACHE = ".cache"
 def user_cache() -> Path:
     """Return the folder of this user's caches of ours.
 
-    It is ``$EXEMPLAR_CACHE``, or ``exemplar`` below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    It is ``$EXEMPLAR_CACHE``, or ``exemplar`` below ``$XDG_CACHE_HOME`` or ``~/.cache``; of a user
+    without a home, as in a container, below ``.cache`` where relative paths start.
     """
     own, common = os.environ.get("EXEMPLAR_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(own) if own else (Path(common) if common else Path.home() / CACHE) / "exemplar"
+    if own:
+        return Path(own)
+    return (Path(common) if common else (home() or ROOT) / CACHE) / "exemplar"
+
+
+def home() -> Path | None:
+    """Return this user's home; None where neither ``$HOME`` nor the user database has one."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def from_root(path: str | Path) -> Path:
@@ -44,8 +57,11 @@ def from_root(path: str | Path) -> Path:
 
 
 def shown(name: str | Path) -> str:
-    r"""Return ``name`` for people and for text files: bytes that are not UTF-8 as ``\xe9``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    r"""Return ``name`` for people and for text files, on one line.
+
+    Bytes that are not UTF-8 are ``\xe9``, control characters ``\x1b`` or ``\n``.
+    """
+    return on_one_line(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def escape_surrogates(error: UnicodeError) -> tuple[str, int]:

@@ -106,7 +106,7 @@ def _carried(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         carried = json.loads(metadata[KEY])
         known = carried["format"] <= FORMAT and isinstance(carried["model"], dict)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: not written by this project (its metadata has no usable {KEY!r}). Convert it "
             "with  python -m src.convert source=… architecture=… output=…"

@@ -56,7 +56,29 @@ HARMLESS = {
 """Section → package and names of its classes that only compute: often typed, and in no file."""
 
 _SPECIAL = re.compile(r"_\w+_")
+_LONGEST = 10_000_000  # bytes
 _DEEPEST, _LARGEST = 40, 100_000  # of an honest configuration: 8 levels, some hundred values
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a YAML file from anywhere whose reading costs what its length says.
+
+    Raises:
+        UntrustedError: If it refers to its own parts, which may be ten of ten of ten …, or is
+            longer or deeper than any that training writes.
+        OSError, UnicodeDecodeError, yaml.YAMLError: If it cannot be read.
+    """
+    if path.stat().st_size > _LONGEST:
+        Reading(str(path)).refuse("it is longer than any that training writes")
+    text, depth = path.read_text(encoding="utf-8"), 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            Reading(str(path)).refuse(f"it refers to a part of itself, *{event.anchor}")
+        if depth > _DEEPEST:
+            Reading(str(path)).refuse("its configuration is larger than any that training writes")
+    return text
 
 
 def check_config(source: str | Path, config: object) -> dict[str, Any]:

@@ -22,7 +22,8 @@ def _cut(path: Path) -> None:
 
 def _flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    for place in range(len(content) // 2, len(content) // 2 + 128):  # more than torch fills up
+        content[place] ^= 1
     path.write_bytes(content)
 
 

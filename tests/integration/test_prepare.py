@@ -154,3 +154,40 @@ def test_a_mirror_of_ones_own_is_tried_first(tmp_path: Path) -> None:
         archives = "dataset.set5.archives=[[{url: 'http://127.0.0.1:9/here.zip'}]]"
         assert prepare_set5(tmp_path, archives, f"mirror={server.url}/sets/", *QUICK) == 5
         assert server.asked == [("/sets/here.zip", None)]
+
+
+def _contents(place: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
+
+
+def test_a_password_in_the_address_of_a_mirror_is_written_nowhere(tmp_path: Path) -> None:
+    with FlakyServer() as server:
+        cut = Answer(GOOD, cut=len(GOOD) // 2, ranges=True, headers={"ETag": '"one"'})
+        server.serve("/here.zip", cut, Answer(GOOD, ranges=True, headers={"ETag": '"one"'}))
+        mirror = f"mirror='{server.url.replace('//', '//me:geheim@')}/'"
+        archives = "dataset.set5.archives=[[{url: 'http://127.0.0.1:9/here.zip'}]]"
+        words = ("dataset=set5", f"paths.data_dir={tmp_path / 'data'}", archives, mirror, *QUICK)
+        done = command("prepare", *words)
+        assert done.code == 0, done.err
+        assert server.asked[1][1] is not None  # the rest only: the note of the first half counts
+    assert "geheim" not in done.out + done.err
+    assert b"geheim" not in _contents(tmp_path)
+
+
+def test_an_archive_of_another_set_is_not_kept_and_used_again(tmp_path: Path) -> None:
+    archives = "dataset.set5.count=4"
+    with FlakyServer() as server:
+        server.serve("/set5.zip", Answer(GOOD))
+        given = f"dataset.set5.archives=[[{{url: '{server.url}/set5.zip'}}]]"
+        with pytest.raises(DataError, match="set5 has 4 images, and no known layout"):
+            prepare_set5(tmp_path / "data", given, archives, *QUICK)
+        assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+
+
+def test_a_download_of_unknown_size_is_bounded(tmp_path: Path) -> None:
+    with FlakyServer() as server:
+        server.serve("/set5.zip", Answer(b"x" * 300_000, length=-1))
+        given = f"dataset.set5.archives=[[{{url: '{server.url}/set5.zip'}}]]"
+        with pytest.raises(DataError, match=r"sent more than the 100,000 bytes.*limits\.total_gb"):
+            prepare_set5(tmp_path / "data", given, "limits.total_gb=1e-4", *QUICK)
+        assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]

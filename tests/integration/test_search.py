@@ -50,6 +50,18 @@ def test_a_hopeless_trial_is_stopped_and_recorded_as_such(tmp_path: Path) -> Non
     assert _study(tmp_path, "rates").trials[-1].state == optuna.trial.TrialState.PRUNED
 
 
+def test_a_search_without_a_complete_trial_fails(tmp_path: Path) -> None:
+    study = optuna.create_study(
+        study_name="rates", storage=_storage(tmp_path), direction="maximize"
+    )
+    study.add_trial(optuna.create_trial(state=optuna.trial.TrialState.PRUNED))
+    words = ("hydra.sweeper.study=rates", "hydra.sweeper.n_trials=1")
+    output = f"paths.output_root={tmp_path}"
+    done = command("train", *TINY, *LENGTH, *SEARCH, output, *words)
+    assert done.code == 1
+    assert "The study rates has no complete trial, of 1 begun" in done.err
+
+
 def test_two_commands_work_on_one_study(tmp_path: Path) -> None:
     words = ("hydra.sweeper.study=rates", "hydra.sweeper.n_trials=4")
     given = (*TINY, *LENGTH, *SEARCH, f"paths.output_root={tmp_path}", *words)

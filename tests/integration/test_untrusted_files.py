@@ -19,6 +19,7 @@ from tools.hostile_files import (
     KINDS,
     OPENINGS,
     PROGRAMS,
+    TEXTS,
     WITH_ALL,
     WORDS,
     Hostile,
@@ -26,6 +27,7 @@ from tools.hostile_files import (
     pairs,
     try_code,
     try_kind,
+    try_text,
     try_words,
 )
 
@@ -56,6 +58,14 @@ def test_the_saved_words_of_a_run_folder_do_not_reach_hydra(
     name: str, trained: Path, tmp_path: Path
 ) -> None:
     try_words(trained, *WORDS[name], tmp_path / "here")
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "overrides.yaml"])
+@pytest.mark.parametrize(("text", "says"), TEXTS.values(), ids=TEXTS)
+def test_yaml_that_grows_when_it_is_read_is_refused_before(
+    text: str, says: str, file: str, trained: Path, tmp_path: Path
+) -> None:
+    try_text(trained, file, text, says, tmp_path / "here")
 
 
 @pytest.mark.filterwarnings("ignore:.*TorchScript", "ignore:.*torch.jit")

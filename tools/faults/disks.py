@@ -79,8 +79,12 @@ def _read_only_cache(scene: Scene) -> Finished:
 def _image_gone(scene: Scene) -> Finished:
     process = scene.start(*scene.photos(), "trainer.val_check_interval=100000")
     scene.until_step(process, 3)
-    next((scene.here / "photos").iterdir()).unlink()
-    return ended(process)
+    image = next((scene.here / "photos").iterdir())
+    content = image.read_bytes()
+    image.unlink()
+    done = ended(process)
+    image.write_bytes(content)  # without it, the run would be another
+    return done
 
 
 def _folder_gone(scene: Scene) -> Finished:

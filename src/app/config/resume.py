@@ -22,7 +22,7 @@ from src.app.config.search_path import (
 )
 from src.core.errors import ConfigError, UntrustedError
 from src.core.paths import from_root
-from src.weights.untrusted import Reading, check_config
+from src.weights.untrusted import Reading, check_config, read_text
 
 OVERRIDES = "overrides.yaml"
 
@@ -203,7 +203,7 @@ def saved_overrides(folder: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read; restore it, or remove it.") from error
     if not isinstance(content, list) or not all(isinstance(text, str) for text in content):

@@ -1,5 +1,6 @@
 """Start the processes of a job on this machine, watch them, and bring back what came out."""
 
+import json
 import math
 import os
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from src.app.processes.exchange import publish
-from src.app.processes.job import Job
+from src.app.processes.job import PASSWORDS, Job
 from src.app.processes.outcome import (
     ALONE,
     FAILED,
@@ -30,6 +31,7 @@ from src.app.processes.outcome import (
 from src.app.processes.place import VARIABLES, here
 from src.core.paths import PACKAGE
 from src.core.preemption import heeded, stopped_by
+from src.core.redact import passwords_in
 
 GRACE_S = 10.0
 """Seconds that the others have to end by themselves when one process has failed."""
@@ -112,6 +114,7 @@ def _start(job: Job, file: Path, rank: int, port: str) -> subprocess.Popen[bytes
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "GROUP_RANK": "0",
+        PASSWORDS: json.dumps(passwords_in(job.text())),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
     log = None if rank == 0 else (job.place / f"rank_{rank}.log").open("wb")

@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from src.core.errors import ConfigError
+from src.core.files import write_text
 from src.core.registry import locate
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
@@ -20,6 +21,9 @@ if TYPE_CHECKING:  # its module imports torch, which takes seconds
 
 PLACE = "processes"
 """Folder, in that of the job, of what its processes read and leave."""
+
+PASSWORDS = "EXEMPLAR_PASSWORDS"
+"""Variable that gives a process the passwords of its job, a JSON list; no file has them."""
 
 _FILE = "job.yaml"
 
@@ -54,10 +58,9 @@ class Job:
         return Path(self.folder) / PLACE
 
     def freeze(self) -> Path:
-        """Write the job for its processes; return the file."""
-        self.place.mkdir(parents=True, exist_ok=True)
+        """Write the job for its processes, but for its passwords; return the file."""
         path = self.place / _FILE
-        path.write_text(self.text(), encoding="utf-8")
+        write_text(path, self.text())
         return path
 
     def text(self) -> str:

@@ -12,6 +12,7 @@ from src.app.processes.job import Job
 from src.app.processes.user_errors import as_user_error
 from src.core.errors import ConfigError, DataError, ExemplarError
 from src.core.preemption import EXIT_AGAIN, Preemption
+from src.core.redact import without_passwords
 
 DONE, REFUSED, FAILED, FAULT, INTERRUPTED = "done", "refused", "failed", "fault", "interrupted"
 PREEMPTED, ALONE = "preempted", "alone"
@@ -62,7 +63,8 @@ class Outcome:
         """
         path = _file(place, self.rank)
         try:
-            path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+            text = without_passwords(json.dumps(asdict(self), indent=2))
+            path.write_text(text + "\n", encoding="utf-8")  # into no folder that is not there
         except OSError as error:
             raise DataError(
                 f"Process {self.rank} ended as {self.status!r} and cannot write {path}: "

@@ -12,6 +12,7 @@ from typing import Any
 
 from src.core.errors import ExemplarError
 from src.core.heap import keep_blocks
+from src.core.redact import log_cleanly
 
 _lost: list[OSError] = []
 
@@ -33,6 +34,7 @@ def prepare_process() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     keep_blocks(up_to=2**30)
+    log_cleanly()
     keep_going_without_output()
 
 

@@ -1,5 +1,6 @@
 """One process of a job: `python -m src.app.processes.rank <frozen job>`; see group.py."""
 
+import json
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from src.app.processes.process import prepare_process
 from src.core.preemption import preemptible
+from src.core.redact import with_passwords
 
 
 def main() -> None:
@@ -16,10 +18,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is somebody to read an outcome
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # only now, because Ctrl-C during an import is not to show a traceback
-    from src.app.processes.job import parse, restore_hydra
+    from src.app.processes.job import PASSWORDS, parse, restore_hydra
     from src.app.processes.outcome import EXIT, take_part
 
-    job = parse(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    text = Path(sys.argv[1]).read_text(encoding="utf-8")
+    job = parse(with_passwords(text, json.loads(os.environ.pop(PASSWORDS))))
     restore_hydra(job.hydra)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with preemptible():

@@ -11,6 +11,7 @@ from types import FrameType
 
 from src.app.processes.process import end_with_parent, keep_going_without_output
 from src.core.preemption import PREEMPTING, Preemption, heeded, preemptible, stopped_by
+from src.core.redact import log_cleanly
 
 _SIGNALS = (signal.SIGINT, *PREEMPTING)
 _received: list[int] = []  # in the process that runs the sweep
@@ -84,6 +85,7 @@ def run_beside(job: Callable[[], float], starter: int) -> float:
         job: Does it, and writes down how it ended.
         starter: The process that runs the sweep.
     """
+    log_cleanly()
     if os.getppid() != starter:
         return job()
     if _state["stopped"]:

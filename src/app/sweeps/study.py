@@ -25,6 +25,8 @@ from src.core.paths import from_root
 _SQLITE = "sqlite:///"
 _WORKER = "worker"
 """Attribute of a trial: the machine and process that runs it."""
+_FAILED = "failed_by_itself"
+"""Attribute of a trial without a score: False where it was killed or stopped."""
 
 
 def storage_url(storage: str | None, study: str | None, *, sweep: Path, output_root: str) -> str:
@@ -62,7 +64,7 @@ def open_study(url: str, name: str, *, direction: str, seed: int) -> optuna.Stud
 @contextmanager
 def _one_at_a_time(url: str) -> Iterator[None]:
     """Let one process of a machine make the tables of a new file; Optuna does not see to that."""
-    if not url.startswith(_SQLITE):
+    if not url.startswith(_SQLITE) or "?" in url:
         yield
         return
     with Path(f"{url.removeprefix(_SQLITE)}.lock").open("w") as lock:
@@ -75,9 +77,16 @@ def claim(trial: optuna.Trial) -> None:
     trial.set_user_attr(_WORKER, f"{socket.gethostname()}:{os.getpid()}")
 
 
+def fail(study: optuna.Study, trial: optuna.Trial, *, by_itself: bool) -> None:
+    """Tell the study that ``trial`` gave no score, and whether its own doing was the reason."""
+    trial.set_user_attr(_FAILED, by_itself)
+    study.tell(trial, state=TrialState.FAIL)
+
+
 def count(study: optuna.Study) -> int:
-    """Return how many trials have ended or are running."""
-    return len(study.get_trials(deepcopy=False))
+    """Return how many trials run, or have ended by themselves; a killed one is made up for."""
+    trials = study.get_trials(deepcopy=False)
+    return sum(t.state != TrialState.FAIL or t.user_attrs.get(_FAILED, False) for t in trials)
 
 
 def split_overrides(

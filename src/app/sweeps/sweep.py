@@ -1,6 +1,5 @@
 """What the jobs of a sweep leave, whichever launcher ran them, and the table made of it."""
 
-import csv
 import json
 import math
 import os
@@ -19,7 +18,9 @@ from src.app.config.options import AUTO
 from src.app.config.resume import OF_A_START, WHOLE, is_resume
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ExemplarError
+from src.core.files import write_csv, write_json, write_text
 from src.core.preemption import Preemption, preempt
+from src.core.redact import without_passwords
 from src.metrics.direction import higher_is_better, monitor_mode
 
 DONE, PRUNED, FAILED, INTERRUPTED, LOST = "done", "pruned", "failed", "interrupted", "lost"
@@ -68,10 +69,8 @@ class JobResult:
 
     def write(self) -> None:
         """Write the result into the job's folder."""
-        folder = Path(self.folder)
-        folder.mkdir(parents=True, exist_ok=True)
         kept = {key: value for key, value in asdict(self).items() if key != "settings"}
-        (folder / _FILE).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+        write_json(Path(self.folder) / _FILE, kept)
 
     def value(self, key: str) -> str:
         """Return what the job was given for ``key``, or has in its configuration."""
@@ -103,6 +102,14 @@ def recorded_job(config: Mapping[str, Any]) -> Iterator[JobResult]:
         result.write()
 
 
+def clean_multirun() -> None:
+    """Take the passwords out of what Hydra itself has written about the sweep."""
+    file = Path(str(HydraConfig.get().sweep.dir)) / "multirun.yaml"
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if without_passwords(text) != text:
+        write_text(file, text)
+
+
 def finished_job() -> JobResult | None:
     """Return the result of the running job if it was done by an earlier start with the same words.
 
@@ -114,7 +121,8 @@ def finished_job() -> JobResult | None:
         return None
     before = _read(file)
     given = [text for text in settings.overrides.task if not is_resume(text)]
-    return before if before.status == DONE and before.overrides == given else None
+    same = before.overrides == [without_passwords(text) for text in given]
+    return before if before.status == DONE and same else None
 
 
 def is_start_again(resume: str | None, folder: Path) -> bool:
@@ -148,6 +156,12 @@ def was_preempted(folder: Path) -> bool:
     return file.is_file() and _read(file).status == PREEMPTED
 
 
+def was_cut_short(folder: Path) -> bool:
+    """Say whether the job in ``folder`` was stopped or killed, and did not end by itself."""
+    file = folder / _FILE
+    return not file.is_file() or _read(file).status not in {DONE, FAILED}
+
+
 def mark(folder: Path, status: str) -> None:
     """Note of the job in ``folder`` what it cannot know: that its search has given it up."""
     result = _read(folder / _FILE)
@@ -169,8 +183,12 @@ def read_results(sweep: Path) -> list[JobResult]:
 
 
 def _read(file: Path) -> JobResult:
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    return JobResult(**{**kept, "folder": str(file.parent)})  # where it is, whatever it says
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return JobResult(**{**kept, "folder": str(file.parent)})  # where it is, whatever it says
+    except (ValueError, TypeError, AttributeError):  # of a machine that lost its power, or edited
+        number = int(file.parent.name) if file.parent.name.isdigit() else -1
+        return JobResult(number, [], str(file.parent), message=f"its {_FILE} is damaged")
 
 
 def score_before(folder: Path) -> float | None:
@@ -182,21 +200,17 @@ def score_before(folder: Path) -> float | None:
 def write_results(sweep: Path, results: Sequence[JobResult]) -> None:
     """Write ``sweep_results.json`` and ``sweep_results.csv`` into the folder of the sweep."""
     kept = [{k: v for k, v in asdict(result).items() if k != "config"} for result in results]
-    text = json.dumps(kept, indent=2, allow_nan=False)
-    seeds = over_seeds(results)
-    (sweep / "sweep_results.json").write_text(text + "\n", encoding="utf-8")
+    write_json(sweep / "sweep_results.json", kept)
     varied = varied_keys(results)
-    with (sweep / "sweep_results.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        rest = ["status", "metric", "score", "seconds", "message", "folder"]
-        writer.writerow(["job", *varied, *rest])
-        for result in results:
-            values = [result.value(key) for key in varied]
-            writer.writerow([result.number, *values, *(getattr(result, name) for name in rest)])
+    rest = ["status", "metric", "score", "seconds", "message", "folder"]
+    rows: list[list[object]] = [["job", *varied, *rest]]
+    for result in results:
+        values = [result.value(key) for key in varied]
+        rows.append([result.number, *values, *(getattr(result, name) for name in rest)])
+    write_csv(sweep / "sweep_results.csv", rows)
+    seeds = over_seeds(results)
     if seeds:
-        with (sweep / "sweep_seeds.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerows([[*seeds[0]], *(row.values() for row in seeds)])
+        write_csv(sweep / "sweep_seeds.csv", [[*seeds[0]], *([*row.values()] for row in seeds)])
 
 
 def over_seeds(results: Sequence[JobResult]) -> list[dict[str, Any]]:

@@ -14,9 +14,17 @@ from optuna.trial import TrialState
 
 from src.app.config.schema import leaves
 from src.app.sweeps.side_by_side import asked_to_stop
-from src.app.sweeps.study import claim, count, open_study, split_overrides, storage_url
-from src.app.sweeps.sweep import PRUNED, mark, score_direction
-from src.core.errors import ConfigError
+from src.app.sweeps.study import (
+    claim,
+    count,
+    fail,
+    open_study,
+    split_overrides,
+    storage_url,
+)
+from src.app.sweeps.sweep import PRUNED, mark, score_direction, was_cut_short
+from src.core.errors import ConfigError, ExemplarError
+from src.core.files import write_text
 from src.training.callbacks.report_to_study import PRUNED_AT
 
 logger = logging.getLogger(__name__)
@@ -88,7 +96,7 @@ class Search:
         """
         parser = OverridesParser.create(config_loader=self.loader)
         fixed, space = split_overrides(parser.parse_overrides(list(overrides)))
-        OmegaConf.save(self.config, self.sweep / "multirun.yaml")
+        write_text(self.sweep / "multirun.yaml", OmegaConf.to_yaml(self.config))
         started = self._first_number()
         while (left := self.n_trials - count(self.study)) > 0:
             trials = [self.study.ask(space) for _ in range(min(left, self.batch))]
@@ -130,15 +138,25 @@ class Search:
         elif isinstance(score, float) and math.isfinite(score):
             self.study.tell(trial, score)
         else:
-            self.study.tell(trial, state=TrialState.FAIL)
+            fail(self.study, trial, by_itself=not was_cut_short(folder))
 
     def _say(self) -> None:
+        """Name the best trial.
+
+        Raises:
+            ExemplarError: If there is none.
+        """
         done = self.study.get_trials(states=[TrialState.COMPLETE], deepcopy=False)
         if done:
             best = self.study.best_trial
             values = " ".join(f"{key}={value}" for key, value in best.params.items())
             logger.info("best of %d: %s, score %.4f", count(self.study), values, best.value)
         logger.info("study %s in %s", self.name, self.url)
+        if not done:
+            raise ExemplarError(
+                f"The study {self.name} has no complete trial, of {len(self.study.trials)} begun: "
+                f"there is nothing to choose. See {self.sweep} for what ended them."
+            )
 
 
 def _direction(config: DictConfig) -> str:

@@ -23,6 +23,7 @@ from src.app.sweeps.side_by_side import run_beside
 from src.app.sweeps.sweep import (
     DONE,
     FAILED,
+    clean_multirun,
     finished_job,
     hand_on,
     recorded_job,
@@ -33,6 +34,7 @@ from src.app.sweeps.sweep import (
 from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption
+from src.core.redact import without_passwords
 
 
 class UnexpectedError(Exception):
@@ -82,6 +84,7 @@ def job_of_sweep(function: Command) -> Command:
 def _job_of_sweep(function: Command, cfg: DictConfig) -> float:
     """Run one job of several; of a failing one the error is written down and NaN is returned."""
     bring_up_to_date(cfg)
+    clean_multirun()
     try:
         return _recorded(function, cfg)
     except Preemption as stop:  # written down, so that its next start goes on
@@ -121,7 +124,7 @@ def _run(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
         known = as_user_error(error)
         if known is not None:
             raise known from error
-        traceback.print_exc()
+        print(without_passwords(traceback.format_exc()), end="", file=sys.stderr)
         whose = whose_code(error, OmegaConf.to_container(cfg, resolve=False))
         raise UnexpectedError(_write_crash(cfg, error, whose)) from error
 
@@ -145,7 +148,8 @@ def _write_crash(cfg: DictConfig, error: Exception, whose: str | None) -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as log:
-            log.write(f"{stamp}  {' '.join(sys.argv)}\n{traceback.format_exc()}\n")
+            text = f"{stamp}  {' '.join(sys.argv)}\n{traceback.format_exc()}\n"
+            log.write(without_passwords(text))
     except OSError as failure:
         where = f"({file} cannot be written: {failure})"
     else:

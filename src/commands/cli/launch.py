@@ -35,6 +35,7 @@ from src.core.console import accept_all_names
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
 from src.core.preemption import Preemption, preemptible
+from src.core.redact import readable, without_passwords
 
 EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
 
@@ -126,6 +127,8 @@ def _run(args: argparse.Namespace, config_name: str, function: Callable[[DictCon
         multirun=args.multirun,
         config_dir=str(Path(args.config_path or CONF_DIR).resolve()),
     )
+    if not passive:
+        sys.argv = [without_passwords(word) for word in sys.argv]  # records and loggers read it
     with shortages_said():
         if passive:
             _look(request, looks=looks)
@@ -202,7 +205,8 @@ def _advice(config_name: str) -> str:
 
 
 def _stop(message: str, code: int, advice: str = "") -> NoReturn:
-    print("\n".join(filter(None, [f"error: {message}", advice])), file=sys.stderr)
+    said = readable(without_passwords(f"error: {message}"))
+    print("\n".join(filter(None, [said, advice])), file=sys.stderr)
     sys.exit(code)
 
 

@@ -15,7 +15,7 @@ from src.commands.prepare.image_set import ImageSet, all_sets, chosen_sets
 from src.commands.prepare.manifest import Source
 from src.commands.prepare.origins import Downloader, Origins
 from src.commands.prepare.pixels import known_tests, unchecked
-from src.commands.prepare.staging import clear_leftovers
+from src.commands.prepare.staging import NoRoomError, clear_leftovers
 from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError
 from src.core.locks import alone_in
@@ -109,8 +109,11 @@ class _Preparation:
                 partial=self.cfg.partial,
                 console=self.console,
             )
-        except ArchiveError:
-            self.downloader.clear()  # else the damaged one would be found again next time
+        except NoRoomError:  # the archives may well be right
+            raise
+        except (DataError, ImageFileError) as error:
+            if isinstance(error, ArchiveError) or not all(source.checked for _, source in opened):
+                self.downloader.clear()  # else the wrong one would be used again next time
             raise
         self._report(image_set, built, [source for _, source in opened], target)
         return len(built.images)

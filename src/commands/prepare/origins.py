@@ -16,11 +16,12 @@ from rich.console import Console
 from src.commands.prepare.archives import ArchiveError, Limits, Tree, open_tree
 from src.commands.prepare.image_set import ImageSet, Mirror
 from src.commands.prepare.manifest import Source
-from src.commands.prepare.staging import check_space, explain_full_disk
+from src.commands.prepare.staging import RESERVE, check_space, explain_full_disk, free_space
 from src.commands.prepare.transfer import Final, Partial, Transient, transfer
 from src.core.errors import DataError, did_you_mean
 from src.core.files import sha256
 from src.core.paths import from_root
+from src.core.redact import without_passwords
 
 _LONGEST_WAIT = 30.0
 """Seconds between two attempts, at most."""
@@ -83,7 +84,8 @@ class Downloader:
             except (Final, ArchiveError) as error:
                 self._forget_useless(mirror)
                 answers.append(f"  {mirror.url}\n    {error}")
-                self.console.print(f"{mirror.url}: {error}", style="yellow", markup=False)
+                said = without_passwords(f"{mirror.url}: {error}")
+                self.console.print(said, style="yellow", markup=False)
             else:
                 for other in mirrors:
                     Partial(self._target(other)).discard()
@@ -137,7 +139,7 @@ class Downloader:
         except ArchiveError:
             target.unlink()
             raise
-        return tree, Source(mirror.url, own, checked=bool(published))
+        return tree, Source(without_passwords(mirror.url), own, checked=bool(published))
 
     def _complete(self, mirror: Mirror, partial: Partial) -> None:
         failed, wait, before = 0, self.wait, -1
@@ -159,12 +161,15 @@ class Downloader:
                 wait = min(2 * wait, _LONGEST_WAIT)
 
     def _transfer(self, mirror: Mirror, partial: Partial) -> None:
+        room = free_space(self.folder) - RESERVE + partial.size
+        limit = self.limits.total_gb
         transfer(
             self._session,
             mirror,
             partial,
             timeout=self.timeout,
             console=self.console,
+            most=max(0, room if limit is None else min(room, round(limit * 1e9))),
             check=lambda missing: check_space(self.folder, missing, "the download"),
         )
 

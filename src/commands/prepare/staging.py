@@ -9,8 +9,24 @@ from pathlib import Path
 
 from src.core.errors import DataError
 
+RESERVE = 1_000_000_000
+"""Bytes that a download of unknown size leaves free."""
+
 MARGIN = 16_000_000
 """Bytes that are left free, for the manifest and for others."""
+
+
+class NoRoomError(DataError):
+    """The disk cannot take what is to be written; nothing else is wrong."""
+
+
+def free_space(folder: Path) -> int:
+    """Return the bytes that are free on the disk of ``folder``, which may be still to be made."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
@@ -22,14 +38,13 @@ def check_space(folder: Path, needed: int, what: str) -> None:
         what: What needs them, for the message.
 
     Raises:
-        DataError: If fewer bytes are free, with both numbers.
+        NoRoomError: If fewer bytes are free, with both numbers.
     """
-    place = next(path for path in (folder, *folder.parents) if path.is_dir())
-    free = shutil.disk_usage(place).free
+    free = free_space(folder)
     if needed + MARGIN > free:
-        raise DataError(
+        raise NoRoomError(
             f"There is no room for {what}: {needed / 1e9:,.3f} GB are needed and {free / 1e9:,.3f} "
-            f"GB are free on the disk of {place}.\n"
+            f"GB are free on the disk of {_existing(folder)}.\n"
             "  Make room, or take another disk: paths.data_dir=<folder>."
         )
 
@@ -39,14 +54,14 @@ def explain_full_disk(folder: Path) -> Iterator[None]:
     """Say in plain words that ``folder`` cannot be written.
 
     Raises:
-        DataError: In place of any OSError.
+        NoRoomError: In place of any OSError.
     """
     try:
         yield
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         why = "the disk is full" if full else (error.strerror or str(error))
-        raise DataError(
+        raise NoRoomError(
             f"{folder} cannot be written: {why}.\n"
             "  Make room, or take another place: paths.data_dir=<folder>."
         ) from error

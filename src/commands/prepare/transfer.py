@@ -22,6 +22,7 @@ from rich.progress import (
 
 from src.commands.prepare.image_set import Mirror
 from src.core.files import write_json
+from src.core.redact import without_passwords
 
 _BLOCK = 1 << 14
 """Bytes read at once; a block that a broken connection leaves unfinished is lost."""
@@ -101,6 +102,7 @@ def transfer(
     timeout: float,
     console: Console,
     check: Callable[[int], None],
+    most: int,
 ) -> None:
     """Add to ``partial`` what is missing of the file.
 
@@ -114,14 +116,15 @@ def transfer(
         timeout: Seconds without a byte after which the connection counts as lost.
         console: Shows the progress bar.
         check: Called with the number of bytes to come; raises if they do not fit.
+        most: Bytes that are taken where the server does not say how many the file has.
 
     Raises:
         Transient: If the connection failed or broke off.
         Final: If the server refuses, or what it has is not the file.
         OSError: If the disk is full.
     """
-    held = partial.origin()
-    start = partial.size if held and held.url == mirror.url and held.validator else 0
+    held, shown = partial.origin(), without_passwords(mirror.url)
+    start = partial.size if held and held.url == shown and held.validator else 0
     headers = {"Accept-Encoding": "identity"}
     if start and held and held.validator:
         headers |= {"Range": f"bytes={start}-", "If-Range": held.validator}
@@ -144,12 +147,24 @@ def transfer(
         check((total or start) - start)
         if not resumed:
             partial.begin(Origin(mirror.url, _validator(got), total))
-        _receive(got, partial, total or mirror.bytes, mirror.file_name, console)
-    _check_length(partial, total or mirror.bytes)
+        total = total or mirror.bytes
+        _receive(got, partial, total, most, mirror.file_name, console)
+    _check_length(partial, total)
+    if total is None and partial.size > most:
+        partial.discard()
+        raise Final(
+            "the server does not say how large the file is, and sent more than the "
+            f"{most:,} bytes for which there is room, or limits.total_gb"
+        )
 
 
 def _receive(
-    got: requests.Response, partial: Partial, total: int | None, name: str, console: Console
+    got: requests.Response,
+    partial: Partial,
+    total: int | None,
+    most: int,
+    name: str,
+    console: Console,
 ) -> None:
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with (
@@ -162,7 +177,7 @@ def _receive(
         for block in got.iter_content(_BLOCK):
             file.write(block)
             progress.update(task, advance=len(block))
-            if total is not None and file.tell() > total:
+            if file.tell() > (most if total is None else total):
                 break  # told below
 
 

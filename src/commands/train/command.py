@@ -21,6 +21,7 @@ from src.commands.train.settle import settle_training
 from src.core.console import make_console
 from src.core.locks import alone_in
 from src.core.preemption import PREEMPTING, Preemption
+from src.core.redact import plain_without_passwords
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.training.callbacks.carried import RUN_IDS, NewSettings, SameJob
@@ -74,15 +75,16 @@ def fit(job: Job) -> float:
     task, data = build_task(cfg), shared_data(cfg)
     begin_with(task.net, cfg, begun)
     trainer = build_trainer(cfg, config)
+    trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
     if job.notes["resumes"]:
         trainer.callbacks.append(_going_on(job, trainer, resume))  # type: ignore[attr-defined]
     else:
         _begin(folder, config, job.notes["overrides"])
     if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, job.notes["given"]))  # type: ignore[attr-defined]
-    trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
     _announce(trainer, task, cfg, 0 if resume is None else resume.step)
-    with recorded(trainer.loggers, config, facts(config, task.net)):
+    shown = plain_without_passwords(config)
+    with recorded(trainer.loggers, shown, facts(config, task.net)):
         path = None if resume is None else resume.path
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from src.core.errors import ConfigError
 from src.core.locks import OwnFolder
+from src.core.redact import plain_without_passwords
 from src.core.seeding import seed_from
 from src.core.types import PlainConfig
 from src.training.callbacks.csv_logger import ResumableCSVLogger
@@ -40,7 +41,7 @@ class Provenance(Callback):
     """
 
     def __init__(self, config: PlainConfig) -> None:
-        self.config = config
+        self.config = plain_without_passwords(config)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

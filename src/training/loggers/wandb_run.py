@@ -14,6 +14,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
+from src.core.paths import home
 from src.core.types import PlainConfig
 from src.training.callbacks.pictures import Cell
 from src.training.loggers.lifecycle import Facts, keep_run_id, read_run_id, sweep_name
@@ -28,9 +29,10 @@ def has_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).netloc
-    home = Path.home()
+    own = home()
+    files = [] if own is None else [own / ".netrc", own / "_netrc"]
     named = [Path(os.environ["NETRC"])] if "NETRC" in os.environ else []
-    for file in (*named, home / ".netrc", home / "_netrc"):
+    for file in (*named, *files):
         try:
             if netrc.netrc(file).authenticators(host) is not None:
                 return True

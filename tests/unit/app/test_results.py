@@ -1,3 +1,4 @@
+import csv
 import json
 import math
 from pathlib import Path
@@ -94,3 +95,13 @@ def test_at_80_columns_the_image_is_named_beside_all_of_its_scores(
     for name in ("a_photograph_with_a_rather_long_name_080", "[/red]b", "urban100, mean of 2"):
         rows = [line.removeprefix(name) for line in lines if line.startswith(name)]
         assert len(" ".join(rows).split()) == 3 * len(metrics)
+
+
+def test_an_image_whose_name_is_a_formula_is_text_in_a_spreadsheet(tmp_path: Path) -> None:
+    name = '=HYPERLINK("http://x","y")'
+    board = Scoreboard(baseline={name: {"psnr": 20.0}}, restored={name: {"psnr": -1.5}})
+    write_results(tmp_path, {"@set": board}, {})
+    with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["benchmark"], row["image"]) == ("'@set", f"'{name}")
+    assert row["restored"] == "-1.5"

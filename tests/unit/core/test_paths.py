@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,21 @@ def test_the_configuration_is_found() -> None:
 def test_a_far_name_is_answered_with_all() -> None:
     assert did_you_mean("xyz", ["b", "a"]) == "Allowed: a, b."
     assert did_you_mean("xyz", []) == "Allowed: nothing."
+
+
+def test_a_user_without_home_and_entry_has_a_cache_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(  # as in a container that is started with any uid
+        "import pwd\ndef getpwuid(uid):\n    raise KeyError(uid)\npwd.getpwuid = getpwuid\n"
+    )
+    gone = {"HOME", "USER", "LOGNAME", "XDG_CACHE_HOME", "EXEMPLAR_CACHE"}
+    environment = {name: value for name, value in os.environ.items() if name not in gone}
+    script = "from src.core.paths import home, user_cache; print(home(), user_cache())"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**environment, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["None", str(ROOT / ".cache/exemplar")], done.stderr

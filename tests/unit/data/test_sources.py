@@ -116,3 +116,8 @@ def test_synthetic_images_are_repeatable_and_differ() -> None:
 def test_synthetic_images_can_be_luma() -> None:
     item = Synthetic(count=1, size=16).items()["synthetic_0"]
     assert item.load(1).shape == (16, 16, 1)
+
+
+def test_a_name_that_would_forge_a_line_is_on_one(tmp_path: Path) -> None:
+    write(tmp_path / "a\n[2026-01-01][INFO] - done\x1b[2K.png", pixels(20, 24))
+    assert list(ImageFolder(tmp_path).items()) == ["a\\n[2026-01-01][INFO] - done\\x1b[2K"]

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from src.core.files import sha256, write_text
 from src.core.paths import user_cache
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ def _compiled(source: Path) -> Path:
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     folder = user_cache()
     target = folder / f"{source.stem}-{digest}.so"
-    if target.is_file():
+    note = target.with_suffix(".sha256")  # a library that was cut short would end the process
+    if target.is_file() and note.is_file() and note.read_text() == sha256(target):
         return target
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -72,7 +74,9 @@ def _compiled(source: Path) -> Path:
             check=True,
             timeout=300,
         )
+        own = sha256(made)
         made.replace(target)  # atomic: another process sees all of it or nothing
+    write_text(note, own)
     return target
 
 

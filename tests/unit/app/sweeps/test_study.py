@@ -1,5 +1,8 @@
 """Hydra's sweep syntax as what Optuna chooses from."""
 
+import socket
+from pathlib import Path
+
 import pytest
 
 from src.core.errors import ConfigError
@@ -14,7 +17,7 @@ from optuna.distributions import (  # noqa: E402
     IntDistribution,
 )
 
-from src.app.sweeps.study import split_overrides  # noqa: E402
+from src.app.sweeps.study import count, fail, open_study, split_overrides  # noqa: E402
 
 
 def _split(*texts: str) -> tuple[list[str], dict[str, BaseDistribution]]:
@@ -54,3 +57,17 @@ def test_single_values_are_the_same_in_all_trials_and_the_last_wins() -> None:
 def test_what_cannot_be_searched_is_refused(texts: tuple[str, ...], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         _split(*texts)
+
+
+def test_a_killed_trial_is_made_up_for_and_one_that_failed_is_not(tmp_path: Path) -> None:
+    study = open_study(f"sqlite:///{tmp_path}/s.db", "s", direction="maximize", seed=0)
+    done, failed, stopped, _running = (study.ask() for _ in range(4))
+    study.tell(done, 1.0)
+    fail(study, failed, by_itself=True)
+    fail(study, stopped, by_itself=False)
+    assert count(study) == 3
+    gone = study.ask()
+    gone.set_user_attr("worker", f"{socket.gethostname()}:{2**22 + 1}")  # no process has it
+    again = open_study(f"sqlite:///{tmp_path}/s.db", "s", direction="maximize", seed=0)
+    assert again.trials[gone.number].state == optuna.trial.TrialState.FAIL
+    assert count(again) == 3

@@ -82,3 +82,19 @@ def test_without_a_compiler_pytorch_does_the_work(setting: dict[str, str], tmp_p
         check=False,
     )
     assert done.stdout.strip() == "worked", done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.skipif(build.load("patch_attention") is None, reason="no C++ compiler")
+def test_a_library_that_was_cut_short_is_built_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EXEMPLAR_CACHE", str(tmp_path))
+    monkeypatch.setattr(build, "FLAGS", ("-shared", "-fPIC"))
+    source = tmp_path / "answer.cpp"
+    source.write_text('extern "C" int answer() { return 42; }')
+    library = build._compiled(source)
+    whole, before = library.read_bytes(), library.stat().st_mtime_ns
+    assert build._compiled(source).stat().st_mtime_ns == before  # not built again
+    library.write_bytes(whole[: len(whole) // 2])
+    assert build._compiled(source).read_bytes() == whole

@@ -1,0 +1,68 @@
+"""What is written and logged: without passwords, and without signs that pass for another line."""
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Any
+
+HIDDEN = "***"
+"""Stands for a password in everything that is written."""
+
+_PASSWORD = re.compile(
+    r"(?<=://)(?P<user>[^\s/:@'\"]*:)(?P<secret>[^\s/'\"]+)(?=@)"  # of user:password@host
+    r"|(?P<key>[?&][\w-]*(?:password|passwd|pwd|token|secret|signature|sig|key)=)"
+    r"(?P<value>[^\s&#'\"\\]+)",
+    re.IGNORECASE,
+)
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def without_passwords(text: str) -> str:
+    """Return ``text`` with ``***`` for each password or token in an address."""
+    return _PASSWORD.sub(lambda m: f"{m['user'] or m['key'] or ''}{HIDDEN}", text)
+
+
+def passwords_in(text: str) -> list[str]:
+    """Return what ``without_passwords`` takes away, in its order."""
+    return [match["secret"] or match["value"] for match in _PASSWORD.finditer(text)]
+
+
+def with_passwords(text: str, passwords: Sequence[str]) -> str:
+    """Return the text of which ``without_passwords`` has left ``text``."""
+    parts = iter(passwords)
+    return _PASSWORD.sub(lambda m: f"{m['user'] or m['key'] or ''}{next(parts)}", text)
+
+
+def plain_without_passwords(node: Any) -> Any:  # noqa: ANN401
+    """Return a copy of plain data without passwords."""
+    if isinstance(node, dict):
+        return {key: plain_without_passwords(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [plain_without_passwords(value) for value in node]
+    return without_passwords(node) if isinstance(node, str) else node
+
+
+def readable(text: str) -> str:
+    r"""Return ``text`` with control characters, which a file's name may have, as ``\x1b``.
+
+    Line breaks stay; a terminal is not steered.
+    """
+    return _CONTROL.sub(lambda m: repr(m[0])[1:-1], text)
+
+
+def on_one_line(name: str) -> str:
+    r"""Return ``name`` as it may stand in a line of a table or a log: a line break as ``\n``."""
+    return readable(name).replace("\n", "\\n")
+
+
+class CleanRecord(logging.LogRecord):
+    """A log record without passwords, whose further lines are set in: no name forges a line."""
+
+    def getMessage(self) -> str:  # noqa: N802
+        """Return the message as it may be written."""
+        return readable(without_passwords(super().getMessage())).replace("\n", "\n  ")
+
+
+def log_cleanly() -> None:
+    """Let every log line of this process be clean, whatever handlers there are."""
+    logging.setLogRecordFactory(CleanRecord)

@@ -1,0 +1,32 @@
+"""What is left of the jobs of a sweep, whole or not."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from src.app.sweeps.sweep import LOST, JobResult, read_results, was_cut_short, write_results
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"number": 1}', "null"])
+def test_a_damaged_record_of_a_job_is_named_and_ends_no_summary(
+    content: str, tmp_path: Path
+) -> None:
+    JobResult(0, ["seed=0"], str(tmp_path / "0"), status="done", score=1.0).write()
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/sweep_job.json").write_text(content)
+    results = read_results(tmp_path)
+    assert [result.status for result in results] == ["done", LOST]
+    assert "sweep_job.json is damaged" in results[1].message
+    write_results(tmp_path, results)
+    assert was_cut_short(tmp_path / "1")
+
+
+def test_a_table_of_jobs_holds_no_formula_and_every_number(tmp_path: Path) -> None:
+    for number, value in enumerate(("=1+1", "@SUM(A1)", "-0.5", "+x", "plain")):
+        words = [f"model.name={value}", f"seed={number}"]
+        JobResult(number, words, str(tmp_path / str(number)), status="done").write()
+    write_results(tmp_path, read_results(tmp_path))
+    with (tmp_path / "sweep_results.csv").open(newline="", encoding="utf-8") as file:
+        values = [row["model.name"] for row in csv.DictReader(file)]
+    assert values == ["'=1+1", "'@SUM(A1)", "-0.5", "'+x", "plain"]
