@@ -63,18 +63,3 @@ def bayer_mask(phase: Phase, height: int, width: int) -> Float[Tensor, "3 {heigh
 def mosaic(image: Float[Tensor, "b 3 h w"], phase: Phase) -> Float[Tensor, "b 3 h w"]:
     """Keep one colour a pixel; the other two are 0, neither interpolated nor packed."""
     return image * bayer_mask(phase, *image.shape[-2:]).to(image)
-
-
-def pack(mosaiced: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 4 h2 w2"]:
-    """Return the samples of each 2×2 cell as four channels: (0, 0), (0, 1), (1, 0), (1, 1).
-
-    Args:
-        mosaiced: As :func:`mosaic` makes it, of any phase; H and W are even.
-    """
-    return F.pixel_unshuffle(mosaiced.sum(dim=1, keepdim=True), 2)
-
-
-def unpack(packed: Float[Tensor, "b 4 h w"], phase: Phase) -> Float[Tensor, "b 3 h2 w2"]:
-    """Return the zero-filled image of which ``packed`` are the samples, 2·H × 2·W."""
-    raw = F.pixel_shuffle(packed, 2)
-    return mosaic(raw.expand(-1, 3, -1, -1), phase)

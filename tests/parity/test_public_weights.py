@@ -14,8 +14,8 @@ from src.core.types import Clean
 from src.metrics.psnr import psnr
 from src.ops.color import luma, mosaic
 from src.ops.resize import downscale, upscale
-from src.weights.reference import load_reference_weights
 from tests.support.compose import compose_config
+from tests.support.published import load_reference_weights
 
 DATA = ROOT.parent / "shared" / "data"
 pytestmark = [

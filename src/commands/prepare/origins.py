@@ -144,7 +144,14 @@ class Downloader:
         while before < 0 or failed:
             before = partial.size
             try:
-                self._transfer(mirror, partial)
+                transfer(
+                    self._session,
+                    mirror,
+                    partial,
+                    timeout=self.timeout,
+                    console=self.console,
+                    check=lambda missing: check_space(self.folder, missing, "the download"),
+                )
                 failed = 0
             except Transient as error:
                 if partial.size > before:
@@ -157,16 +164,6 @@ class Downloader:
                 )
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
-
-    def _transfer(self, mirror: Mirror, partial: Partial) -> None:
-        transfer(
-            self._session,
-            mirror,
-            partial,
-            timeout=self.timeout,
-            console=self.console,
-            check=lambda missing: check_space(self.folder, missing, "the download"),
-        )
 
     def _target(self, mirror: Mirror) -> Path:
         # by address: two mirrors may have two files of one name
