@@ -106,15 +106,18 @@ def sizes_of(group: str, names: Sequence[str]) -> dict[str, tuple[str, str, str]
         torch.device("meta"),
     ):
         for name in names:
-            net = _smallest(group, name)
+            target, net = _smallest(group, name)
             count = sum(weights.numel() for weights in net.parameters())
-            entry = registry.entry_of(type(net))
-            sizes[name] = (f"{count:,}", *((entry.cost, entry.paper) if entry else ("", "")))
+            component = registry.name_of(target)
+            paper, cost = "", ""
+            if component in registry:
+                paper, cost = registry[component].paper, registry[component].cost
+            sizes[name] = (f"{count:,}", cost, paper)
     return sizes
 
 
-def _smallest(group: str, name: str) -> "nn.Module":
-    """Return what an option builds, at the first scale that it accepts."""
+def _smallest(group: str, name: str) -> "tuple[str, nn.Module]":
+    """Return the target of an option and what it builds, at the first scale that it accepts."""
     for scale in (1, 2, 3):
         io = [f"io.{key}=3" for key in ("in_channels", "out_channels")]
         config = compose("train", overrides=[f"{group}={name}", *io, f"io.scale={scale}"]).model
@@ -125,6 +128,5 @@ def _smallest(group: str, name: str) -> "nn.Module":
             if scale == 3:
                 raise
             continue
-        net: nn.Module = built if group == "model" else built(ATTENTION_CHANNELS)
-        return net
+        return str(node._target_), built if group == "model" else built(ATTENTION_CHANNELS)
     raise AssertionError  # the last scale returns or raises
