@@ -56,10 +56,16 @@ class Registry(Generic[T]):
 
         return add
 
-    def entry_of(self, cls: type) -> Entry[T] | None:
-        """Return the entry of a class, or None where it is not registered."""
+    def name_of(self, dotted: str) -> str:
+        """Return the name of the component ``dotted``, e.g. a ``_target_``.
+
+        What is not registered is called as its module is.
+        """
         self._discover()
-        return next((entry for entry in self._entries.values() if entry.cls is cls), None)
+        for name, entry in self._entries.items():
+            if dotted == f"{entry.cls.__module__}.{entry.cls.__qualname__}":
+                return name
+        return dotted.split(".")[-2]
 
     def __getitem__(self, name: str) -> Entry[T]:
         """Return the entry called ``name``; ConfigError names the nearest choices."""

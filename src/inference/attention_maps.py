@@ -47,11 +47,6 @@ _SHOWN = (PyramidAttention, CrossScaleAttention, InScaleNonLocalAttention, NonLo
 compare them by patches or by pixels. A subclass may compare otherwise, so it is not included."""
 
 
-def has_attention_maps(net: nn.Module) -> bool:
-    """Return whether some block of ``net`` can show where it looks."""
-    return any(type(module) in _SHOWN for module in net.modules())
-
-
 @torch.no_grad()
 def attention_maps(
     net: nn.Module, degraded: Float[Tensor, "1 c h w"], row: int, column: int

@@ -86,9 +86,3 @@ def _dists(device: torch.device) -> nn.Module:
     from torchmetrics.functional.image.dists import DISTSNetwork
 
     return DISTSNetwork().to(device).eval()
-
-
-def forget() -> None:
-    """Drop the networks that were loaded; the next call reads their files again."""
-    _lpips.cache_clear()
-    _dists.cache_clear()

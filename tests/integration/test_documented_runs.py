@@ -13,9 +13,9 @@ import torch
 
 from src.core.paths import ROOT
 from src.models.backbones.panet import PANet
-from src.weights.reference import to_reference_weights
 from tests.config.test_documented_commands import COMMANDS
 from tests.support.images import pixels, write, write_folder
+from tests.support.published import to_reference_weights
 
 pytestmark = pytest.mark.slow
 

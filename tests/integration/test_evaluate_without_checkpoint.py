@@ -26,6 +26,7 @@ def test_the_model_is_the_score_to_beat(tmp_path: Path) -> None:
     results = json.loads((tmp_path / "scores/results.json").read_text())
     mean = results["benchmarks"]["photos"]["mean"]
     assert mean["psnr"] == mean["psnr_input"]
+    assert results["name"] == "bicubic"
     assert results["checkpoint"] is None
     assert results["protocol"]["border"] == 3
     assert len(list((tmp_path / "scores/images").glob("*.png"))) == 3

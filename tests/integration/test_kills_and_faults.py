@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.faults.__main__ import fault_of
-from tools.faults.every import ALL
+from tools.faults.__main__ import ALL, fault_of
 from tools.faults.scene import Fault, Scene
 from tools.kill_experiment import differences, experiment, table
 from tools.killed_run import KilledRun

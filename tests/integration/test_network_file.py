@@ -12,9 +12,9 @@ from src.models.backbones.edsr import EDSR
 from src.models.backbones.ffdnet import FFDNet
 from src.models.backbones.panet import PANet
 from src.weights.network_file import write_network
-from src.weights.reference import to_reference_weights
 from tests.support.compose import compose_config
 from tests.support.images import pixels, write, write_folder
+from tests.support.published import to_reference_weights
 from tests.support.runs import Finished, command
 
 NET = PANet(channels=8, blocks=2).eval()

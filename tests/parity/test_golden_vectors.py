@@ -17,8 +17,8 @@ from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones.csnln import CSNLN
 from src.models.backbones.edsr import EDSR
 from src.models.backbones.panet import PANet
-from src.weights.reference import load_reference_weights, to_reference_weights
 from tests.support.golden import case_input, cases, expected, needs_reference, parameter
+from tests.support.published import load_reference_weights, to_reference_weights
 
 pytestmark = [pytest.mark.parity, needs_reference]
 

@@ -45,9 +45,15 @@ def _random_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     torch.manual_seed(0)
     for name, file in perceptual.WEIGHTS.items():
         torch.save(getattr(models, name)().state_dict(), folder / file)
-    perceptual.forget()
+    _forget()
     yield
-    perceptual.forget()
+    _forget()
+
+
+def _forget() -> None:
+    """Drop the networks that were loaded; the next call reads their files again."""
+    perceptual._lpips.cache_clear()
+    perceptual._dists.cache_clear()
 
 
 def images() -> tuple[Tensor, Tensor]:

@@ -15,8 +15,8 @@ from src.metrics.psnr import psnr
 from src.ops.bayer import mosaic
 from src.ops.color import luma
 from src.ops.resize import downscale, upscale
-from src.weights.reference import load_reference_weights
 from tests.support.compose import compose_config
+from tests.support.published import load_reference_weights
 
 DATA = ROOT.parent / "shared" / "data"
 pytestmark = [

@@ -11,9 +11,9 @@ from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones.csnln import CSNLN
 from src.models.backbones.edsr import EDSR
 from src.models.backbones.panet import PANet
-from src.weights.reference import to_reference_weights
 from tests.support.compose import compose_config
 from tests.support.golden import needs_reference, reference_keys
+from tests.support.published import to_reference_weights
 
 pytestmark = [pytest.mark.parity, needs_reference]
 

@@ -18,10 +18,18 @@ from pathlib import Path
 
 from src.core.origin import commit, hardware
 from tests.support.runs import Finished
-from tools.faults.every import ALL
+from tools.faults.disks import DISKS
+from tools.faults.files import FILES
+from tools.faults.groups import GROUPS
+from tools.faults.logging import LOGGING
 from tools.faults.scene import Fault, Scene
+from tools.faults.signals import SIGNALS
+from tools.faults.training import TRAINING
 
 UNFINISHED = 75
+
+ALL: list[Fault] = [*SIGNALS, *DISKS, *FILES, *GROUPS, *LOGGING, *TRAINING]
+"""In the order of the table."""
 
 
 @dataclass(frozen=True)

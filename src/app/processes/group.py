@@ -96,17 +96,12 @@ def free_port() -> int:
         return port
 
 
-def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what places it in a group of processes."""
-    return {name: value for name, value in os.environ.items() if name not in VARIABLES}
-
-
 def _start(job: Job, file: Path, rank: int, port: str) -> subprocess.Popen[bytes]:
     threads = max(1, (os.cpu_count() or 1) // job.processes)
     paths = (sys.path[0], str(PACKAGE.parent), os.environ.get("PYTHONPATH"))
     environment = {
         "OMP_NUM_THREADS": str(threads),  # else each process would take all processors
-        **clean_environment(),
+        **{name: value for name, value in os.environ.items() if name not in VARIABLES},
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
         "WORLD_SIZE": str(job.processes),

@@ -35,7 +35,11 @@ def settle_size(trainer: DictConfig, place: Place) -> int:
     nodes = int(trainer.num_nodes)
     if place.starter is None:
         if nodes > 1:
-            raise ConfigError(_how_to_start_many(nodes, asked))
+            raise ConfigError(
+                f"trainer.num_nodes={nodes} needs a start on every machine: "
+                f"torchrun --nnodes={nodes} --nproc-per-node={asked} --node-rank=<0, 1, …> "
+                "--master-addr=<first machine> -m src.train …, or srun (trainer=ddp_slurm)."
+            )
         devices = asked
     else:
         devices, nodes = _as_started(asked, nodes, place)
@@ -96,11 +100,3 @@ def _as_started(asked: int, nodes: int, place: Place) -> tuple[int, int]:
             f"{'ddp_slurm' if place.starter == SLURM else 'ddp'})."
         )
     return place.local_world, place.machines
-
-
-def _how_to_start_many(nodes: int, devices: int) -> str:
-    return (
-        f"trainer.num_nodes={nodes} needs a start on every machine: "
-        f"torchrun --nnodes={nodes} --nproc-per-node={devices} --node-rank=<0, 1, …> "
-        "--master-addr=<first machine> -m src.train …, or srun (trainer=ddp_slurm)."
-    )

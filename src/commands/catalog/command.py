@@ -108,17 +108,19 @@ def sizes_of(group: str, names: Sequence[str]) -> dict[str, tuple[str, str, str]
         torch.device("meta"),
     ):
         for name in names:
-            net = _smallest(group, name)
+            target, net = _smallest(group, name)
             count = sum(weights.numel() for weights in net.parameters())
-            entry = registry.entry_of(type(net))
+            component = registry.name_of(target)
+            paper, cost = "", ""
+            if component in registry:
+                paper, cost = registry[component].paper, registry[component].cost
             scale = getattr(net, "scale", 1) if group == "model" else 1
-            size = f"{count:,}" + (f" at ×{scale}" if scale > 1 else "")
-            sizes[name] = (size, *((entry.cost, entry.paper) if entry else ("", "")))
+            sizes[name] = (f"{count:,}" + (f" at ×{scale}" if scale > 1 else ""), cost, paper)
     return sizes
 
 
-def _smallest(group: str, name: str) -> "nn.Module":
-    """Return what an option builds, at a published or else an accepted scale.
+def _smallest(group: str, name: str) -> "tuple[str, nn.Module]":
+    """Return the target of an option and what it builds, at a published or else an accepted scale.
 
     The published one is what its class has as default.
     """
@@ -132,8 +134,7 @@ def _smallest(group: str, name: str) -> "nn.Module":
             if scale == 3:
                 raise
             continue
-        net: nn.Module = built if group == "model" else built(ATTENTION_CHANNELS)
-        return net
+        return str(node._target_), built if group == "model" else built(ATTENTION_CHANNELS)
     raise AssertionError  # the last scale returns or raises
 
 

@@ -14,7 +14,7 @@ from src.app.processes.group import carry_out
 from src.app.processes.job import Job, settled_by_hydra
 from src.app.processes.place import SLURM, here
 from src.app.processes.size import settle_size
-from src.commands.doctor.finding import Finding, show, wrong
+from src.commands.doctor.finding import show, wrong
 from src.commands.doctor.machine import check_address, check_machine, check_start
 from src.commands.doctor.together import examine
 from src.core.errors import ConfigError, ExemplarError
@@ -45,7 +45,11 @@ def doctor(cfg: DictConfig) -> float:
     config = plain(cfg)
     folder = from_root(cfg.paths.output_root) / f".doctor-together-{os.getpid()}"
     if any(finding.state == "wrong" for finding in early) or not _made(folder):
-        return _concluded(show(_without_repeats([*early, *check_machine(config, place, 0)])))
+        findings = [*early, *check_machine(config, place, 0)]
+        if any(finding.check == "GPU" and finding.state == "wrong" for finding in findings):
+            # what the trainer's size suffers from is the missing GPU
+            findings = [finding for finding in findings if finding.check != "trainer"]
+        return _concluded(show(findings))
     job = Job(
         config=config,
         folder=str(folder),
@@ -57,12 +61,6 @@ def doctor(cfg: DictConfig) -> float:
         return _concluded(carry_out(examine, job))
     finally:
         _clear(folder, max(processes, place.world))
-
-
-def _without_repeats(findings: list[Finding]) -> list[Finding]:
-    """Leave out what the trainer's size suffers from where a GPU is said to be missing."""
-    gpu = any(finding.check == "GPU" and finding.state == "wrong" for finding in findings)
-    return [finding for finding in findings if not (gpu and finding.check == "trainer")]
 
 
 def _made(folder: Path) -> bool:

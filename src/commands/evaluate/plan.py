@@ -15,6 +15,8 @@ from src.commands.evaluate.settings import READING
 from src.core.errors import ConfigError
 from src.core.paths import from_root
 from src.data.prepared import known_sets, prepared_folder
+from src.models.backbones import BACKBONES
+from src.training.tasks import TASKS
 from src.weights.checkpoint import find
 
 CONDITIONS = ("sigma", "quality", "phase", "scale")
@@ -81,7 +83,7 @@ def output_folder(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
     if len({combination.checkpoint for combination in planned}) > 1:
         return parent / stamp
     if checkpoint is None:
-        task, model = (str(cfg[group]["_target_"]).split(".")[-2] for group in ("task", "model"))
+        task, model = TASKS.name_of(cfg.task["_target_"]), BACKBONES.name_of(cfg.model["_target_"])
         return parent / task / model / stamp
     run = find(checkpoint).parent
     return (run.parent if run.name == "checkpoints" else run) / "evaluate" / stamp

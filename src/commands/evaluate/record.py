@@ -28,6 +28,7 @@ from src.core.origin import hardware, origin, versions
 from src.core.paths import ROOT
 from src.metrics.direction import higher_is_better
 from src.metrics.scoreboard import Scoreboard
+from src.models.backbones import BACKBONES
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint
 from src.weights.checkpoint_file import BEST
@@ -85,7 +86,7 @@ def about(
     metrics = task.evaluator.metrics
     dtype = next((weights.dtype for weights in task.net.parameters()), torch.float32)
     return {
-        "name": name or str(config["model"]["_target_"]).split(".")[-2],
+        "name": name or BACKBONES.name_of(config["model"]["_target_"]),
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": command(),
         "checkpoint": checkpoint and _short(str(checkpoint.path)),

@@ -6,17 +6,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from src.core.errors import ConfigError
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 
 _SETTINGS_2007 = {"lambda_thr3d": 2.7, "mu2": 1.0, "gamma": 0.0, "tau_match": 2500}
 """The paper's Table I: a threshold of 2.7 σ, and no correction for the noise in distances."""
 
 
 @BACKBONES.register(paper="Dabov et al., 2007, doi:10.1109/TIP.2007.901238", cost="O(n)")
-class BM3D(nn.Module):
+class BM3D(Backbone):
     """Denoise by collaborative filtering of similar patches, with the authors' own package.
 
     Three channels go through CBM3D: patches are matched in luma (doi:10.1109/ICIP.2007.4378954).
@@ -34,8 +34,6 @@ class BM3D(nn.Module):
         ValueError: If there are neither one nor three image channels, or for another profile.
     """
 
-    scale = 1
-    multiple_of = 1
     min_size = 16  # two patches
     global_context = False  # patches are sought within 39 pixels
 
@@ -46,9 +44,8 @@ class BM3D(nn.Module):
             raise ValueError(f"BM3D takes 1 or 3 image channels, not {out_channels}.")
         if profile not in {"2007", "package"}:
             raise ValueError(f"profile={profile!r} is unknown; take 2007 or package.")
-        super().__init__()
+        super().__init__(out_channels + 1, out_channels)
         self.profile = profile
-        self.in_channels, self.out_channels = out_channels + 1, out_channels
 
     @torch.no_grad()
     def forward(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:

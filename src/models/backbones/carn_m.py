@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.parts import mean_shifts
 from src.models.blocks.trunk import any_global, interleaved
 
@@ -17,7 +17,7 @@ _STEPS = {1: (), 2: (2,), 3: (3,), 4: (2, 2)}
 
 
 @BACKBONES.register(paper="Ahn et al., 2018, arXiv:1803.08664", cost="O(n)")
-class CARNM(nn.Module):
+class CARNM(Backbone):
     """Restore an image s times as large with few parameters; the defaults are the published ones.
 
     The published network has an upsampler for each of the scales 2, 3 and 4 behind one trunk; this
@@ -37,9 +37,6 @@ class CARNM(nn.Module):
         ValueError: If C is no multiple of ``groups``, or there is no such scale or site.
     """
 
-    multiple_of = 1
-    min_size = 1
-
     def __init__(
         self,
         in_channels: int = 3,
@@ -56,8 +53,7 @@ class CARNM(nn.Module):
             raise ValueError(f"scale must be one of {tuple(_STEPS)}, not {scale}.")
         if channels % groups:
             raise ValueError(f"channels={channels} is no multiple of groups={groups}.")
-        super().__init__()
-        self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
+        super().__init__(in_channels, out_channels, scale)
         self.sub_mean, self.add_mean = mean_shifts(in_channels, out_channels)
         self.head = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
         row = [_CascadingBlock(channels, groups) for _ in range(blocks)]

@@ -11,7 +11,7 @@ from src.core.memory import MemoryBudget
 from src.core.types import AttentionFactory
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.parts import ResidualBlock, mean_shifts
 from src.models.blocks.trunk import attention_site
 from src.ops.resize import pad_to_multiple
@@ -22,7 +22,7 @@ deconvolution are exact inverses in size."""
 
 
 @BACKBONES.register(paper="Mei et al., 2020, arXiv:2006.01424", cost="O(n²), depth times")
-class CSNLN(nn.Module):
+class CSNLN(Backbone):
     """Restore an image 2, 3 or 4 times as large; the defaults are the published network.
 
     One cell of self-exemplars mining runs ``depth`` times with the same weights; the features of
@@ -46,8 +46,6 @@ class CSNLN(nn.Module):
         ValueError: If ``scale`` is not 2, 3 or 4, or ``depth`` is below 1.
     """
 
-    multiple_of = 1
-    min_size = 1
     global_context = True
 
     def __init__(
@@ -69,8 +67,7 @@ class CSNLN(nn.Module):
             )
         if depth < 1:
             raise ValueError(f"depth={depth} is not possible; CSNLN needs 1 recurrence or more.")
-        super().__init__()
-        self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
+        super().__init__(in_channels, out_channels, scale)
         self.depth = depth
         self.checkpoint_recurrences = checkpoint_recurrences
         self.step = 3 if scale == 3 else 2

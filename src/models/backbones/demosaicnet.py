@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.trunk import any_global, he_init, interleaved
 
 
 @BACKBONES.register(paper="Gharbi et al., 2016, doi:10.1145/2980179.2982399", cost="O(n)")
-class DemosaicNet(nn.Module):
+class DemosaicNet(Backbone):
     """Restore colour from a zero-filled mosaic; the defaults are the published Bayer network.
 
     The public weights know one phase, GRBG from the corner. The network is published with
@@ -32,9 +32,7 @@ class DemosaicNet(nn.Module):
         ValueError: If there is no such site.
     """
 
-    scale = 1
     multiple_of = 2
-    min_size = 1
 
     def __init__(
         self,
@@ -46,8 +44,7 @@ class DemosaicNet(nn.Module):
         attention: AttentionFactory = NoAttention,
         attention_sites: Sequence[int] | None = None,
     ) -> None:
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
+        super().__init__(in_channels, out_channels)
         self.lost = 2 * (blocks + 2)  # pixels at each border, by the convolutions at half size
         self.pack = nn.Conv2d(in_channels, 4, kernel_size=2, stride=2)
         self.head = _layer(4, channels)

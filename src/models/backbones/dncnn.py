@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.trunk import any_global, check_image_skip, he_init, interleaved
 
 
 @BACKBONES.register(paper="Zhang et al., 2017, arXiv:1608.03981", cost="O(n)")
-class DnCNN(nn.Module):
+class DnCNN(Backbone):
     """Subtract the predicted noise from an image; the defaults are DnCNN-S, of 17 layers.
 
     The blind networks, DnCNN-B, CDnCNN-B and DnCNN-3, have 20 layers: ``blocks`` is 18. For
@@ -32,10 +32,6 @@ class DnCNN(nn.Module):
         ValueError: If the image channels differ, or there is no such site.
     """
 
-    scale = 1
-    multiple_of = 1
-    min_size = 1
-
     def __init__(
         self,
         in_channels: int = 3,
@@ -48,8 +44,7 @@ class DnCNN(nn.Module):
         batch_norm: bool = True,
     ) -> None:
         check_image_skip("DnCNN", in_channels, out_channels)
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
+        super().__init__(in_channels, out_channels)
 
         def block() -> nn.Sequential:
             convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=not batch_norm)

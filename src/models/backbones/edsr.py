@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.parts import ResidualBlock, mean_shifts, upsampler
 from src.models.blocks.trunk import any_global, residual_trunk
 
 
 @BACKBONES.register(paper="Lim et al., 2017, arXiv:1707.02921", cost="O(n) without attention")
-class EDSR(nn.Module):
+class EDSR(Backbone):
     """Restore an image s times as large; the defaults are the published network.
 
     With pyramid attention in the middle it is PA-EDSR (Mei et al., 2020, arXiv:2004.13824), whose
@@ -34,9 +34,6 @@ class EDSR(nn.Module):
         ValueError: If the scale has no upsampler, or there is no middle or no such site.
     """
 
-    multiple_of = 1
-    min_size = 1
-
     def __init__(
         self,
         in_channels: int = 3,
@@ -49,8 +46,7 @@ class EDSR(nn.Module):
         attention_sites: Sequence[int] | None = None,
         residual_scale: float = 0.1,
     ) -> None:
-        super().__init__()
-        self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
+        super().__init__(in_channels, out_channels, scale)
         self.sub_mean, self.add_mean = mean_shifts(in_channels, out_channels)
         self.head = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
         row = (

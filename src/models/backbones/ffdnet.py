@@ -9,12 +9,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.trunk import any_global, he_init, interleaved
 
 
 @BACKBONES.register(paper="Zhang et al., 2018, arXiv:1710.04026", cost="O(n)")
-class FFDNet(nn.Module):
+class FFDNet(Backbone):
     """Restore an image whose noise level is known; the defaults are the paper's colour network.
 
     The noise level enters as a map beside the image. An input with one channel more than the output
@@ -36,9 +36,7 @@ class FFDNet(nn.Module):
             no such site.
     """
 
-    scale = 1
     multiple_of = 2
-    min_size = 1
 
     def __init__(
         self,
@@ -58,8 +56,8 @@ class FFDNet(nn.Module):
             )
         if sigma < 0:
             raise ValueError(f"sigma={sigma} is a standard deviation and must be >= 0.")
-        super().__init__()
-        self.in_channels, self.out_channels, self.sigma = in_channels, out_channels, sigma
+        super().__init__(in_channels, out_channels)
+        self.sigma = sigma
         head = nn.Conv2d(4 * out_channels + 1, channels, kernel_size=3, padding=1)
         self.head = nn.Sequential(head, nn.ReLU())
         layers = [

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.trunk import any_global, he_init, interleaved
 
 
 @BACKBONES.register(paper="Dong et al., 2016, arXiv:1608.00367", cost="O(n)")
-class FSRCNN(nn.Module):
+class FSRCNN(Backbone):
     """Restore an image s times as large, as luma; the defaults are the paper's FSRCNN(56, 12, 4).
 
     Args:
@@ -29,9 +29,6 @@ class FSRCNN(nn.Module):
         ValueError: If ``scale`` is below 1, or there is no such site.
     """
 
-    multiple_of = 1
-    min_size = 1
-
     def __init__(
         self,
         in_channels: int = 1,
@@ -46,8 +43,7 @@ class FSRCNN(nn.Module):
     ) -> None:
         if scale < 1:
             raise ValueError(f"scale={scale} must be at least 1.")
-        super().__init__()
-        self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
+        super().__init__(in_channels, out_channels, scale)
         self.head = _layer(in_channels, outer_channels, 5)
         self.shrink = _layer(outer_channels, channels, 1)
         row = [_layer(channels, channels, 3) for _ in range(blocks)]

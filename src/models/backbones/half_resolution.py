@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.parts import ResidualBlock
 from src.models.blocks.trunk import any_global, check_image_skip, residual_trunk
 
@@ -17,7 +17,7 @@ from src.models.blocks.trunk import any_global, check_image_skip, residual_trunk
     paper="this project; parts of arXiv:1609.05158 and arXiv:1707.02921",
     cost="O(n) without attention",
 )
-class HalfResolution(nn.Module):
+class HalfResolution(Backbone):
     """Add to an image what a residual trunk at half its resolution makes of it.
 
     At scale 1 (denoising, JPEG artefacts, a zero-filled mosaic) cells of 2×2 pixels are moved into
@@ -47,8 +47,6 @@ class HalfResolution(nn.Module):
             no such site.
     """
 
-    min_size = 1
-
     def __init__(
         self,
         in_channels: int = 3,
@@ -64,8 +62,7 @@ class HalfResolution(nn.Module):
         check_image_skip("HalfResolution", in_channels, out_channels)
         if scale < 1:
             raise ValueError(f"scale={scale} must be at least 1.")
-        super().__init__()
-        self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
+        super().__init__(in_channels, out_channels, scale)
         self.multiple_of = cell = 2 if scale == 1 else 1
         row = (
             ResidualBlock(channels, activation=nn.ReLU(), residual_scale=residual_scale)

@@ -10,14 +10,14 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.types import AttentionFactory
 from src.models.attention.channel import ChannelGate
 from src.models.attention.none import NoAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.trunk import interleaved
 
 _SLOPE = 0.05  # of the leaky ReLU
 
 
 @BACKBONES.register(paper="Hui et al., 2019, arXiv:1909.11856", cost="O(n)")
-class IMDN(nn.Module):
+class IMDN(Backbone):
     """Restore an image s times as large with few parameters; the defaults are the published ones.
 
     The outputs of all blocks are joined before the upsampler, which is one convolution and one
@@ -37,8 +37,6 @@ class IMDN(nn.Module):
             such site.
     """
 
-    multiple_of = 1
-    min_size = 1
     global_context = True  # the gate of each block sees the contrast of the whole image
 
     def __init__(
@@ -56,8 +54,7 @@ class IMDN(nn.Module):
             raise ValueError(f"channels={channels} is no multiple of 4; a quarter is distilled.")
         if scale < 1 or blocks < 1:
             raise ValueError(f"scale={scale}, blocks={blocks}: both must be at least 1.")
-        super().__init__()
-        self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
+        super().__init__(in_channels, out_channels, scale)
         self.head = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
         row = [_DistillationBlock(channels) for _ in range(blocks)]
         self.trunk, _ = interleaved(row, blocks, attention, channels, attention_sites)

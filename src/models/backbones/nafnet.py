@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.parts import ChannelNorm
 from src.models.blocks.trunk import check_image_skip, interleaved, per_level
 
 
 @BACKBONES.register(paper="Chen et al., 2022, arXiv:2204.04676", cost="O(n)")
-class NAFNet(nn.Module):
+class NAFNet(Backbone):
     """Restore an image of the same size; the defaults are the paper's 36 blocks of width 32.
 
     Each level of the encoder ends in a convolution that halves the sides and doubles the channels;
@@ -36,8 +36,6 @@ class NAFNet(nn.Module):
         ValueError: If the image channels differ, the levels do, or there is no such site.
     """
 
-    scale = 1
-    min_size = 1
     global_context = True  # each block weights its channels by their means
 
     def __init__(
@@ -53,8 +51,7 @@ class NAFNet(nn.Module):
         attention_sites: Sequence[int] | None = None,
     ) -> None:
         check_image_skip("NAFNet", in_channels, out_channels)
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
+        super().__init__(in_channels, out_channels)
         levels = len(decoder_blocks)
         self.multiple_of = 2**levels
         widths = [channels * 2**level for level in range(levels)]

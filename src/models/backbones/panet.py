@@ -8,13 +8,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.types import AttentionFactory
 from src.models.attention.pyramid import PyramidAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.parts import MeanShift, ResidualBlock
 from src.models.blocks.trunk import any_global, residual_trunk
 
 
 @BACKBONES.register(paper="Mei et al., 2020, arXiv:2004.13824", cost="O(n²) with pyramid attention")
-class PANet(nn.Module):
+class PANet(Backbone):
     """Restore an image of the same size; the defaults are the published network.
 
     The output is the image itself, not a residual, and is not clamped.
@@ -39,9 +39,6 @@ class PANet(nn.Module):
             channels.
     """
 
-    scale = 1
-    min_size = 1
-
     def __init__(
         self,
         in_channels: int = 3,
@@ -58,8 +55,7 @@ class PANet(nn.Module):
     ) -> None:
         if image_skip and in_channels != out_channels:
             raise ValueError(f"image_skip needs equal channels, not {in_channels}, {out_channels}.")
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
+        super().__init__(in_channels, out_channels)
         self.multiple_of = self.unshuffle = unshuffle
         self.image_skip = image_skip
         # Unused by the published network as well, but part of its checkpoints and its count.

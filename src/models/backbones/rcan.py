@@ -5,13 +5,13 @@ from torch import Tensor, nn
 
 from src.core.types import AttentionFactory
 from src.models.attention.channel import ChannelAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.parts import mean_shifts, upsampler
 from src.models.blocks.trunk import any_global, attention_site
 
 
 @BACKBONES.register(paper="Zhang et al., 2018, arXiv:1807.02758", cost="O(n)")
-class RCAN(nn.Module):
+class RCAN(Backbone):
     """Restore an image s times as large; the defaults are the published network.
 
     Args:
@@ -27,9 +27,6 @@ class RCAN(nn.Module):
         ValueError: If the scale has no upsampler.
     """
 
-    multiple_of = 1
-    min_size = 1
-
     def __init__(
         self,
         in_channels: int = 3,
@@ -41,8 +38,7 @@ class RCAN(nn.Module):
         blocks: int = 20,
         attention: AttentionFactory = ChannelAttention,
     ) -> None:
-        super().__init__()
-        self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
+        super().__init__(in_channels, out_channels, scale)
         self.sub_mean, self.add_mean = mean_shifts(in_channels, out_channels)
         self.head = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
         self.trunk = _Residual(

@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.types import AttentionFactory
 from src.models.attention.transposed import TransposedAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.parts import ChannelNorm
 from src.models.blocks.trunk import any_global, attention_site, check_image_skip, per_level
 
@@ -18,7 +18,7 @@ _EXPANSION = 2.66  # hidden channels of the feed-forward part over C (Sec. 4)
 
 
 @BACKBONES.register(paper="Zamir et al., 2022, arXiv:2111.09881", cost="O(n·C²)")
-class Restormer(nn.Module):
+class Restormer(Backbone):
     """Restore an image of the same size; the defaults are the published network for deblurring.
 
     Three levels halve the sides and double the channels, a fourth is the coarsest; the decoder
@@ -40,9 +40,7 @@ class Restormer(nn.Module):
         ValueError: If the image channels differ, or there are not four levels.
     """
 
-    scale = 1
     multiple_of = 2 ** (_LEVELS - 1)
-    min_size = 1
 
     def __init__(
         self,
@@ -56,8 +54,7 @@ class Restormer(nn.Module):
         centred: bool = True,
     ) -> None:
         check_image_skip("Restormer", in_channels, out_channels)
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
+        super().__init__(in_channels, out_channels)
         depth = per_level(blocks, _LEVELS)
         widths = [channels * 2**level for level in range(_LEVELS)]
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.types import AttentionFactory
 from src.models.attention.window import WindowAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.parts import ChannelNorm, mean_shifts, upsampler
 from src.models.blocks.trunk import any_global, attention_site, check_image_skip
 
@@ -15,7 +15,7 @@ _EXPANSION = 2  # hidden channels of the feed-forward part over C
 
 
 @BACKBONES.register(paper="Liang et al., 2021, arXiv:2108.10257", cost="O(n·M²), M = window")
-class SwinIR(nn.Module):
+class SwinIR(Backbone):
     """Restore an image s times as large; the defaults are the network for classical SR.
 
     At scale 1 it is the network for denoising, which adds its input to its output. With window
@@ -35,8 +35,6 @@ class SwinIR(nn.Module):
         ValueError: If the scale has no upsampler, or image channels differ at scale 1.
     """
 
-    min_size = 1
-
     def __init__(
         self,
         in_channels: int = 3,
@@ -50,8 +48,7 @@ class SwinIR(nn.Module):
     ) -> None:
         if scale == 1:
             check_image_skip("SwinIR at scale 1", in_channels, out_channels)
-        super().__init__()
-        self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
+        super().__init__(in_channels, out_channels, scale)
         self.sub_mean, self.add_mean = mean_shifts(in_channels, out_channels)
         self.head = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
         self.embed_norm, self.trunk_norm = ChannelNorm(channels), ChannelNorm(channels)

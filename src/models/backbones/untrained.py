@@ -4,14 +4,14 @@ The identity shows the score of the degraded image itself, through the whole of 
 """
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.ops.resize import upscale
 
 
 @BACKBONES.register(name="identity", paper="the degraded input as it is", cost="none")
-class Identity(nn.Module):
+class Identity(Backbone):
     """Return the input; has nothing to train.
 
     Args:
@@ -22,19 +22,15 @@ class Identity(nn.Module):
         ValueError: If the two differ.
     """
 
-    scale = 1
-    multiple_of = 1
-    min_size = 1
     global_context = False
 
     def __init__(self, in_channels: int = 3, out_channels: int = 3) -> None:
-        super().__init__()
+        super().__init__(in_channels, out_channels)
         if in_channels != out_channels:
             raise ValueError(
                 f"identity returns its input, so {in_channels} channels cannot become "
                 f"{out_channels}; choose a network."
             )
-        self.in_channels, self.out_channels = in_channels, out_channels
 
     def forward(self, degraded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``degraded``."""
@@ -42,7 +38,7 @@ class Identity(nn.Module):
 
 
 @BACKBONES.register(name="bicubic", paper="Keys, 1981, doi:10.1109/TASSP.1981.1163711", cost="O(n)")
-class Bicubic(nn.Module):
+class Bicubic(Backbone):
     """Enlarge by MATLAB's bicubic rule; has nothing to train.
 
     Args:
@@ -54,12 +50,10 @@ class Bicubic(nn.Module):
         ValueError: If the channels differ, or ``scale`` is below 1.
     """
 
-    multiple_of = 1
-    min_size = 1
     global_context = False
 
     def __init__(self, in_channels: int = 3, out_channels: int = 3, *, scale: int = 2) -> None:
-        super().__init__()
+        super().__init__(in_channels, out_channels, scale)
         if in_channels != out_channels:
             raise ValueError(
                 f"bicubic keeps the channels, so {in_channels} cannot become {out_channels}; "
@@ -67,7 +61,6 @@ class Bicubic(nn.Module):
             )
         if scale < 1:
             raise ValueError(f"scale={scale} must be at least 1.")
-        self.in_channels, self.out_channels, self.scale = in_channels, out_channels, scale
 
     def forward(self, degraded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
         """Enlarge ``degraded``, in [0, 1]; the result may overshoot."""

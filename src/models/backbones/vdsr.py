@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from src.core.types import AttentionFactory
 from src.models.attention.none import NoAttention
-from src.models.backbones import BACKBONES
+from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.trunk import any_global, check_image_skip, he_init, interleaved
 
 
 @BACKBONES.register(paper="Kim et al., 2016, arXiv:1511.04587", cost="O(n)")
-class VDSR(nn.Module):
+class VDSR(Backbone):
     """Add the missing detail to an image of the target's size; the defaults are the paper's depth.
 
     For super-resolution the input is the bicubically enlarged image, of which the published
@@ -31,10 +31,6 @@ class VDSR(nn.Module):
         ValueError: If the image channels differ, or there is no such site.
     """
 
-    scale = 1
-    multiple_of = 1
-    min_size = 1
-
     def __init__(
         self,
         in_channels: int = 3,
@@ -46,8 +42,7 @@ class VDSR(nn.Module):
         attention_sites: Sequence[int] | None = None,
     ) -> None:
         check_image_skip("VDSR", in_channels, out_channels)
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
+        super().__init__(in_channels, out_channels)
         self.head = nn.Sequential(_conv(in_channels, channels), nn.ReLU())
         layers = [nn.Sequential(_conv(channels, channels), nn.ReLU()) for _ in range(blocks)]
         self.tail = _conv(channels, out_channels)

@@ -79,10 +79,6 @@ def _pyramid(channels: int, match: int, name: str, *, residual_scale: float) -> 
     }
 
 
-def _panet_names(ours: Iterable[str]) -> Names:
-    return {name: (_panet_name(name),) for name in ours}
-
-
 def _panet_name(name: str) -> str:
     if name.startswith(("head.", "tail.")):
         return name.replace(".", ".0.", 1)
@@ -91,10 +87,6 @@ def _panet_name(name: str) -> str:
     _, index, part, *leaf = name.split(".")
     part = {"min_norm": "escape_NaN", **_PYRAMID, **_RESIDUAL}.get(part, part)
     return ".".join(["body", index, part, *leaf])
-
-
-def _pa_edsr_names(ours: Iterable[str]) -> Names:
-    return {name: _pa_edsr_name(name) for name in ours}
 
 
 def _pa_edsr_name(name: str) -> tuple[str, ...]:
@@ -108,8 +100,8 @@ def _pa_edsr_name(name: str) -> tuple[str, ...]:
     return (f"msa.{attention[1]}", theirs) if attention else (theirs,)
 
 
-PANET = Layout(_describe_panet, _panet_names)
-PA_EDSR = Layout(_describe_pa_edsr, _pa_edsr_names)
+PANET = Layout(_describe_panet, lambda ours: {name: (_panet_name(name),) for name in ours})
+PA_EDSR = Layout(_describe_pa_edsr, lambda ours: {name: _pa_edsr_name(name) for name in ours})
 
 
 _FUSION = "multi_source_projection"

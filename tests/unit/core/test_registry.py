@@ -26,14 +26,15 @@ def test_a_second_class_of_one_name_is_refused() -> None:
 
 def test_a_module_of_several_components_names_each() -> None:
     registry: Registry[object] = Registry("thing", "src.losses")
-    one, two = _class("one.filters"), _class("one.filters")
+    one, two = (
+        type("One", (), {"__module__": "filters"}),
+        type("Two", (), {"__module__": "filters"}),
+    )
     registry.register(paper="none", name="sharpen")(one)
     registry.register(paper="some", name="blur")(two)
     assert list(registry) == ["blur", "sharpen"]
-    entry = registry.entry_of(two)
-    assert entry is not None
-    assert entry.paper == "some"
-    assert registry.entry_of(int) is None
+    assert registry.name_of("filters.Two") == "blur"
+    assert registry.name_of("elsewhere.their_net.TheirNet") == "their_net"
 
 
 def test_the_same_class_twice_is_one_entry() -> None:

@@ -11,7 +11,6 @@ from src.inference.attention_maps import (
     AttentionMap,
     attention_maps,
     draw_attention,
-    has_attention_maps,
 )
 from tests.support.compose import compose_config
 
@@ -59,7 +58,6 @@ def test_what_non_local_attention_shows_is_what_it_adds() -> None:
 
 @pytest.mark.parametrize("block", ["none", "channel", "window", "pyramid_local"])
 def test_a_block_without_a_map_is_passed_over(block: str) -> None:
-    assert not has_attention_maps(_net(block))
     assert attention_maps(_net(block), torch.rand(1, 8, 8, 8), 0, 0) == []
 
 

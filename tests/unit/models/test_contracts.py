@@ -163,6 +163,7 @@ def test_catalogue_and_config_group_name_the_same_classes(registry: object, fold
     for name in registry:
         node = OmegaConf.load(CONF_DIR / folder / f"{name}.yaml")
         assert get_class(node["_target_"]) is registry[name].cls
+        assert registry.name_of(node["_target_"]) == name  # so results and folders are called
         assert registry[name].paper
     if folder == "model":
         for option in model_options():

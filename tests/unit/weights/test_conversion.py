@@ -25,8 +25,8 @@ from src.models.backbones.vdsr import VDSR
 from src.weights.checkpoint import open_checkpoint
 from src.weights.conversion import with_published_weights
 from src.weights.network_file import open_network, read_network, write_network
-from src.weights.reference import to_reference_weights
 from tests.support.compose import compose_config
+from tests.support.published import to_reference_weights
 
 NETWORKS: Mapping[str, nn.Module] = {
     "panet": PANet(channels=8, blocks=2),

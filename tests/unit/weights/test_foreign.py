@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.errors import CheckpointError
 from src.models.backbones.dncnn import DnCNN
 from src.models.backbones.ffdnet import FFDNet
-from src.weights.reference import load_reference_weights
+from tests.support.published import load_reference_weights
 
 
 def convolutions(net: nn.Module) -> list[nn.Conv2d]:

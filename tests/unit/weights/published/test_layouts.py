@@ -17,8 +17,8 @@ from src.models.backbones.fsrcnn import FSRCNN
 from src.models.backbones.imdn import IMDN
 from src.models.backbones.vdsr import VDSR
 from src.weights.network_file import open_network
-from src.weights.reference import load_reference_weights, to_reference_weights
 from tests.support.compose import compose_config
+from tests.support.published import load_reference_weights, to_reference_weights
 
 Weights = dict[str, Tensor]
 NO_SITES = {"attention_sites": ()}

@@ -17,9 +17,9 @@ from src.models.backbones.dncnn import DnCNN
 from src.models.backbones.rcan import RCAN
 from src.weights.checkpoint import open_checkpoint
 from src.weights.network_file import open_network
-from src.weights.reference import to_reference_weights
 from tests.support.compose import compose_config
 from tests.support.images import pixels, write
+from tests.support.published import to_reference_weights
 from tests.support.runs import command
 
 
