@@ -51,18 +51,3 @@ def greens_apart(raw: Float[Tensor, "b 1 h w"], phase: Phase) -> float:
     main, other = (float((cells[:, a] - cells[:, b]).abs().mean()) for a, b in ((0, 3), (1, 2)))
     greens, rest = (main, other) if phase[0] == "g" else (other, main)
     return greens / max(rest, 1e-9)
-
-
-def pack(mosaiced: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 4 h2 w2"]:
-    """Return the samples of each 2×2 cell as four channels: (0, 0), (0, 1), (1, 0), (1, 1).
-
-    Args:
-        mosaiced: As :func:`mosaic` makes it, of any phase; H and W are even.
-    """
-    return F.pixel_unshuffle(mosaiced.sum(dim=1, keepdim=True), 2)
-
-
-def unpack(packed: Float[Tensor, "b 4 h w"], phase: Phase) -> Float[Tensor, "b 3 h2 w2"]:
-    """Return the zero-filled image of which ``packed`` are the samples, 2·H × 2·W."""
-    raw = F.pixel_shuffle(packed, 2)
-    return mosaic(raw.expand(-1, 3, -1, -1), phase)

@@ -11,9 +11,7 @@ from src.ops.bayer import (
     bayer_mask,
     greens_apart,
     mosaic,
-    pack,
     phase_of,
-    unpack,
 )
 
 
@@ -45,15 +43,6 @@ def test_a_crop_or_a_flip_by_one_pixel_changes_the_phase() -> None:
     assert torch.equal(mosaic(image, "grbg").flip(-1), mosaic(image.flip(-1), "rggb"))
     turned = mosaic(image, "grbg").transpose(-2, -1)
     assert torch.equal(turned, mosaic(image.transpose(-2, -1), "gbrg"))
-
-
-@pytest.mark.parametrize("phase", PHASES)
-def test_packing_can_be_undone(phase: Phase) -> None:
-    mosaiced = mosaic(_image(), phase)
-    packed = pack(mosaiced)
-    assert packed.shape == (2, 4, 3, 4)
-    assert torch.equal(packed[:, 1], mosaiced.sum(dim=1)[:, 0::2, 1::2])
-    assert torch.equal(unpack(packed, phase), mosaiced)
 
 
 @pytest.mark.parametrize("phase", PHASES)
