@@ -69,7 +69,8 @@ _BASE = ExifTags.Base
 _XMP = 700  # tag of TIFF
 # What of a TIFF's tags describes the photograph; the others describe the file.
 _DESCRIBING = {_BASE.ImageDescription, _BASE.Make, _BASE.Model, _BASE.Software, _BASE.DateTime,
-               _BASE.Artist, _BASE.Copyright, _BASE.ExifOffset, _BASE.GPSInfo}  # fmt: skip
+               _BASE.Artist, _BASE.Copyright}  # fmt: skip
+_APART = {_BASE.Orientation, _BASE.ExifOffset, _BASE.GPSInfo}
 # A reading of 16-bit colour with the other byte order gives the bytes that Pillow leaves out.
 _OTHER_ORDER = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
@@ -113,6 +114,7 @@ def read_photograph(path: Path) -> Photograph:
         if ";16" in raw and levels.dtype == np.uint8:
             remarks.append("16 bits a channel are read as 8")
         extras = _extras(image) | ({"exif": exif} if exif else {})
+        remarks += ["the EXIF is damaged and not kept"] if exif is None else []
         remarks += [f"the {_SPOKEN[key]} is not kept" for key in _unkept(image)]
     colour, alpha = levels, None
     if levels.shape[2] in (2, 4):
@@ -235,16 +237,21 @@ def _swapped(image: Image.Image) -> list[Any]:
     ]
 
 
-def _exif(image: Image.Image) -> bytes:
-    """Return the EXIF without the orientation, which is applied; empty where there is none."""
-    source, kept = image.getexif(), Image.Exif()
-    for tag, value in source.items():
-        if tag != _BASE.Orientation and (image.format != "TIFF" or tag in _DESCRIBING):
-            kept[tag] = value
-    for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if details := source.get_ifd(part):
-            kept[part] = dict(details)
-    return kept.tobytes() if len(kept) else b""
+def _exif(image: Image.Image) -> bytes | None:
+    """Return the EXIF without the orientation, which is applied; None where it is damaged."""
+    try:
+        source, kept = image.getexif(), Image.Exif()
+        for tag, value in source.items():
+            if tag not in _APART and (image.format != "TIFF" or tag in _DESCRIBING):
+                kept[tag] = value
+        for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            details = dict(source.get_ifd(part))
+            details.pop(ExifTags.IFD.Interop, None)  # it would point at nothing
+            if details:
+                kept[part] = details
+        return kept.tobytes() if len(kept) else b""
+    except (*UNWRITABLE, OSError, SyntaxError, AttributeError):
+        return None
 
 
 def _extras(image: Image.Image) -> dict[str, Any]:
@@ -274,6 +281,8 @@ def _resized(exif: bytes, shape: tuple[int, ...]) -> Image.Exif:
     """Return EXIF that gives the result's size where it gave the photograph's."""
     loaded = Image.Exif()
     loaded.load(exif)
+    if _BASE.ExifOffset not in loaded:
+        return loaded
     details = loaded.get_ifd(ExifTags.IFD.Exif)
     for tag, side in ((_BASE.ExifImageWidth, shape[1]), (_BASE.ExifImageHeight, shape[0])):
         if tag in details:
