@@ -12,7 +12,7 @@ from src.core.files import fitting_name
 from src.core.paths import from_root
 from src.data.datasets.folder import EXTENSIONS, ImageFolder
 from src.data.image_io import opened, read_bytes
-from src.data.photograph import KINDS, kind_of
+from src.data.photograph_writing import KINDS, kind_of
 
 SKIP, OVERWRITE, REFUSE = "skip", "overwrite", "refuse"
 

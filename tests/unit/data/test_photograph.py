@@ -7,7 +7,8 @@ from PIL import ExifTags, Image
 
 from src.core.errors import DataError, ImageFileError
 from src.data.image_io import opened
-from src.data.photograph import Photograph, kind_of, read_photograph, write_photograph
+from src.data.photograph import Photograph, read_photograph
+from src.data.photograph_writing import kind_of, write_photograph
 from tests.support.images import pixels
 
 WIDE = np.random.default_rng(0).integers(0, 2**16, (20, 24, 3), np.uint16)
