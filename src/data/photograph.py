@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import struct
 import sys
 from collections.abc import Mapping
@@ -35,6 +36,8 @@ _BROKEN = (OSError, SyntaxError, ValueError, TypeError, KeyError, AttributeError
 _DESCRIBING = {_BASE.ImageDescription, _BASE.Make, _BASE.Model, _BASE.Software, _BASE.DateTime,
                _BASE.Artist, _BASE.Copyright}  # fmt: skip
 _APART = {_BASE.Orientation, _BASE.ExifOffset, _BASE.GPSInfo}
+_RECORDS = {33723, 34377}  # tags of TIFF
+_XMP_ORIENTATION = rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>'
 # A reading of 16-bit colour with the other byte order gives the bytes that Pillow leaves out.
 _OTHER_ORDER = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
@@ -150,6 +153,8 @@ def _extras(image: Image.Image) -> dict[str, Any]:
     extras = {
         key: image.info[key] for key in ("icc_profile", "xmp", "comment") if image.info.get(key)
     }
+    if "xmp" in extras:
+        extras["xmp"] = re.sub(_XMP_ORIENTATION, b"", extras["xmp"])  # it is applied
     if image.mode in {"CMYK", "LAB"}:
         extras.pop("icc_profile", None)  # it describes other inks
     dpi = tuple(float(value) for value in image.info.get("dpi", ()))
@@ -160,10 +165,12 @@ def _extras(image: Image.Image) -> dict[str, Any]:
 
 def _unkept(image: Image.Image) -> list[str]:
     """Return what of a file no result holds."""
+    tags = getattr(image, "tag_v2", {})
     texts = {*getattr(image, "text", {})} - {"XML:com.adobe.xmp"}
     lost = {
         "text": bool(texts),
         "colour profile": image.mode in {"CMYK", "LAB"} and bool(image.info.get("icc_profile")),
+        "IPTC or Photoshop record": bool(image.info.get("photoshop") or _RECORDS & {*tags}),
         "second picture": image.format == "MPO",
     }
     return [key for key, is_lost in lost.items() if is_lost]

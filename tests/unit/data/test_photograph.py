@@ -48,6 +48,30 @@ def test_colour_of_sixteen_bits_survives_a_round_trip(tmp_path: Path) -> None:
         assert loaded[ExifTags.Base.Model] == "A camera"
 
 
+@pytest.mark.parametrize("kind", ["png", "tiff", "jpeg", "webp"])
+@pytest.mark.parametrize(
+    "words", [b'<a tiff:Orientation="6"/>', b"<a><tiff:Orientation>6</tiff:Orientation></a>"]
+)
+def test_an_orientation_in_xmp_is_applied_once_and_reset(
+    tmp_path: Path, kind: str, words: bytes
+) -> None:
+    Image.fromarray(pixels()).save(tmp_path / "a.jpg", exif=_exif(6), xmp=words)
+    upright = read_photograph(tmp_path / "a.jpg")
+    write_photograph(tmp_path / "b", upright, kind)
+    again = read_photograph(tmp_path / "b")
+    assert upright.image.shape == again.image.shape == (3, 24, 20)
+    assert b"<a" in again.extras["xmp"]
+
+
+def test_an_iptc_record_is_said_to_be_lost(tmp_path: Path) -> None:
+    record = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00\x00\x00\x00\x02\x1c\x02"
+    segment = b"\xff\xed" + (len(record) + 2).to_bytes(2, "big") + record
+    Image.fromarray(pixels()).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[:20] + segment + content[20:])
+    assert "the IPTC or Photoshop record is not kept" in read_photograph(tmp_path / "a.jpg").remarks
+
+
 def test_an_image_of_nan_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     image = torch.full((1, 4, 4), float("nan"))
     with pytest.raises(DataError, match="NaN"):
