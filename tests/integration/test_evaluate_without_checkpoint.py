@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from src.commands.evaluate.command import evaluate
 from src.core.errors import ConfigError
 from tests.support.compose import compose_config
-from tests.support.images import write_folder
+from tests.support.images import pixels, write_folder
 from tests.support.runs import Finished, command
 
 
@@ -47,3 +48,34 @@ def test_neither_checkpoint_nor_task_is_refused() -> None:
 def test_both_checkpoint_and_task_are_refused() -> None:
     with pytest.raises(ConfigError, match="checkpoint=… brings its own task and model"):
         evaluate(compose_config("checkpoint=a/run", "task=denoise", config_name="evaluate"))
+
+
+GREY_TASKS = {
+    "dejpeg": ("task=dejpeg", "model=identity"),
+    "luma": ("task=super_resolution_y", "model=bicubic"),
+    "grey": ("task=super_resolution", "protocol=sr_y_grey", "model=bicubic"),
+}
+
+
+@pytest.mark.parametrize("words", GREY_TASKS.values(), ids=GREY_TASKS)
+def test_grey_pixels_score_alike_in_every_container(tmp_path: Path, words: tuple[str, ...]) -> None:
+    grey = Image.fromarray(pixels(40, 48, 1)[..., 0])
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    grey.save(folder / "one.png")
+    grey.convert("RGB").save(folder / "three.png")
+    grey.convert("P").save(folder / "palette.png")
+    grey.save(folder / "bitmap.bmp")
+    grey.save(folder / "lossless.webp", lossless=True)
+    scores = {}
+    for rule in ("content", "file"):
+        common = (f"data.val_dir={folder}", f"data.grey={rule}")
+        finished = _evaluate(tmp_path, *words, "data=folder", *common)
+        assert finished.code == 0, finished.err
+        results = json.loads((tmp_path / "scores/results.json").read_text())
+        scores[rule] = {
+            key: value["psnr"] for key, value in results["benchmarks"]["photos"]["restored"].items()
+        }
+    assert set(scores["content"]) == {"one", "three", "palette", "bitmap", "lossless"}
+    assert len(set(scores["content"].values())) == 1
+    assert scores["file"]["one"] == scores["content"]["one"] != scores["file"]["three"]

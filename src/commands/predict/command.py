@@ -23,15 +23,8 @@ from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileErro
 from src.core.files import fitting_name
 from src.core.paths import shown
 from src.data.image_io import to_image, write_png
-from src.data.photograph import (
-    KINDS,
-    LOSSY,
-    UNWRITABLE,
-    Photograph,
-    losses,
-    read_photograph,
-    write_photograph,
-)
+from src.data.photograph import Photograph, read_photograph
+from src.data.photograph_writing import KINDS, LOSSY, UNWRITABLE, losses, write_photograph
 from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level
 from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
 from src.weights.conversion import with_published_weights
