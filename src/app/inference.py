@@ -78,7 +78,8 @@ def task_of(checkpoint: Checkpoint) -> str:
     """
     config = checkpoint.config
     named = config.get("task", {}).get("_target_") or checkpoint.origin.get("task")
-    return str(named or config.model["_target_"]).rpartition(".")[2].lower()
+    named = named or config.get("model", {}).get("_target_")
+    return str(named).rpartition(".")[2].lower()
 
 
 def demosaicing(checkpoint: Checkpoint, phase: str | None) -> Mosaic | None:

@@ -5,6 +5,7 @@ Downloads survive what networks do: they are resumed, checked, and taken from se
 
 import contextlib
 import hashlib
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -169,7 +170,8 @@ class Downloader:
             partial,
             timeout=self.timeout,
             console=self.console,
-            most=max(0, room if limit is None else min(room, round(limit * 1e9))),
+            most=math.inf if limit is None else limit * 1e9,
+            room=max(0, room),
             check=lambda missing: check_space(self.folder, missing, "the download"),
         )
 

@@ -1,5 +1,6 @@
 """One request for one file: from the beginning, or from where an earlier one broke off."""
 
+import errno
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -102,7 +103,8 @@ def transfer(
     timeout: float,
     console: Console,
     check: Callable[[int], None],
-    most: int,
+    most: float,
+    room: int,
 ) -> None:
     """Add to ``partial`` what is missing of the file.
 
@@ -117,6 +119,7 @@ def transfer(
         console: Shows the progress bar.
         check: Called with the number of bytes to come; raises if they do not fit.
         most: Bytes that are taken where the server does not say how many the file has.
+        room: Bytes for which there is room then.
 
     Raises:
         Transient: If the connection failed or broke off.
@@ -148,21 +151,16 @@ def transfer(
         if not resumed:
             partial.begin(Origin(mirror.url, _validator(got), total))
         total = total or mirror.bytes
-        _receive(got, partial, total, most, mirror.file_name, console)
-    _check_length(partial, total)
-    if total is None and partial.size > most:
-        partial.discard()
-        raise Final(
-            "the server does not say how large the file is, and sent more than the "
-            f"{most:,} bytes for which there is room, or limits.total_gb"
-        )
+        up_to = min(most, room) if total is None else total
+        _receive(got, partial, total, up_to, mirror.file_name, console)
+    _check_length(partial, total, most, room)
 
 
 def _receive(
     got: requests.Response,
     partial: Partial,
     total: int | None,
-    most: int,
+    up_to: float,
     name: str,
     console: Console,
 ) -> None:
@@ -177,16 +175,25 @@ def _receive(
         for block in got.iter_content(_BLOCK):
             file.write(block)
             progress.update(task, advance=len(block))
-            if file.tell() > (most if total is None else total):
+            if file.tell() > up_to:
                 break  # told below
 
 
-def _check_length(partial: Partial, total: int | None) -> None:
+def _check_length(partial: Partial, total: int | None, most: float, room: int) -> None:
+    """Refuse what is too short or too long; of a file of unknown size, what is above the limits."""
     if total is not None and partial.size < total:
         raise Transient(f"the connection ended after {partial.size:,} of {total:,} bytes")
     if total is not None and partial.size > total:
         partial.discard()
         raise Final(f"the server sent more than the {total:,} bytes of the file")
+    if total is None and partial.size > most:
+        partial.discard()
+        raise Final(
+            "the server does not say how large the file is, and sent more than the "
+            f"{most:,.0f} bytes of limits.total_gb"
+        )
+    if total is None and partial.size > room:
+        raise OSError(errno.ENOSPC, "no room for a file of unknown size", str(partial.path))
 
 
 @contextmanager
