@@ -89,9 +89,9 @@ def content(folder: Path) -> set[Path]:
 def test_it_contains_what_git_tracks_and_nothing_of_this_machine(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     beside = [name for name in tracked(*BESIDE) if not name.endswith(".md")]
-    package = [name for name in tracked("src", "hydra_plugins") if not name.endswith(".md")]
-    assert names == {*package, *(f"src/{name}" for name in beside)}
+    assert names == {*tracked("src", "hydra_plugins"), *(f"src/{name}" for name in beside)}
     assert "src/conf/train.yaml" in names
+    assert "src/experiments/zoo/denoise/model.safetensors" in names
     assert any(name.endswith(".cpp") for name in names)
     assert any(name.endswith("page.html.j2") for name in names)
 
@@ -110,6 +110,8 @@ def test_it_trains_in_two_processes_and_predicts_from_any_folder(site: Path, awa
     asked = ["checkpoint=outputs/mine", "input=photo.png", "output=restored"]
     run(site, away, [exemplar, "predict", *asked])
     assert [file.name for file in (away / "restored").iterdir()] == ["photo.png"]
+    run(site, away, [exemplar, "denoise", "photo.png"])  # with the network that comes along
+    (away / "photo_denoised.png").unlink()
 
     written = {path.name for path in away.iterdir()} - {"src", "photo.png", "user_cache"}
     assert written == {"outputs", "restored"}
