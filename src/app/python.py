@@ -12,7 +12,7 @@ from src.app.inference import pick_device
 from src.app.restoration import Restoration, restoration
 from src.core.errors import ConfigError
 from src.data.photograph import Photograph, read_photograph
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level
 from src.ops.bayer import Phase
 from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.zoo import with_zoo
@@ -114,6 +114,8 @@ def _way(
 ) -> Restoration:
     """Return how images go through a network of which nothing else is known."""
     restorer = Restorer(net.to(device).eval(), policy)
+    if scale is not None and scale % restorer.net.scale:
+        raise ConfigError(f"scale={scale}: the network enlarges by {restorer.net.scale}.")
     enlarge = (scale or restorer.net.scale) // restorer.net.scale
     return Restoration(
         restorer, enlarge, sigma, None, type(net).__name__.lower(), None, 1.0, device
@@ -122,6 +124,8 @@ def _way(
 
 def _through(way: Restoration, photograph: Photograph, name: str) -> Photograph:
     sigma = way.level(photograph)
+    if sigma is None and takes_noise_level(way.restorer.net):
+        raise ConfigError(f"{name} is too small to tell its noise level; add sigma=<level>.")
     return way.restored(photograph, way.network_input(photograph, name, sigma))
 
 

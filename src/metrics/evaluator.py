@@ -62,8 +62,8 @@ class Evaluator:
                 return not any(map(math.isnan, self(target, target)[0].values()))
             except ExemplarError:  # of any size: weights that are not there
                 raise
-            except Exception:
-                return False
+            except Exception:  # of whatever kind a metric has for too small an image; one that
+                return False  # fails at every size makes the result 1, and is met when it scores
 
         least = 1 + bisect_left(range(1, _LARGE), True, key=is_scored)
         return least if least < _LARGE else 1

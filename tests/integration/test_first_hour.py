@@ -1,6 +1,5 @@
 """What a training says and leaves, as a new user meets it."""
 
-import os
 import stat
 from pathlib import Path
 
@@ -106,7 +105,6 @@ def test_a_failing_callback_of_lightnings_is_named_as_lightnings(tmp_path: Path)
     assert "BackboneFinetuning" in done.err
 
 
-@pytest.mark.skipif(os.name != "posix", reason="asks for file modes")
 def test_an_exported_network_has_the_mode_of_other_files(trained: Path, tmp_path: Path) -> None:
     done = command("export", f"checkpoint={trained}", f"output={tmp_path / 'net.safetensors'}")
     assert done.code == 0, done.err

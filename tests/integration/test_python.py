@@ -13,6 +13,8 @@ from src import load, restore
 from src.core.errors import ConfigError
 from src.core.paths import ROOT
 from src.data.datasets.sample_photos import SamplePhotos
+from src.models.backbones.ffdnet import FFDNet
+from src.models.backbones.untrained import Bicubic
 from tests.support.runs import command
 
 
@@ -63,6 +65,14 @@ def test_what_is_to_be_done_must_be_said_once() -> None:
     for words in ({}, {"task": "denoise", "checkpoint": "zoo/denoise"}):
         with pytest.raises(ConfigError, match="not both"):
             restore(image, **words)
+
+
+def test_what_a_network_cannot_do_is_refused() -> None:
+    image = np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(ConfigError, match="enlarges by 2"):
+        restore(image, checkpoint=Bicubic(scale=2), scale=3)
+    with pytest.raises(ConfigError, match="add sigma="):
+        restore(image, checkpoint=FFDNet(4, 3, channels=4, blocks=2))
 
 
 def test_torch_hub_takes_the_folder() -> None:

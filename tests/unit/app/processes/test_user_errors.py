@@ -2,11 +2,11 @@
 
 import errno
 import multiprocessing
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -107,8 +107,7 @@ def test_whose_code_has_failed_is_said_of_parts_that_are_not_ours(tmp_path: Path
 
     own = tmp_path / "mine.py"
     own.write_text("def f(image):\n    return image.nothing\n")
-    space: dict[str, Any] = {}
-    exec(compile(own.read_text(), str(own), "exec"), space)  # noqa: S102
+    space = runpy.run_path(str(own))
     assert whose_code(_raised(lambda: space["f"](1)), config) == f"{own}, line 2"
 
 
