@@ -3,6 +3,7 @@
 Always after a whole step and with everything saved; the last step is validated.
 """
 
+import _thread
 import logging
 import math
 import signal
@@ -23,6 +24,16 @@ logger = logging.getLogger(__name__)
 def _say(text: str) -> None:
     """Tell the user; Lightning's own way of doing so is silenced with its advice."""
     logger.info(text)
+
+
+def _say_soon(text: str) -> None:
+    """Tell the user from a thread of its own, which waits for whoever writes.
+
+    A handler runs in the midst of whatever the process does, also of writing a line; Python refuses
+    to write another one within it. A lock of ``threading`` may be taken at that moment too, hence
+    the bare thread.
+    """
+    _thread.start_new_thread(_say, (text,))
 
 
 def validation_due(trainer: Trainer, batch_idx: int) -> bool:
@@ -129,9 +140,9 @@ class GracefulStop(Callback):
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT:
             signal.signal(signum, self._previous[signum])
-            _say("Stopping after this step (Ctrl-C again: at once, losing it).")
+            _say_soon("Stopping after this step (Ctrl-C again: at once, losing it).")
         elif not self._asked:
-            _say(f"{signal.Signals(signum).name}: saving after this step, then ending.")
+            _say_soon(f"{signal.Signals(signum).name}: saving after this step, then ending.")
         self._asked = self._asked or signum
 
 
