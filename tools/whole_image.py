@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.app.build import build_net, plain
+from src.app.build import make, plain
 from src.core.paths import ROOT
 from src.core.seeding import generator_for, seed_from
 from src.data.image_io import read_image, to_image, to_tensor, write_png
@@ -58,7 +58,7 @@ def prepare(image: Path) -> None:
         cfg = compose_config("task=denoise", "model=panet")
         with torch.random.fork_rng(devices=[]):
             torch.random.manual_seed(seed_from("whole image", 0))
-            net = build_net(cfg)
+            net = make(cfg.model)
         about = {"version": "test", "commit": None, "source": "random weights, fixed seed"}
         write_network(WORK / "panet.safetensors", net.state_dict(), plain(cfg.model), about)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning as L  # noqa: N812
-import torch
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +23,7 @@ from src.training.callbacks.checkpoint import LastCheckpoint
 from src.training.callbacks.stopping import FinalValidation, TimeLimit
 from src.training.checkpoint_io import AtomicCheckpointIO
 from src.training.tasks.base import RestorationTask
+from src.weights.checkpoint import in_memory_order
 
 
 def make(node: DictConfig) -> Any:  # noqa: ANN401
@@ -36,22 +36,10 @@ def plain(cfg: DictConfig) -> PlainConfig:
     return cast("PlainConfig", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
 
 
-def build_net(cfg: DictConfig) -> nn.Module:
-    """Build the network of ``cfg.model``, in the memory format that ``cfg`` asks for."""
-    net: nn.Module = make(cfg.model)
-    return to_channels_last(net) if cfg.channels_last else net
-
-
-def to_channels_last(net: nn.Module) -> nn.Module:
-    """Put the weights of ``net`` into NHWC memory order."""
-    moved: nn.Module = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved
-
-
 def build_task(cfg: DictConfig) -> RestorationTask:
     """Build the parts named in ``cfg`` and hand them to its task."""
     net: nn.Module = build_with_initial_weights(lambda: make(cfg.model), cfg.seed)
-    net = to_channels_last(net) if cfg.channels_last else net
+    net = in_memory_order(net, channels_last=cfg.channels_last)
     if cfg.get("recompute", False):  # not in checkpoints of earlier versions
         recompute_blocks(net)
     task: RestorationTask = instantiate(cfg.task, _partial_=True, _convert_="all")(

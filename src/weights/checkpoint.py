@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -172,7 +173,15 @@ def network_of(checkpoint: Checkpoint) -> nn.Module:
     OmegaConf.resolve(config)
     net: nn.Module = instantiate(config.model, _convert_="all")
     load_weights(net, checkpoint)
-    return net.eval()
+    return in_memory_order(net, channels_last=config.channels_last).eval()
+
+
+def in_memory_order(net: nn.Module, *, channels_last: bool) -> nn.Module:
+    """Return ``net`` with its weights in the order of NHWC where that is asked for."""
+    if not channels_last:
+        return net
+    moved: nn.Module = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def load_weights(net: nn.Module, checkpoint: Checkpoint) -> None:

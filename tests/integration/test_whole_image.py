@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.app.build import build_net, plain
+from src.app.build import make, plain
 from src.core.paths import ROOT
 from src.models.attention.pyramid import PyramidAttention
 from src.weights.network_file import write_network
@@ -57,7 +57,7 @@ def predict(network: Path, folder: Path, size: tuple[int, int]) -> tuple[str, fl
 def test_predict_says_what_its_process_will_take(tmp_path: Path) -> None:
     cfg = compose_config("task=denoise", "model=dncnn")
     network = tmp_path / "net.safetensors"
-    write_network(network, build_net(cfg).state_dict(), plain(cfg.model), {"version": "test"})
+    write_network(network, make(cfg.model).state_dict(), plain(cfg.model), {"version": "test"})
     _, without = predict(network, tmp_path, (24, 20))
     said, size = predict(network, tmp_path, (640, 500))
     told = re.search(r"whole image, about ([0-9.]+) GiB of", said)

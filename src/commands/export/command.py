@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import nn
 
-from src.app.build import build_net, plain
+from src.app.build import plain
 from src.commands.export.onnx_file import need_onnx, write_onnx
 from src.commands.export.program import Size, differences, opened, save, sizes_of, trace
 from src.core.console import make_console
@@ -17,7 +17,7 @@ from src.core.files import replacing
 from src.core.origin import origin
 from src.core.paths import from_root
 from src.inference.portable import PortableNet, multiples
-from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
+from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.network_file import write_network
 
 SUFFIXES = (".pt2", ".onnx", ".safetensors")
@@ -41,9 +41,7 @@ def export(cfg: DictConfig) -> float:
         raise CheckpointError(f"{output} exists already; set overwrite=true or another output.")
     checkpoint = open_checkpoint(cfg.checkpoint)
     OmegaConf.resolve(checkpoint.config)
-    net: nn.Module = build_net(checkpoint.config)
-    load_weights(net, checkpoint)
-    net.eval().requires_grad_(False)
+    net = network_of(checkpoint).requires_grad_(False)
 
     console = make_console()
     console.print(f"{type(net).__name__} of {checkpoint.path}")

@@ -6,9 +6,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 
-from src.app.build import build_net
 from src.app.inference import (
     give_back_large_blocks,
     merge_inference,
@@ -26,7 +25,7 @@ from src.data.image_io import to_image, write_png
 from src.data.photograph import Photograph, read_photograph
 from src.data.photograph_writing import KINDS, LOSSY, UNWRITABLE, losses, write_photograph
 from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level
-from src.weights.checkpoint import Checkpoint, load_weights, open_checkpoint
+from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.conversion import with_published_weights
 
 
@@ -91,11 +90,10 @@ def _asked_kind(name: str | None, quality: object) -> str | None:
 
 def _restoration(cfg: DictConfig, checkpoint: Checkpoint, out: Console) -> Restoration:
     """Build the network, and say what is particular about it."""
-    net: nn.Module = build_net(checkpoint.config)
-    load_weights(net, checkpoint)
+    net = network_of(checkpoint)
     policy = InferencePolicy(**merge_inference(checkpoint, cfg.inference))
     device = pick_device(cfg.device)
-    restorer = Restorer(net.to(device).eval(), policy)
+    restorer = Restorer(net.to(device), policy)
     told = {key: cfg[key] for key in ("scale", "sigma", "phase", "strength")}
     way = restoration(restorer, checkpoint, device, **told)
     if way.enlarge > 1:

@@ -22,12 +22,12 @@ from src.app.inference import give_back_large_blocks
 prepare_process(); give_back_large_blocks()  # as predict and evaluate
 from src.core.heap import given_back_at_once
 from src.inference.restorer import InferencePolicy, Restorer
-from src.app.build import build_net
+from src.app.build import make
 from src.commands.benchmark.measure import peak_bytes
 from tests.support.compose import compose_config
 words, height, width, threads = json.loads(sys.argv[1])
 torch.set_num_threads(threads)
-net = build_net(compose_config(*words)).eval()
+net = make(compose_config(*words).model).eval()
 image = torch.rand(1, net.in_channels, height, width)
 restorer = Restorer(net, InferencePolicy(tile=None))
 with given_back_at_once():  # nothing of this lies in the heap, as in a process that begins
