@@ -1,6 +1,5 @@
 """Every file of conf/ composes, names things that exist, and loses to what stands above it."""
 
-import itertools
 import shutil
 from pathlib import Path
 
@@ -19,17 +18,13 @@ from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
 from tests.support.combinations import WITHOUT_ATTENTION
 from tests.support.compose import check, compose_config
+from tests.support.pairwise import every_pair
 
 # dataset is the group of `prepare`: test_image_sets.py
 GROUPS = [group for group in all_groups() if group != "dataset"]
 OPTIONS = [(group, option) for group in GROUPS for option in options_of(group)]
 
-MODELS = list(
-    itertools.product(
-        [model for model in options_of("model") if model not in WITHOUT_ATTENTION],
-        options_of("model/attention"),
-    )
-)
+MODELS = [model for model in options_of("model") if model not in WITHOUT_ATTENTION]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -39,7 +34,7 @@ def test_every_option_composes_and_can_be_built(group: str, option: str) -> None
     check(Request("train", (f"{group}={option}",), multirun=sweep))
 
 
-@pytest.mark.parametrize(("model", "attention"), MODELS)
+@pytest.mark.parametrize(("model", "attention"), every_pair(MODELS, options_of("model/attention")))
 def test_every_attention_block_goes_into_every_model(model: str, attention: str) -> None:
     register_resolvers(claim=False)
     check(Request("train", (f"model={model}", f"model/attention={attention}")))

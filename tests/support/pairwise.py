@@ -3,7 +3,20 @@
 import itertools
 from collections.abc import Sequence
 
+import pytest
+from _pytest.mark.structures import ParameterSet
+
 Row = tuple[str, ...]
+
+
+def every_pair(first: Sequence[str], second: Sequence[str]) -> list[ParameterSet]:
+    """Return each pair as a test's parameters: the quick ones show each choice, the others all."""
+    pairs = [*itertools.product(enumerate(first), enumerate(second))]
+    quick = {(i, j) for (i, _), (j, _) in pairs if i % len(second) == j or j % len(first) == i}
+    return [
+        pytest.param(left, right, marks=() if (i, j) in quick else pytest.mark.long)
+        for (i, left), (j, right) in pairs
+    ]
 
 
 def pairs_of(row: Row) -> set[tuple[int, str, int, str]]:

@@ -13,6 +13,7 @@ from src.core.paths import CONF_DIR
 from src.models.attention import ATTENTION
 from src.models.backbones import BACKBONES
 from tests.support.compose import compose_config
+from tests.support.pairwise import every_pair
 
 CHANNELS = 32
 SMALL = {"blocks": 2, "groups": 2, "depth": 2, "channels": 16}
@@ -145,8 +146,9 @@ def test_a_model_keeps_the_backbone_contract(option: str) -> None:
     assert isinstance(net.global_context, bool)
 
 
-@pytest.mark.parametrize("option", [name for name in model_options() if has_attention(name)])
-@pytest.mark.parametrize("block", ATTENTION)
+@pytest.mark.parametrize(
+    ("option", "block"), every_pair([*filter(has_attention, model_options())], [*ATTENTION])
+)
 def test_every_attention_block_works_in_every_model(option: str, block: str) -> None:
     net = small_net(option, f"model/attention={block}")
     degraded = torch.rand(1, net.in_channels, 8 * net.multiple_of, 6 * net.multiple_of)
