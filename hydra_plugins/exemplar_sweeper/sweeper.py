@@ -1,4 +1,4 @@
-"""The grid and ``hydra/sweeper=optuna``; imported at each start, so all heavy parts wait for use."""
+"""The grid and ``hydra/sweeper=optuna``; imported at each start, so heavy imports wait for use."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec

@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra import compose
@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.options import all_groups, options_of
 from src.app.config.schema import join
+from src.app.config.search_path import KEY
 from src.core.errors import did_you_mean
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
@@ -70,9 +71,10 @@ def explain(error: Exception, config_name: str, parsed: Sequence[Override]) -> s
 
 
 def chooses(override: Override) -> bool:
-    """Say whether ``override`` is of the kind group=option, e.g. also hydra/launcher=joblib."""
+    """Say whether ``override`` is of the kind group=option, or says where options are."""
     group = override.key_or_group
-    return (group in all_groups() or group.startswith(_OF_HYDRA)) and not override.is_delete()
+    decides = group in all_groups() or group.startswith(_OF_HYDRA) or group == KEY
+    return decides and not override.is_delete()
 
 
 def fitted_jobs(
