@@ -48,7 +48,7 @@ SPELLED := $(wildcard src conf docs experiments *.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo smoke test test-long test-all test-oldest triton lint types layers check report fix audit lock clean
+.PHONY: help install demo smoke test test-long test-all test-oldest contract triton lint types layers check report fix audit lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -75,6 +75,19 @@ test-long: $(INSTALLED)  ## Run those of 3 s and more that CI runs too
 
 test-all: $(INSTALLED)  ## Run every test
 	$(PYTEST) $(ARGS)
+
+# PATH is also where the shell looks for programs, which are those of the system here.
+contract:  ## Test networks and attention blocks of yours: make contract PATH=<their conf>
+ifneq ($(origin PATH),command line)
+	@echo "make contract PATH=<folder>: a folder like conf/, with model/*.yaml or model/attention/*.yaml;"
+	@echo "  the Python files are in it or beside it"; exit 2
+else
+	@export PATH="$$(/usr/bin/getconf PATH)" EXEMPLAR_PARTS="$(PATH)" \
+	    PYTHONPATH="$(PATH):$(dir $(PATH:/=)):$$PYTHONPATH"; \
+	  $(PYTEST) tests/unit/models/test_contracts.py tests/unit/models/test_trunks.py \
+	    -k "test_contracts or test_recompute" $(ARGS) && \
+	  $(PY) -m src.catalog models attention --config-dir="$(PATH)"
+endif
 
 test-oldest: $(OLDEST)/.installed  ## Train two steps and run quick tests with the oldest packages allowed
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m src.train task=denoise model=panet_tiny debug=smoke

@@ -1,12 +1,30 @@
-"""``hydra/sweeper=optuna``; imported at each start of Hydra, so all that is heavy waits for use."""
+"""The grid and ``hydra/sweeper=optuna``; imported at each start, so heavy imports wait for use."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+
+class GridSweeper(BasicSweeper):
+    """Hydra's grid, but a key that only some options have goes to the jobs that have it."""
+
+    def get_job_batch(self) -> Sequence[Sequence[str]]:
+        """Return the words of the next jobs."""
+        from src.app.config.check import fitted_sweep  # noqa: PLC0415
+
+        if self.config is None or self.overrides is None:
+            raise RuntimeError("Hydra calls setup before sweep")
+        if self.batch_index == 0:
+            jobs = [list(words) for batch in self.overrides for words in batch]
+            jobs = fitted_sweep(self.config.hydra.job.config_name, jobs)
+            self.overrides = list(self.split_overrides_to_chunks(jobs, self.max_batch_size))
+        return super().get_job_batch()
 
 
 class OptunaSweeper(Sweeper):

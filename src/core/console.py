@@ -28,6 +28,9 @@ LEAST_KEY = 8
 LEAST_PROSE = 24
 """A narrower column of prose rather goes into the next piece."""
 
+REMEMBERED_S = 600.0
+"""Seconds over which bars average their speed; one operation on a large image may take minutes."""
+
 
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console as wide as its terminal, or as its content where there is none.

@@ -14,7 +14,9 @@ _PASSWORD = re.compile(
     r"(?P<value>[^\s&#'\"\\]+)",
     re.IGNORECASE,
 )
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
 
 
 def without_passwords(text: str) -> str:
@@ -45,7 +47,8 @@ def plain_without_passwords(node: Any) -> Any:  # noqa: ANN401
 def readable(text: str) -> str:
     r"""Return ``text`` with control characters, which a file's name may have, as ``\x1b``.
 
-    Line breaks stay; a terminal is not steered.
+    So are characters without width and those that turn the direction of writing: a name is read as
+    it is. Line breaks stay; a terminal is not steered.
     """
     return _CONTROL.sub(lambda m: repr(m[0])[1:-1], text)
 

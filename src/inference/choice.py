@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
     FakeTensorMode,
 )
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,10 +34,12 @@ class Footprint:
     Attributes:
         bytes: Most memory at once beside weights and input, the result included.
         flops: Floating-point operations in products and convolutions.
+        after: Those that are done after each function of torch that the network calls.
     """
 
     bytes: int
     flops: int
+    after: tuple[int, ...] = ()
 
 
 def footprint(
@@ -58,12 +61,14 @@ def footprint(
             kind, enabled=torch.is_autocast_enabled(kind), cache_enabled=False
         )
         counter = FlopCounterMode(display=False, custom_mapping=dict(FLOPS))
+        done: list[int] = []
+        calls = Calls(lambda: done.append(int(counter.get_total_flops())))
         try:
-            with as_it_is, counter, live:
+            with as_it_is, counter, live, calls:
                 net(image)
         except (DataDependentOutputException, DynamicOutputShapeException):
             return None
-    return Footprint(live.peak, int(counter.get_total_flops()))
+    return Footprint(live.peak, int(counter.get_total_flops()), tuple(done))
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -101,6 +106,30 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _forget(self, size: int) -> None:
         self.live -= size
+
+
+class Calls(TorchFunctionMode):
+    """Calls ``after`` after each function of torch that a network calls; changes no number.
+
+    Args:
+        after: Called without arguments.
+    """
+
+    def __init__(self, after: Callable[[], object]) -> None:
+        super().__init__()
+        self._after = after
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Call a function as it is."""
+        result = func(*args, **(kwargs or {}))
+        self._after()
+        return result
 
 
 SMALL = 128

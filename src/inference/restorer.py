@@ -1,7 +1,8 @@
 """Whole images through a network: noise level, padding, tiles and self-ensemble in one place."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
@@ -12,15 +13,20 @@ from torch import Tensor, nn
 from src.core.errors import ConfigError
 from src.core.heap import given_back_at_once
 from src.core.types import RestorationNet
-from src.inference.choice import SMALL, Choice, choose
+from src.inference.choice import SMALL, Calls, Choice, choose
 from src.inference.tiling import (
     LEAST_PIXELS,
     PaperRule,
+    quarters,
     restore_quartered,
     restore_tiled,
     self_ensemble,
+    tile_starts,
 )
 from src.ops.resize import pad_to_multiple
+
+_NOTICED = 0.01
+"""Part of an image's work that is said at least at a time."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,9 @@ class Restorer:
 
     Attributes:
         choices: What was chosen for each size of image, (H, W), that came along.
+        pixels: Of the latest image, H·W before enlarging.
+        watcher: Called with the part of an image's work that is done, above 0 to 1, after each
+            tile, and of large whole images after each hundredth; None: nobody looks on.
     """
 
     def __init__(self, net: nn.Module, policy: InferencePolicy) -> None:
@@ -83,10 +92,15 @@ class Restorer:
         self.net = cast("RestorationNet", net)
         self.policy = policy
         self.choices: dict[tuple[int, int], Choice] = {}
+        self.pixels = 0
+        self.watcher: Callable[[float], None] | None = None
+        self._pieces, self._done, self._said = 1, 0, 0.0
 
     @torch.no_grad()
     def __call__(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
         """Map (B, in_channels, H, W) in [0, 1] to (B, out_channels, s·H, s·W), not clamped."""
+        self.pixels = math.prod(degraded.shape[-2:])
+        self._pieces, self._done, self._said = self._count(degraded), 0, 0.0
         if self.policy.ensemble:
             return self_ensemble(self._restore, degraded)
         return self._restore(degraded)
@@ -120,31 +134,65 @@ class Restorer:
             way = f"quartered to below {policy.paper_pixels} pixels by {policy.paper_rule}'s rule"
         return f"{way}; mean of 8 turns" if policy.ensemble else way
 
+    def _count(self, degraded: Tensor) -> int:
+        """Return the number of passes through the network that an image takes."""
+        policy, turns = self.policy, 8 if self.policy.ensemble else 1
+        if policy.tiling == "paper":
+            height, width = degraded.shape[-2:]
+            scale, rule = self.net.scale, policy.paper_rule
+            return turns * quarters(height, width, scale, pixels=policy.paper_pixels, rule=rule)
+        tile = self.choice(degraded).tile
+        if tile is None:
+            return turns
+        sides = _padded(self.net, degraded).shape[-2:]
+        tile = self._aligned(tile)
+        return turns * math.prod(len(tile_starts(size, tile, policy.overlap)) for size in sides)
+
+    def _aligned(self, tile: int) -> int:
+        return -(-tile // self.net.multiple_of) * self.net.multiple_of
+
+    def _pass_done(self) -> None:
+        self._done += 1
+        self._say(0.0)
+
+    def _say(self, of_this_pass: float) -> None:
+        part = (self._done + of_this_pass) / self._pieces
+        if self.watcher is not None and (part >= self._said + _NOTICED or part == 1 != self._said):
+            self._said = part
+            self.watcher(part)
+
+    def _watched(self, chosen: Choice) -> AbstractContextManager[object]:
+        """Return what says, of a large image in one pass, after which call how much is done."""
+        need = chosen.need
+        if self.watcher is None or need is None or not need.flops:
+            return nullcontext()
+        parts = iter(need.after)
+        return Calls(lambda: self._say(next(parts, need.flops) / need.flops))
+
     def _restore(self, degraded: Tensor) -> Tensor:
-        policy, net = self.policy, _Aligned(self.net)
+        policy, net = self.policy, _Aligned(self.net, self._pass_done)
         if policy.tiling == "paper":
             pixels, rule = policy.paper_pixels, policy.paper_rule
             return restore_quartered(net, degraded, pixels=pixels, rule=rule)
-        tile = self.choice(degraded).tile
+        chosen = self.choice(degraded)
+        tile = chosen.tile
         if tile is None:
             # A large image in no more memory than was announced; small ones, and tiles, go faster
             # where freed memory is kept.
             small = max(degraded.shape[-2:]) <= SMALL
-            with nullcontext() if small else given_back_at_once():
+            with nullcontext() if small else given_back_at_once(), self._watched(chosen):
                 return net(degraded)
         height, width = degraded.shape[-2:]
-        tile = -(-tile // self.net.multiple_of) * self.net.multiple_of
-        restored = restore_tiled(
-            net, _padded(self.net, degraded), tile=tile, overlap=policy.overlap
-        )
+        padded = _padded(self.net, degraded)
+        restored = restore_tiled(net, padded, tile=self._aligned(tile), overlap=policy.overlap)
         return restored[..., : height * net.scale, : width * net.scale]
 
 
 class _Aligned:
     """A network whose tiles are padded to the multiple that it needs and cropped again."""
 
-    def __init__(self, net: RestorationNet) -> None:
-        self.net = net
+    def __init__(self, net: RestorationNet, done: Callable[[], None]) -> None:
+        self.net, self.done = net, done
         self.scale, self.out_channels = net.scale, net.out_channels
         self.in_channels, self.global_context = net.in_channels, net.global_context
         self.multiple_of = self.min_size = 1
@@ -152,6 +200,7 @@ class _Aligned:
     def __call__(self, degraded: Tensor) -> Tensor:
         height, width = degraded.shape[-2:]
         restored = self.net(_padded(self.net, degraded)).float()
+        self.done()
         return restored[..., : height * self.scale, : width * self.scale]
 
 

@@ -114,6 +114,13 @@ def restore_quartered(
     return output
 
 
+def quarters(height: int, width: int, scale: int, *, pixels: int, rule: PaperRule) -> int:
+    """Return into how many pieces ``restore_quartered`` cuts an image of height x width."""
+    tall, wide = (tile_side(size, scale, rule) for size in (height, width))
+    below = 1 if tall * wide < pixels else quarters(tall, wide, scale, pixels=pixels, rule=rule)
+    return 4 * below
+
+
 def tile_side(size: int, scale: int, rule: PaperRule) -> int:
     """Return the side of the two tiles along an axis of ``size`` input pixels.
 

@@ -53,6 +53,8 @@ class AtomicCheckpointIO(CheckpointIO):
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             if "DataLoader worker" in str(error):  # raised wherever the process is just then
                 raise
+            if self._own is not None:
+                self._own.check()  # it may have gone meanwhile
             reason = getattr(error, "strerror", None) or str(error)
             raise CheckpointError(
                 f"{target} cannot be written: {reason}. Make room or set paths.output_root to "

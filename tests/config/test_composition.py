@@ -1,5 +1,6 @@
 """Every file of conf/ composes, names things that exist, and loses to what stands above it."""
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def test_every_option_composes_and_can_be_built(group: str, option: str) -> None
     check(Request("train", (f"{group}={option}",), multirun=sweep))
 
 
-@pytest.mark.parametrize(("model", "attention"), every_pair(MODELS, options_of("model/attention")))
+@pytest.mark.parametrize(
+    ("model", "attention"), every_pair([*itertools.product(MODELS, options_of("model/attention"))])
+)
 def test_every_attention_block_goes_into_every_model(model: str, attention: str) -> None:
     register_resolvers(claim=False)
     check(Request("train", (f"model={model}", f"model/attention={attention}")))

@@ -31,8 +31,8 @@ def _sweep(folder: Path, *words: str) -> Finished:
     return command("train", "-m", *TINY, *LENGTH, f"hydra.sweep.dir={folder}", *words)
 
 
-def _results(folder: Path) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = json.loads((folder / "sweep_results.json").read_text())
+def _results(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "sweep_results.json").read_text())
     return found
 
 
@@ -64,6 +64,22 @@ def _experiment(folder: Path, rate: str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"# @package _global_\noptimizer: {{lr: {rate}}}\n", encoding="utf-8")
     return file
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sweeper", ["", "optuna"])
+def test_a_key_of_some_options_goes_to_the_jobs_that_have_it(tmp_path: Path, sweeper: str) -> None:
+    words = ["model/attention=none,channel", "model.attention.reduction=2,4"]
+    if sweeper:
+        words += ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.seed=1"]
+    done = _sweep(tmp_path, *words)
+    assert done.code == 0, done.err
+    assert "jobs have no such key" in done.out + done.err
+    jobs = [dict(word.split("=") for word in job["overrides"]) for job in _results(tmp_path)]
+    pairs = [(job["model/attention"], job.get("model.attention.reduction")) for job in jobs]
+    if not sweeper:
+        assert pairs == [("none", None), ("channel", "2"), ("channel", "4")]
+    assert all((which == "none") == (reduction is None) for which, reduction in pairs)
 
 
 def test_a_file_edited_while_a_sweep_runs_changes_no_job(tmp_path: Path) -> None:

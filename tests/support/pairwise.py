@@ -9,13 +9,16 @@ from _pytest.mark.structures import ParameterSet
 Row = tuple[str, ...]
 
 
-def every_pair(first: Sequence[str], second: Sequence[str]) -> list[ParameterSet]:
-    """Return each pair as a test's parameters: the quick ones show each choice, the others all."""
-    pairs = [*itertools.product(enumerate(first), enumerate(second))]
-    quick = {(i, j) for (i, _), (j, _) in pairs if i % len(second) == j or j % len(first) == i}
+def every_pair(pairs: Sequence[tuple[str, str]]) -> list[ParameterSet]:
+    """Return pairs as a test's parameters: the quick ones show each choice, `long` ones all."""
+    first, second = (list(dict.fromkeys(choices)) for choices in zip(*pairs, strict=True))
+
+    def is_quick(left: str, right: str) -> bool:
+        i, j = first.index(left), second.index(right)
+        return i % len(second) == j or j % len(first) == i
+
     return [
-        pytest.param(left, right, marks=() if (i, j) in quick else pytest.mark.long)
-        for (i, left), (j, right) in pairs
+        pytest.param(*pair, marks=() if is_quick(*pair) else pytest.mark.long) for pair in pairs
     ]
 
 

@@ -17,9 +17,10 @@ def cut(path: Path) -> None:
 
 
 def flip(path: Path) -> None:
-    """Change one bit in the middle."""
+    """Change bits in the middle, of more bytes than torch fills up between two tensors."""
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    for place in range(len(content) // 2, len(content) // 2 + 128):
+        content[place] ^= 1
     path.write_bytes(content)
 
 
@@ -66,7 +67,7 @@ FILES = [
         slow=False,
     ),
     Fault(
-        *("a bit of last.ckpt flipped", "in the middle", _resumed(flip, LAST)),
+        *("bits of last.ckpt flipped", "in the middle", _resumed(flip, LAST)),
         *(_kept("checkpoints/last.damaged.ckpt"), 0),
         ("checksum", "Going on from", "previous.ckpt, step"),
         slow=False,
@@ -83,13 +84,13 @@ FILES = [
         slow=False,
     ),
     Fault(
-        *("a bit of best.ckpt flipped", "in the middle", _resumed(flip, BEST)),
+        *("bits of best.ckpt flipped", "in the middle", _resumed(flip, BEST)),
         *(_kept("checkpoints/best.damaged.ckpt"), 0),
         ("It is kept as best.damaged.ckpt",),
         slow=False,
     ),
     Fault(
-        *("config.yaml damaged", "cut in half", _resumed(cut, "config.yaml")),
+        *("config.yaml damaged", "cut in a list", _resumed(open_list, "config.yaml")),
         *(_kept("config.damaged.yaml"), 0),
         ("config.yaml is damaged: it is kept as config.damaged.yaml",),
         slow=False,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from src.app.processes.group import free_port
-from src.app.processes.job import parse
+from src.app.processes.job import PASSWORDS, parse
 from src.core.paths import ROOT
 from tests.support.runs import TINY, Finished
 from tools.faults.scene import PAIR, Fault, Scene, ended, goes_on, nothing_left
@@ -77,7 +77,8 @@ def different_jobs(scene: Scene) -> Finished:
         text = frozen.replace(str(scene.run), str(other)).replace("lr: 0.0001", f"lr: {rate}")
         job.write_text(text)
         parse(text).place.mkdir(parents=True, exist_ok=True)
-        placed = _with_environment({**_placed(str(rank), port=port), "PYTHONPATH": str(ROOT)})
+        more = {**_placed(str(rank), port=port), "PYTHONPATH": str(ROOT), PASSWORDS: "{}"}
+        placed = _with_environment(more)
         ranks.append(
             subprocess.Popen(
                 [sys.executable, "-m", "src.app.processes.rank", str(job)],

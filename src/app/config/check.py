@@ -1,5 +1,6 @@
 """Compose a command line before Hydra does, and explain what cannot be composed."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +15,22 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from src.app.config.explain import COMPOSITION_ERRORS, choice_help, explain, grammar_help
+from src.app.config.explain import (
+    COMPOSITION_ERRORS,
+    choice_help,
+    chooses,
+    explain,
+    fitted_jobs,
+    grammar_help,
+)
 from src.app.config.options import AUTO, read_primary
 from src.app.config.search_path import folders_of, with_folders
 from src.app.config.validate import check_names, check_targets
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR, from_root
 from src.core.renamed import moved_targets
+
+logger = logging.getLogger(__name__)
 
 SWEEP_LIMIT = 32
 """Jobs of a sweep that are checked before the first starts; Hydra composes the rest itself."""
@@ -130,7 +140,7 @@ class SweepPlan:
 def sweep_plan(request: Request) -> SweepPlan:
     """Return what the sweep of an accepted command line is made of."""
     with initialize_config_dir(request.config_dir, version_base="1.3", job_name="check"):
-        cfg = _compose(request.config_name, next(_jobs(request)))
+        cfg = _compose(request.config_name, _jobs(request)[0])
         with _as_if_running(cfg) as job:
             path = folders_of(with_folders([], list(OmegaConf.select(cfg, "hydra.searchpath"))))
             return SweepPlan(
@@ -161,8 +171,30 @@ def _of_sweeper(cfg: DictConfig) -> list[Override]:
     return _parse([f"{key}={value}" for key, value in params.items()])
 
 
-def _jobs(request: Request) -> Iterator[list[str]]:
-    """Yield the overrides of each job that is to be checked: one choice changed at a time."""
+def _jobs(request: Request) -> list[list[str]]:
+    """Return the overrides of each job that is to be checked."""
+    jobs = list(_samples(request))
+    if not request.multirun:
+        return jobs
+    return fitted_jobs(request.config_name, [_parse(job) for job in jobs], checked=False)[0]
+
+
+def fitted_sweep(config_name: str, jobs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the jobs that a sweep runs, and say which keys not all of them have.
+
+    Args:
+        config_name: Primary config; Hydra must be initialised.
+        jobs: The words of each, accepted.
+    """
+    fitted, without = fitted_jobs(config_name, [_parse(job) for job in jobs], checked=True)
+    for key, count in without.items():
+        said = "%s: %d of %d jobs have no such key; they run without it, the same only once."
+        logger.warning(said, key, count, len(jobs))
+    return fitted
+
+
+def _samples(request: Request) -> Iterator[list[str]]:
+    """Yield the words of the first job, then of others: one choice changed at a time."""
     parsed = _parse(request.overrides)
     sweeps = [override for override in parsed if override.is_sweep_override()]
     if sweeps and not request.multirun:
@@ -174,7 +206,8 @@ def _jobs(request: Request) -> Iterator[list[str]]:
     choices = [_choices(override) for override in parsed]
     first = [options[0] for options in choices]
     if request.multirun:
-        swept = _of_sweeper(_compose(request.config_name, first))
+        group_words = [text for text in first if chooses(_parse([text])[0])]
+        swept = _of_sweeper(_compose(request.config_name, group_words))
         taken = {override.get_key_element() for override in parsed}
         choices += [_choices(item) for item in swept if item.get_key_element() not in taken]
         first = [options[0] for options in choices]

@@ -1,7 +1,8 @@
 """Why a command line cannot be composed: the override at fault, and what it may have meant."""
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra import compose
@@ -12,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.options import all_groups, options_of
 from src.app.config.schema import join
+from src.app.config.search_path import KEY
 from src.core.errors import did_you_mean
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
@@ -52,8 +54,7 @@ def explain(error: Exception, config_name: str, parsed: Sequence[Override]) -> s
     """
     if isinstance(error, MissingConfigException):
         return _unknown_option(error)
-    groups = set(all_groups())
-    choosing = [item for item in parsed if _chooses(item, groups) and not item.is_delete()]
+    choosing = [item for item in parsed if chooses(item)]
     lines = [str(item.input_line) for item in choosing]
     try:
         base = compose(config_name, overrides=lines, return_hydra_config=True)
@@ -64,14 +65,61 @@ def explain(error: Exception, config_name: str, parsed: Sequence[Override]) -> s
     tree = OmegaConf.to_container(base, resolve=False)
     others = [item for item in parsed if item not in choosing]
     for item in others:
-        if not (item.is_add() or item.is_force_add()) and _lost(item.key_or_group, tree):
+        if _is_lost(item, tree):
             return f"{item.input_line}: {_nearest_key(item.key_or_group, tree)}"
     return _first_failure(config_name, lines, others) or _first_lines(error)
 
 
-def _chooses(override: Override, groups: Collection[str]) -> bool:
-    """Say whether ``override`` is of the kind group=option, e.g. also hydra/launcher=joblib."""
-    return override.key_or_group in groups or override.key_or_group.startswith(_OF_HYDRA)
+def chooses(override: Override) -> bool:
+    """Say whether ``override`` is of the kind group=option, or says where options are."""
+    group = override.key_or_group
+    decides = group in all_groups() or group.startswith(_OF_HYDRA) or group == KEY
+    return decides and not override.is_delete()
+
+
+def fitted_jobs(
+    config_name: str, jobs: Sequence[Sequence[Override]], *, checked: bool
+) -> tuple[list[list[str]], dict[str, int]]:
+    """Give each job of a sweep only keys that its options have.
+
+    Args:
+        config_name: Primary config; Hydra must be initialised.
+        jobs: Of each its words, parsed.
+        checked: Whether each key is known to fit some job; else one that fits none of these stays,
+            to be refused.
+
+    Returns:
+        The words of the jobs, without jobs that come a second time; and each key that not all of
+        them have, with how many go without it.
+    """
+    trees: dict[tuple[str, ...], Any] = {}
+    lacks = []
+    for job in jobs:
+        chosen = tuple(str(item.input_line) for item in job if chooses(item))
+        if chosen not in trees:
+            trees[chosen] = _tree(config_name, chosen)
+        lacks.append({item.key_or_group for item in job if _is_lost(item, trees[chosen])})
+    stays = set() if checked else set.intersection(*lacks)
+    without = Counter(key for keys in lacks for key in keys - stays)
+    fitted = [
+        tuple(str(item.input_line) for item in job if item.key_or_group not in keys - stays)
+        for job, keys in zip(jobs, lacks, strict=True)
+    ]
+    return [list(words) for words in dict.fromkeys(fitted)], dict(without)
+
+
+def _tree(config_name: str, chosen: Sequence[str]) -> Any:  # noqa: ANN401
+    """Return what the options of a job have; a lone interpolation where they do not compose."""
+    try:
+        cfg = compose(config_name, overrides=list(chosen), return_hydra_config=True)
+    except COMPOSITION_ERRORS:  # explained where the whole job is composed
+        return "${?}"
+    return OmegaConf.to_container(cfg, resolve=False)
+
+
+def _is_lost(item: Override, tree: Any) -> bool:  # noqa: ANN401
+    free = item.is_add() or item.is_force_add() or chooses(item)
+    return not free and _lost(item.key_or_group, tree)
 
 
 def _first_failure(config_name: str, lines: list[str], others: Sequence[Override]) -> str | None:

@@ -57,12 +57,19 @@ def as_user_error(error: Exception) -> ExemplarError | None:
         if isinstance(cause, ExemplarError):
             return ConfigError(str(cause))
         key = str(error).rpartition("full_key: ")[2].strip()
-        if isinstance(cause, ValueError) or _is_lightning_refusal(cause):
+        refused = isinstance(cause, ValueError) or _is_lightning_refusal(cause)
+        if refused or _is_of_the_call(cause):
             return ConfigError(f"{key}: {cause}" if key else str(cause))
         if isinstance(cause, RuntimeError | ArithmeticError):  # torch's, of a number it cannot take
             what = key or "A part"
             return ConfigError(f"{what} cannot be built: {cause}. One of its values is impossible.")
     return ConfigError(str(error)) if _is_lightning_refusal(error) else None
+
+
+def _is_of_the_call(error: BaseException | None) -> bool:
+    """Say whether Python has refused arguments, before anything was run with them."""
+    trace = error.__traceback__ if isinstance(error, TypeError) else None
+    return trace is not None and trace.tb_next is None
 
 
 def _is_lightning_refusal(error: BaseException | None) -> bool:

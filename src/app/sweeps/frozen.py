@@ -20,6 +20,7 @@ FOLDER = "frozen"
 
 _SWEPT = "swept.json"
 _OWN = "frozen_sweeps.json"
+_GRID = "hydra.sweeper._target_=hydra_plugins.exemplar_sweeper.sweeper.GridSweeper"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def open_sweep(request: Request, *, started_again: bool) -> Sweep:
         _copy_all(sources, store, plan)
     copies = [str(store / str(number)) for number in range(len(sources))]
     frozen = with_folders(request.overrides, [*copies[1:], *plan.packages])
+    if not plan.searches:
+        frozen.append(_GRID)
     return Sweep(
         plan.folder,
         replace(request, config_dir=copies[0], overrides=tuple(frozen)),

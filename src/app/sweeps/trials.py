@@ -12,6 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
+from src.app.config.check import fitted_sweep
 from src.app.config.schema import leaves
 from src.app.sweeps.side_by_side import asked_to_stop
 from src.app.sweeps.study import (
@@ -97,12 +98,16 @@ class Search:
         parser = OverridesParser.create(config_loader=self.loader)
         fixed, space = split_overrides(parser.parse_overrides(list(overrides)))
         write_text(self.sweep / "multirun.yaml", OmegaConf.to_yaml(self.config))
-        started = self._first_number()
+        started, command = self._first_number(), self.config.hydra.job.config_name
         while (left := self.n_trials - count(self.study)) > 0:
             trials = [self.study.ask(space) for _ in range(min(left, self.batch))]
             for trial in trials:
                 claim(trial)
-            jobs = [[*fixed, *self._chosen(trial)] for trial in trials]
+            jobs = [
+                job
+                for trial in trials
+                for job in fitted_sweep(command, [[*fixed, *self._chosen(trial)]])
+            ]
             returns = launcher.launch(jobs, initial_job_idx=started)
             for number, (trial, job) in enumerate(zip(trials, returns, strict=True), started):
                 self._tell(trial, job.return_value, self.sweep / str(number))

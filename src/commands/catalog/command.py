@@ -1,6 +1,8 @@
 """Catalog: every option of every group of conf/, networks and attention blocks with their size."""
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
@@ -8,6 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from src.app.config.options import all_groups, options_of
+from src.app.config.search_path import check_folders, folders_of, with_config_dir
 from src.app.config.signatures import parameters_of
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ConfigError, did_you_mean
@@ -25,19 +28,29 @@ FIRST = ("task", "model", "model/attention", "degradation", "data", "loss", "pro
 
 
 def catalog(words: Sequence[str]) -> int:
-    """Print one table a kind that ``words`` name, in singular or plural; return the exit status."""
-    out, names = make_console(), [word for word in words if word not in {"-h", "--help"}]
-    if len(names) < len(words):
-        out.print(f"python -m src.catalog [{' | '.join(known_kinds())}]")
+    """Print one table a kind that ``words`` name, in singular or plural; return the exit status.
+
+    ``--config-dir=<folder>`` adds the options of a folder like conf/.
+    """
+    reader = argparse.ArgumentParser(add_help=False)
+    reader.add_argument("--config-dir", "-cd")
+    reader.add_argument("-h", "--help", action="store_true")
+    reader.add_argument("kinds", nargs="*")
+    given = reader.parse_intermixed_args(words)
+    out = make_console()
+    if given.help:
+        out.print(f"python -m src.catalog [--config-dir=FOLDER] [{' | '.join(known_kinds())}]")
         return 0
     try:
-        groups = [kind_called(name) for name in names]
+        search_path = with_config_dir([], given.config_dir)
+        check_folders(search_path)
+        groups = [kind_called(name) for name in given.kinds]
+        for group in groups or known_kinds().values():
+            out.print(table_of(group, search_path))
+            out.print()
     except ConfigError as error:
         make_console(stderr=True).print(f"error: {error}")
         return 2
-    for group in groups or known_kinds().values():
-        out.print(table_of(group))
-        out.print()
     return 0
 
 
@@ -62,25 +75,35 @@ def kind_called(name: str) -> str:
     raise ConfigError(f"The catalogue has no {name!r}. {did_you_mean(name, kinds)}")
 
 
-def table_of(group: str) -> FoldingTable:
-    """Return the options of ``group``; networks and attention blocks with paper, cost and size."""
-    names = options_of(group)
+def table_of(group: str, search_path: Sequence[str] = ()) -> FoldingTable:
+    """Return the options of ``group``; networks and attention blocks with paper, cost and size.
+
+    Args:
+        group: Of configurations.
+        search_path: The word ``hydra.searchpath=…`` for options beside those of conf/.
+    """
+    names = {
+        name: folder / group / f"{name}.yaml"
+        for folder in (*map(Path, folders_of(search_path)), CONF_DIR)
+        for name in options_of(group, folder)
+    }
+    names = dict(sorted(names.items()))
     if group in {"model", "model/attention"}:
-        sizes = sizes_of(group, names)
+        sizes = sizes_of(group, list(names), search_path)
         texts = ["cost", "paper", "what"]
         table = FoldingTable(["name"], ["parameters"], texts, title=f"{group}=…")
     else:
         sizes = {}
         table = FoldingTable(["name"], texts=["what"], title=f"{group}=…")
-    for name in names:
-        table.add_row(name, *sizes.get(name, ()), first_sentences(group, name))
+    for name, file in names.items():
+        table.add_row(name, *sizes.get(name, ()), first_sentences(file))
     return table
 
 
-def first_sentences(group: str, name: str) -> str:
+def first_sentences(file: Path) -> str:
     """Return the first paragraph of the comment at the top of an option's file, on one line."""
     paragraph: list[str] = []
-    for line in (CONF_DIR / group / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         text = line.removeprefix("#").strip()
         if text.startswith("@package") or not (text or paragraph):
             continue
@@ -90,7 +113,9 @@ def first_sentences(group: str, name: str) -> str:
     return " ".join(paragraph)
 
 
-def sizes_of(group: str, names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+def sizes_of(
+    group: str, names: Sequence[str], search_path: Sequence[str] = ()
+) -> dict[str, tuple[str, str, str]]:
     """Return parameters, cost and paper of each option of ``model`` or ``model/attention``.
 
     Networks are built for three image channels and blocks for ``ATTENTION_CHANNELS`` features, on
@@ -108,7 +133,7 @@ def sizes_of(group: str, names: Sequence[str]) -> dict[str, tuple[str, str, str]
         torch.device("meta"),
     ):
         for name in names:
-            target, net = _smallest(group, name)
+            target, net = _smallest(group, name, search_path)
             count = sum(weights.numel() for weights in net.parameters())
             component = registry.name_of(target)
             paper, cost = "", ""
@@ -119,14 +144,14 @@ def sizes_of(group: str, names: Sequence[str]) -> dict[str, tuple[str, str, str]
     return sizes
 
 
-def _smallest(group: str, name: str) -> "tuple[str, nn.Module]":
+def _smallest(group: str, name: str, search_path: Sequence[str]) -> "tuple[str, nn.Module]":
     """Return the target of an option and what it builds, at a published or else an accepted scale.
 
     The published one is what its class has as default.
     """
-    for scale in (*_published_scale(group, name), 1, 2, 3):
-        io = [f"io.{key}=3" for key in ("in_channels", "out_channels")]
-        config = compose("train", overrides=[f"{group}={name}", *io, f"io.scale={scale}"]).model
+    io = [*search_path, f"{group}={name}", "io.in_channels=3", "io.out_channels=3"]
+    for scale in (*_published_scale(group, io), 1, 2, 3):
+        config = compose("train", overrides=[*io, f"io.scale={scale}"]).model
         node = config if group == "model" else config.attention
         try:
             built = instantiate(node, _convert_="all")
@@ -138,10 +163,9 @@ def _smallest(group: str, name: str) -> "tuple[str, nn.Module]":
     raise AssertionError  # the last scale returns or raises
 
 
-def _published_scale(group: str, name: str) -> list[int]:
+def _published_scale(group: str, words: Sequence[str]) -> list[int]:
     if group != "model":
         return []
-    io = ["io.in_channels=3", "io.out_channels=3", "io.scale=1"]
-    target = locate(str(compose("train", overrides=[f"model={name}", *io]).model._target_))
+    target = locate(str(compose("train", overrides=[*words, "io.scale=1"]).model._target_))
     parameter = parameters_of(target).get("scale")
     return [] if parameter is None else [parameter.default]

@@ -14,10 +14,12 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
 
+from src.core.console import REMEMBERED_S
 from src.core.paths import from_root
 from src.data.image_io import write_png
 from src.training.callbacks.pictures import panel, picture_name
@@ -71,7 +73,7 @@ class Pictures(L.Callback):
 
 
 class ImageBar(L.Callback):
-    """Move a bar to how many of how many images this process has scored."""
+    """Move a bar to how many of how many images this process has scored, parts included."""
 
     def __init__(self, progress: Progress, bar: TaskID) -> None:
         self.progress, self.bar, self._done = progress, bar, 0
@@ -80,6 +82,12 @@ class ImageBar(L.Callback):
         """Begin with nothing done."""
         self._done = 0
         self.progress.update(self.bar, completed=0, total=sum(trainer.num_test_batches))
+        restorer = getattr(pl_module, "restorer", None)
+        if restorer is not None:
+            restorer.watcher = self._move
+
+    def _move(self, part: float) -> None:
+        self.progress.update(self.bar, completed=self._done + part)
 
     def on_test_batch_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         """Count one more."""
@@ -100,9 +108,15 @@ class Bars:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
+            TaskProgressColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._progress = Progress(
+            *columns,
+            console=console,
+            disable=not console.is_terminal,
+            speed_estimate_period=REMEMBERED_S,
+        )
         self._begun = 0
         many = combinations > 1
         self._all = self._progress.add_task("Combinations", total=combinations, visible=many)

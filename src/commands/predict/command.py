@@ -1,11 +1,19 @@
 """Predict: photographs in, restored photographs out."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import track
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from torch import Tensor
 
 from src.app.inference import (
@@ -17,7 +25,7 @@ from src.app.inference import (
 from src.app.restoration import Restoration, restoration
 from src.commands.predict.batch import OVERWRITE, Batch, plan
 from src.commands.predict.request import Request, read_request, streams
-from src.core.console import make_console
+from src.core.console import REMEMBERED_S, make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError, did_you_mean
 from src.core.files import fitting_name
 from src.core.paths import shown
@@ -142,7 +150,7 @@ def _restore_all(
     failed: list[ImageFileError] = []
     remarks: dict[str, list[str]] = {}
     announced = ""
-    for source, target in track(batch.jobs.items(), "Restoring", console=out):
+    for source, target in _shown(batch.jobs, way.restorer, out):
         kind, reason = batch.kinds[source]
         try:
             photograph = read_photograph(source)
@@ -166,6 +174,37 @@ def _restore_all(
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         out.print(f"Note       {remark} ({names[0]}{more})")
     return failed
+
+
+def _shown(
+    jobs: Mapping[Path, Path], restorer: Restorer, out: Console
+) -> Iterator[tuple[Path, Path]]:
+    """Yield the jobs below a bar that moves inside each image, with its speed and the time left."""
+    columns = (
+        TextColumn("Restoring"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=out, speed_estimate_period=REMEMBERED_S) as progress:
+        bar = progress.add_task("", total=len(jobs), speed="")
+        for done, job in enumerate(jobs.items()):
+            restorer.watcher = _mover(progress, bar, restorer, done)
+            yield job
+            progress.update(bar, completed=done + 1)
+
+
+def _mover(
+    progress: Progress, bar: TaskID, restorer: Restorer, done: int
+) -> Callable[[float], None]:
+    begun = time.monotonic()
+
+    def move(part: float) -> None:
+        speed = part * restorer.pixels / 1e6 / max(time.monotonic() - begun, 1e-9)
+        progress.update(bar, completed=done + part, speed=f"{speed:.3g} megapixels/s")
+
+    return move
 
 
 def _degraded(way: Restoration, source: Path, photograph: Photograph, out: Console) -> Tensor:

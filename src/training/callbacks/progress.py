@@ -73,6 +73,25 @@ class StepProgressBar(TQDMProgressBar):
         done = self.trainer.global_step * self.trainer.accumulate_grad_batches
         self.train_progress_bar.initial = done
 
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Move the bar inside the image too: a large one takes minutes."""
+        super().on_validation_batch_start(trainer, pl_module, batch, batch_idx, dataloader_idx)
+        bar, restorer = self.val_progress_bar, getattr(pl_module, "restorer", None)
+
+        def move(part: float) -> None:
+            bar.n = round(batch_idx + part, 2)
+            bar.refresh()
+
+        if restorer is not None:
+            restorer.watcher = None if self.is_disabled else move
+
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:

@@ -58,5 +58,9 @@ def test_a_name_forges_no_line_of_a_log_and_steers_no_terminal() -> None:
     assert lines[1].endswith("\\x1b[2K\\x9b1A.png")
 
 
+def test_what_nobody_sees_in_a_name_is_shown() -> None:
+    assert readable("pa\u200bnet gpj.\u202etxt\ufeff") == "pa\\u200bnet gpj.\\u202etxt\\ufeff"
+
+
 def test_what_people_read_stays() -> None:
     assert readable("Größe 3×4, σ 25 → 𝄞\n  next") == "Größe 3×4, σ 25 → 𝄞\n  next"

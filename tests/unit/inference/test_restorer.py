@@ -1,14 +1,18 @@
+import itertools
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from src.app.build import build_net
 from src.core.errors import ConfigError
 from src.inference import choice
 from src.inference.choice import Footprint
 from src.inference.restorer import InferencePolicy, Restorer
+from tests.support.compose import compose_config
 
 GIB = 2**30
 
@@ -126,3 +130,40 @@ def test_the_ensemble_sees_eight_variants() -> None:
 def test_a_tile_not_larger_than_its_overlap_is_refused(policy: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=r"inference\.tile=.*below the tile"):
         InferencePolicy(**policy)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("policy", "parts"),
+    [
+        ({"tile": None}, [1.0]),
+        ({"tile": 64, "overlap": 8}, [index / 20 for index in range(1, 21)]),
+        ({"tile": None, "ensemble": True}, [index / 8 for index in range(1, 9)]),
+        ({"tiling": "paper", "paper_pixels": 6400}, [index / 16 for index in range(1, 17)]),
+    ],
+    ids=["whole", "tiles", "turns", "quarters"],
+)
+def test_each_pass_through_the_network_is_told_to_who_looks_on(
+    policy: dict[str, Any], parts: list[float]
+) -> None:
+    restorer = Restorer(Picky(), InferencePolicy(**policy))
+    seen: list[float] = []
+    restorer.watcher = seen.append
+    restorer(torch.zeros(1, 3, 180, 250))
+    assert seen == parts
+
+
+@pytest.mark.parametrize("model", ["panet_tiny", "nafnet", "imdn"])
+def test_a_large_whole_image_moves_by_its_work_and_comes_out_in_the_same_bits(model: str) -> None:
+    net = build_net(compose_config(f"model={model}")).eval()
+    restorer = Restorer(net, InferencePolicy(tile=None))
+    image = torch.rand(1, 3, 136, 144, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        alone = restorer(image)
+        seen: list[float] = []
+        restorer.watcher = seen.append
+        watched = restorer(image)
+    assert torch.equal(alone, watched)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+    assert len(seen) > 10
+    assert max(after - before for before, after in itertools.pairwise([0.0, *seen])) < 0.9

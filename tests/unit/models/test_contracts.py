@@ -1,22 +1,31 @@
-"""What every registered attention block and backbone promises; a new file is tested by existing."""
+"""What every attention block and backbone promises; a new file is tested by existing.
+
+Those of a folder outside are tested by ``make contract PATH=<folder>``.
+"""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from hydra.utils import get_class
+from omegaconf import OmegaConf
 
-from src.core.paths import CONF_DIR
 from src.models.attention import ATTENTION
 from src.models.backbones import BACKBONES
 from tests.support.compose import compose_config
 from tests.support.pairwise import every_pair
+from tests.support.parts import (
+    CHANNELS,
+    SEARCH_PATH,
+    attention,
+    attentions,
+    file_of,
+    image_for,
+    models,
+    pairs,
+    small_net,
+)
 
-CHANNELS = 32
-SMALL = {"blocks": 2, "groups": 2, "depth": 2, "channels": 16}
 EXTRAS = {"bm3d": "bm3d"}  # model → the optional package that it runs
 SIZES = [(1, 1), (1, 5), (2, 3), (7, 5), (24, 20)]
 
@@ -28,46 +37,7 @@ def fixed_weights() -> Iterator[None]:
         yield
 
 
-def attention(name: str) -> nn.Module:
-    factory = instantiate(OmegaConf.load(CONF_DIR / f"model/attention/{name}.yaml"))
-    block: nn.Module = factory(CHANNELS)
-    return block
-
-
-def model_options() -> list[str]:
-    files = (CONF_DIR / "model").glob("*.yaml")
-    return sorted(file.stem for file in files if not file.stem.startswith("_"))
-
-
-def has_attention(option: str) -> bool:
-    """Say whether a model's file, or the one that it builds on, chooses an attention block."""
-    defaults = OmegaConf.load(CONF_DIR / f"model/{option}.yaml").get("defaults", [])
-    return any(
-        "attention" in entry if isinstance(entry, DictConfig) else has_attention(entry)
-        for entry in defaults
-    )
-
-
-def small_net(option: str, *overrides: str) -> nn.Module:
-    """Build the model of an option at the first scale that it takes, small where its YAML says how.
-
-    A model may refuse a scale, but must name it as the reason.
-    """
-    for scale in (1, 2):
-        node = compose_config(f"model={option}", f"io.scale={scale}", *overrides).model
-        for key, small in SMALL.items():
-            if isinstance(node.get(key), int):
-                node[key] = small
-        try:
-            net: nn.Module = instantiate(node, _convert_="all")
-        except InstantiationException as refusal:
-            assert f"not {scale}" in str(refusal.__cause__)  # noqa: PT017
-        else:
-            return net
-    raise AssertionError(f"{option} takes neither scale 1 nor scale 2")
-
-
-@pytest.mark.parametrize("name", ATTENTION)
+@pytest.mark.parametrize("name", attentions())
 def test_attention_keeps_shape_and_passes_gradient(name: str) -> None:
     block = attention(name)
     features = torch.randn(2, CHANNELS, 12, 10, requires_grad=True)  # H != W on purpose
@@ -83,7 +53,7 @@ def test_attention_keeps_shape_and_passes_gradient(name: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ATTENTION)
+@pytest.mark.parametrize("name", attentions())
 def test_attention_takes_any_size(name: str, size: tuple[int, int]) -> None:
     block = attention(name).eval()
     with torch.no_grad():
@@ -92,7 +62,7 @@ def test_attention_takes_any_size(name: str, size: tuple[int, int]) -> None:
     assert torch.isfinite(result).all()
 
 
-@pytest.mark.parametrize("name", ATTENTION)
+@pytest.mark.parametrize("name", attentions())
 def test_attention_is_deterministic_and_independent_of_the_batch(name: str) -> None:
     block = attention(name).eval()
     features = torch.randn(3, CHANNELS, 9, 11)
@@ -104,7 +74,7 @@ def test_attention_is_deterministic_and_independent_of_the_batch(name: str) -> N
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("name", ATTENTION)
+@pytest.mark.parametrize("name", attentions())
 def test_attention_works_under_bf16_autocast(name: str, *, training: bool) -> None:
     block = attention(name)
     features = torch.randn(1, CHANNELS, 10, 12, requires_grad=training)
@@ -116,7 +86,7 @@ def test_attention_works_under_bf16_autocast(name: str, *, training: bool) -> No
     assert error < 0.05  # bf16 keeps 8 bits; scores are scaled by 10 before the softmax
 
 
-@pytest.mark.parametrize("name", ATTENTION)
+@pytest.mark.parametrize("name", attentions())
 def test_inference_and_training_paths_agree(name: str) -> None:
     block = attention(name)
     features = torch.randn(2, CHANNELS, 13, 9)
@@ -125,7 +95,7 @@ def test_inference_and_training_paths_agree(name: str) -> None:
     torch.testing.assert_close(inference, block(features).detach(), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("option", model_options())
+@pytest.mark.parametrize("option", models())
 def test_a_model_keeps_the_backbone_contract(option: str) -> None:
     if option in EXTRAS:
         pytest.importorskip(EXTRAS[option], reason="an optional extra")
@@ -146,12 +116,10 @@ def test_a_model_keeps_the_backbone_contract(option: str) -> None:
     assert isinstance(net.global_context, bool)
 
 
-@pytest.mark.parametrize(
-    ("option", "block"), every_pair([*filter(has_attention, model_options())], [*ATTENTION])
-)
+@pytest.mark.parametrize(("option", "block"), every_pair(pairs()))
 def test_every_attention_block_works_in_every_model(option: str, block: str) -> None:
     net = small_net(option, f"model/attention={block}")
-    degraded = torch.rand(1, net.in_channels, 8 * net.multiple_of, 6 * net.multiple_of)
+    degraded = image_for(net, sides=(8, 6))
     assert torch.isfinite(net(degraded)).all()
 
 
@@ -161,13 +129,12 @@ def test_every_attention_block_works_in_every_model(option: str, block: str) -> 
 def test_catalogue_and_config_group_name_the_same_classes(registry: object, folder: str) -> None:
     """Each entry has an option of its name; other options are variants of an entry."""
     assert isinstance(registry, type(ATTENTION))
-    classes = {registry[name].cls for name in registry}
+    nodes = {option: compose_config(*SEARCH_PATH, f"model={option}").model for option in models()}
+    targets = {option: get_class(node["_target_"]) for option, node in nodes.items()}
     for name in registry:
-        node = OmegaConf.load(CONF_DIR / folder / f"{name}.yaml")
+        node = OmegaConf.load(file_of(folder, name))
         assert get_class(node["_target_"]) is registry[name].cls
         assert registry.name_of(node["_target_"]) == name  # so results and folders are called
         assert registry[name].paper
     if folder == "model":
-        for option in model_options():
-            target = compose_config(f"model={option}").model["_target_"]
-            assert get_class(target) in classes
+        assert {*targets.values()} <= {registry[name].cls for name in registry}

@@ -8,7 +8,6 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from src.app.build import make
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.attention.none import NoAttention
@@ -17,9 +16,9 @@ from src.models.backbones.dncnn import DnCNN
 from src.models.backbones.edsr import EDSR
 from src.models.backbones.panet import PANet
 from src.models.blocks.parts import ResidualBlock, upsampler
-from src.models.blocks.trunk import AttentionSite, attention_site, recompute_blocks
-from tests.support.combinations import MODELS, composed, shrunk
+from src.models.blocks.trunk import AttentionSite, attention_site, blocks_of, recompute_blocks
 from tests.support.compose import compose_config
+from tests.support.parts import has_attention, image_for, models, small_net
 
 BACKBONES = [PANet, EDSR]
 
@@ -180,12 +179,23 @@ def _panet(**settings: int) -> PANet:
     return PANet(channels=8, attention=NoAttention, **settings)
 
 
-@pytest.mark.parametrize("option", [name for name in MODELS if "_" not in name])
-def test_gradients_and_names_of_weights_stay_as_they_are(option: str) -> None:
-    net: nn.Module = make(shrunk(composed(("super_resolution_x2", option, "channel"))).model)
-    image = torch.rand(1, 3, *[max(8, net.multiple_of)] * 2)
+def _with_weights(option: str) -> nn.Module:
+    net = small_net(option, *(["model/attention=channel"] if has_attention(option) else []))
+    if not any(weights.requires_grad for weights in net.parameters()):
+        pytest.skip("nothing to train")
+    return net
+
+
+@pytest.mark.parametrize("option", models())
+def test_recompute_keeps_gradients_and_names_of_weights(option: str) -> None:
+    net = _with_weights(option)
+    image = image_for(net, sides=(8, 8))
     names, before = list(net.state_dict()), _gradients(net, image)
     restored = net(image).detach()
+    if not list(blocks_of(net)):
+        with pytest.raises(ValueError, match=r"no blocks .*recompute=false"):
+            recompute_blocks(net)
+        return
     recompute_blocks(net)
     after = _gradients(net, image)
     assert list(net.state_dict()) == names

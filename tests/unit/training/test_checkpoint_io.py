@@ -202,3 +202,21 @@ def test_what_a_kill_left_half_written_is_removed_and_nothing_else(tmp_path: Pat
         (tmp_path / left.name).touch()
     assert remove_leftovers(tmp_path) == 1
     assert sorted(path for path in tmp_path.iterdir() if path.is_file()) == sorted(kept)
+
+
+class Mover:
+    """Moves the run folder while it is being saved."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        self.folder.rename(self.folder.with_name("moved"))
+        return (list, ())
+
+
+def test_a_run_folder_that_moves_while_it_is_written_is_named_as_the_cause(tmp_path: Path) -> None:
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    io = AtomicCheckpointIO(OwnFolder(tmp_path / "run"))
+    with pytest.raises(DataError, match="was moved or removed while"):
+        io.save_checkpoint({"a": Mover(tmp_path / "run")}, tmp_path / "run/checkpoints/last.ckpt")

@@ -114,3 +114,20 @@ def test_whose_code_has_failed_is_said_of_parts_that_are_not_ours(tmp_path: Path
 def test_an_error_of_this_program_is_nobody_elses(tmp_path: Path) -> None:
     fault = _raised(lambda: write_json(tmp_path / "a.json", {1, 2}))
     assert whose_code(fault, {"optimizer": {"_target_": "torch.optim.Adam"}}) is None
+
+
+@pytest.mark.parametrize(
+    ("node", "known"),
+    [
+        ({"_target_": "torch.nn.ReLU", "_args_": [False], "inplace": True}, True),
+        ({"_target_": "torch.nn.Linear", "in_features": "two", "out_features": 2}, False),
+    ],
+    ids=["the call is refused", "something in it fails"],
+)
+def test_arguments_that_python_refuses_are_the_users_to_mend(
+    node: dict[str, object], *, known: bool
+) -> None:
+    with pytest.raises(InstantiationException) as raised:
+        instantiate(node)
+    said = as_user_error(raised.value)
+    assert (said is not None and "multiple values for argument" in str(said)) is known
