@@ -50,6 +50,7 @@ def build_task(cfg: DictConfig) -> RestorationTask:
         restorer=Restorer(net, InferencePolicy(**plain(cfg.inference))),
         optimizer=make(cfg.optimizer),
         scheduler=make(cfg.scheduler),
+        lr_factors=cfg.get("lr_factors"),
         seed=cfg.seed,
         channels_last=cfg.channels_last,
         compiled=cfg.get("compile", False),

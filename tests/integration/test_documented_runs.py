@@ -19,9 +19,11 @@ from tests.support.published import to_reference_weights
 
 pytestmark = pytest.mark.slow
 
-PAGES = ("README.md", "export.md", "use-your-own-photos.md")
+PAGES = ("README.md", "export.md", "use-your-own-photos.md", "fine-tune.md")
 ELSEWHERE = {
     "resume=": "needs a run cut short; test_resume.py does",
+    "architecture=ffdnet": "needs published weights; test_fine_tune.py does where they are",
+    "weights=outputs/edsr_x2": "needs a run of another task; test_fine_tune.py does",
     "output=demo.onnx": "needs an extra; test_export.py does where it is installed",
 }
 """Shown commands that are run by other tests, by what marks them."""
@@ -86,7 +88,7 @@ def test_a_shown_command_runs(checkout: Path, page: str, name: str, words: tuple
 def _small(words: tuple[str, ...]) -> tuple[str, ...]:
     """Return the smallest network, where nothing that is typed says which one."""
     chosen = {word.partition("=")[0] for word in words}
-    return () if chosen & {"model", "task", "experiment"} else ("model=panet_tiny",)
+    return () if chosen & {"model", "task", "experiment", "weights"} else ("model=panet_tiny",)
 
 
 def _short(words: tuple[str, ...]) -> tuple[str, ...]:
