@@ -13,6 +13,7 @@ from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
 from src.data.image_io import GREY
 from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages, keys_in_both
+from src.data.pairs import PairFolders
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
 from src.data.source import ImageFolder, ImageFolders, ImageSource, folders_of
@@ -35,6 +36,13 @@ class RestorationData(L.LightningDataModule):
         benchmarks: Name → images to score.
         train_dir: In place of ``train``, a folder of clean images, or several; None for none.
         val_dir: A folder of clean images to score, or several, each under its own name.
+        target_dir: In place of ``train_dir``, a folder of targets to train on, whose inputs are
+            in ``input_dir``; see :class:`src.data.pairs.PairFolders`.
+        input_dir: Their inputs.
+        val_target_dir: A folder of targets to score, whose inputs are in ``val_input_dir``.
+        val_input_dir: Their inputs.
+        scale: Of pairs, the size of a target over that of its input.
+        pattern: Of pairs, what of a name says which pair a file is of; None for the usual rule.
         patch_size: Side of a training patch in pixels.
         batch_size: Patches an optimizer step, of all processes and accumulated batches together.
         progressive: Rows of [step, patch_size, batch_size], each from that step on; None keeps the
@@ -64,6 +72,12 @@ class RestorationData(L.LightningDataModule):
         benchmarks: Mapping[str, ImageSource] | None = None,
         train_dir: str | Path | Sequence[str | Path] | None = None,
         val_dir: str | Path | Sequence[str | Path] | None = None,
+        target_dir: str | Path | None = None,
+        input_dir: str | Path | None = None,
+        val_target_dir: str | Path | None = None,
+        val_input_dir: str | Path | None = None,
+        scale: int = 1,
+        pattern: str | None = None,
         patch_size: int = 48,
         batch_size: int = 16,
         progressive: Sequence[Sequence[int]] | None = None,
@@ -104,8 +118,16 @@ class RestorationData(L.LightningDataModule):
                 train = ImageFolder(train_dir)
             else:
                 train = ImageFolders(train_dir)
-        self._train_source = train
+        pairs = _pairs("", target_dir, input_dir, scale, pattern)
+        scored = _pairs("val_", val_target_dir, val_input_dir, scale, pattern)
+        self.paired = pairs is not None or scored is not None
+        if self.paired and transform is not None:
+            raise ConfigError("data/transform changes clean patches before they are degraded, and "
+                              "pairs are degraded already; leave it out.")  # fmt: skip
+        self._train_source = pairs or train
         self._sources = {**(benchmarks or {}), **({} if val_dir is None else folders_of(val_dir))}
+        if scored is not None:
+            self._sources[scored.targets.root.name] = scored
         self._train: OpenImages | None = None
         self._benchmarks: dict[str, OpenImages] = {}
 
@@ -250,6 +272,23 @@ class RestorationData(L.LightningDataModule):
         if self.trainer is None or getattr(self.trainer, "overfit_batches", 0) > 0:
             return 0  # overfitting means the same batches again
         return self.trainer.global_step
+
+
+def _pairs(
+    key: str,
+    target_dir: str | Path | None,
+    input_dir: str | Path | None,
+    scale: int,
+    pattern: str | None,
+) -> PairFolders | None:
+    if target_dir is None and input_dir is None:
+        return None
+    if target_dir is None or input_dir is None:
+        raise ConfigError(
+            f"data.{key}target_dir={target_dir} and data.{key}input_dir={input_dir}: pairs need "
+            "both; one folder may contain them all."
+        )
+    return PairFolders(target_dir, input_dir, scale=scale, pattern=pattern)
 
 
 def _nothing(what: str, key: str) -> DataError:

@@ -2,9 +2,10 @@
 
 import hashlib
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -13,6 +14,7 @@ from src.core.errors import DataError, ExemplarError, ImageFileError
 from src.core.files import sha256
 from src.data.cache import CachedItem, ImageCache
 from src.data.image_io import Grey, Pixels, has_one_channel, is_grey, opened, to_tensor
+from src.data.pairs import PairItem
 from src.data.source import FileItem, ImageItem, ImageSource
 
 logger = logging.getLogger(__name__)
@@ -24,10 +26,11 @@ _LISTED = 10  # faults named in one message
 
 
 class Sample(TypedDict):
-    """One image: ``target`` float32 (C, H, W) in [0, 1], and its ``key``."""
+    """One image: ``target`` float32 (C, H, W) in [0, 1], its ``key``; of a pair the ``input``."""
 
     target: Tensor
     key: str
+    input: NotRequired[Tensor]
 
 
 class WholeSample(Sample):
@@ -70,13 +73,19 @@ class OpenImages:
         """Return image ``index`` as uint8 (H, W, C), read-only where it comes from the cache."""
         return self.items[index].load(self.channels)
 
+    def load_input(self, index: int) -> Pixels | None:
+        """Return the input of pair ``index``, (H / s, W / s, C); None of an image alone."""
+        item = self.items[index]
+        return item.given.load(self.channels) if isinstance(item, PairItem) else None
+
     def is_grey(self, index: int, pixels: Pixels) -> bool:
         """Say whether image ``index``, which has been loaded, counts as grey.
 
         Raises:
             ImageFileError: If its file has to be asked and is gone.
         """
-        match self.items[index]:
+        item = self.items[index]
+        match item.target if isinstance(item, PairItem) else item:
             case FileItem(path=path) | CachedItem(source=path) if self.grey == "file":
                 with opened(path) as image:
                     return has_one_channel(image)
@@ -131,7 +140,17 @@ class Opener:
         images = tuple(usable), tuple(usable.values())
         return OpenImages(*images, self.channels, size, self.grey, tuple(hashes))
 
-    def _cached(self, items: dict[str, ImageItem]) -> dict[str, ImageItem]:
+    def _cached(self, given: dict[str, ImageItem]) -> dict[str, ImageItem]:
+        pairs = {key: item for key, item in given.items() if isinstance(item, PairItem)}
+        items = {**given, **{key: pair.target for key, pair in pairs.items()}}
+        items |= {f"{key}\0": pair.given for key, pair in pairs.items()}
+        items = self._cached_files(items)
+        inputs = {key: items.pop(f"{key}\0") for key in pairs}
+        for key, pair in pairs.items():
+            items[key] = replace(pair, target=items[key], given=inputs[key])
+        return items
+
+    def _cached_files(self, items: dict[str, ImageItem]) -> dict[str, ImageItem]:
         files = {
             key: replace(item, grey=self.grey)
             for key, item in items.items()
@@ -148,6 +167,8 @@ class Opener:
         if min(height, width) < min_size:
             what = reason.format(min_size)
             raise DataError(f"{key}: {width}×{height} px is smaller than {what} or remove it.")
+        if isinstance(item, PairItem):
+            item.check(key, pixels)
         return pixels
 
     def _report(self, faults: list[ExemplarError], source: ImageSource) -> None:
@@ -157,12 +178,24 @@ class Opener:
         elif len(faults) == 1:
             raise faults[0]
         elif faults:
-            named = "\n  ".join(str(fault) for fault in faults[:_LISTED])
-            more = f"\n  … and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
+            listed = "\n  ".join(_listed(faults))
             raise DataError(
-                f"{len(faults)} images of {source.describe()} cannot be used:\n  {named}{more}\n"
+                f"{len(faults)} images of {source.describe()} cannot be used:\n  {listed}\n"
                 "  Mend them, or go on without them with data.on_error=skip."
             )
+
+
+def _listed(faults: Sequence[ExemplarError]) -> Iterator[str]:
+    """Yield lines that name faults, those of pairs counted by their kind."""
+    kinds: dict[str, list[ExemplarError]] = {}
+    for fault in faults:
+        kinds.setdefault(getattr(fault, "kind", ""), []).append(fault)
+    for kind, some in kinds.items():
+        if kind:
+            yield f"{len(some)} {kind}:"
+        yield from (f"{'  ' if kind else ''}{fault}" for fault in some[:_LISTED])
+        if len(some) > _LISTED:
+            yield f"… and {len(some) - _LISTED} more"
 
 
 def keys_in_both(images: OpenImages, others: OpenImages) -> list[str]:
@@ -173,6 +206,11 @@ def keys_in_both(images: OpenImages, others: OpenImages) -> list[str]:
 
 def _content_hash(item: ImageItem, pixels: Pixels) -> str:
     """Return the hash of an image's file, which the cache knows, else of its pixels."""
+    if isinstance(item, PairItem):
+        both = [
+            _content_hash(part, part.load(pixels.shape[2])) for part in (item.target, item.given)
+        ]
+        return hashlib.sha256("".join(both).encode()).hexdigest()
     if isinstance(item, CachedItem):
         return item.content_hash
     if isinstance(item, FileItem):
@@ -195,8 +233,10 @@ class WholeImages(Dataset[WholeSample]):
 
     def __getitem__(self, index: int) -> WholeSample:
         pixels = self.images.load(index)
-        return {
+        sample: WholeSample = {
             "target": to_tensor(pixels),
             "key": self.images.keys[index],
             "grey": self.images.is_grey(index, pixels),
         }
+        given = self.images.load_input(index)
+        return sample if given is None else {**sample, "input": to_tensor(given)}

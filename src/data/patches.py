@@ -177,13 +177,17 @@ class TrainingPatches(Dataset[Sample]):
     def __getitem__(self, number: int) -> Sample:
         index = image_of_sample(number, count=len(self.images), seed=self.seed)
         image = self.images.load(index)
-        side = self.stages.of_sample(number).patch_size
-        height, width, _ = image.shape
+        given = self.images.load_input(index)
+        smaller = image if given is None else given
+        height, width, _ = smaller.shape
+        scale = image.shape[0] // height
+        side = self.stages.of_sample(number).patch_size // scale
         crop = Crop.draw(height, width, side, seed=seed_from("patch", self.seed, number))
-        patch = crop.of(image)
+        patch = crop.of(image, scale=scale)
         if self.transform is not None:
             patch = self.transform(patch, seed=seed_from("transform", self.seed, number))
-        return {"target": to_tensor(patch), "key": self.images.keys[index]}
+        sample: Sample = {"target": to_tensor(patch), "key": self.images.keys[index]}
+        return sample if given is None else {**sample, "input": to_tensor(crop.of(given))}
 
 
 _SOCKET_NAME = len("/pymp-xxxxxxxx/listener-xxxxxxxx")

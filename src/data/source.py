@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from src.core.errors import ConfigError, DataError
+from src.core.errors import ConfigError, DataError, ExemplarError
 from src.core.paths import from_root, shown
 from src.data.image_io import Grey, Pixels, read_image, with_channels
 
@@ -52,6 +52,21 @@ class ArrayItem:
     def load(self, channels: int) -> Pixels:
         """Return the array, converted where ``channels`` differs."""
         return with_channels(self.pixels, channels)
+
+
+@dataclass(frozen=True)
+class FaultyItem:
+    """An image that cannot be had.
+
+    Attributes:
+        error: Why.
+    """
+
+    error: ExemplarError
+
+    def load(self, channels: int) -> Pixels:
+        """Raise the error."""
+        raise self.error
 
 
 @runtime_checkable

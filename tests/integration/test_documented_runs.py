@@ -19,10 +19,11 @@ from tests.support.published import to_reference_weights
 
 pytestmark = pytest.mark.slow
 
-PAGES = ("README.md", "export.md", "use-your-own-photos.md", "fine-tune.md")
+PAGES = ("README.md", "export.md", "use-your-own-photos.md", "fine-tune.md", "train-on-pairs.md")
 ELSEWHERE = {
     "resume=": "needs a run cut short; test_resume.py does",
     "architecture=ffdnet": "needs published weights; test_fine_tune.py does where they are",
+    "data=sidd": "needs SIDD; test_pairs.py has its layout",
     "weights=outputs/edsr_x2": "needs a run of another task; test_fine_tune.py does",
     "output=demo.onnx": "needs an extra; test_export.py does where it is installed",
 }
@@ -52,6 +53,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("photos/train", "photos/val", "Set5"):
         write_folder(root / name, 2, height=64, width=72)
+    write_folder(root / "photos/train_noisy", 2, height=64, width=72, seed=1)
+    write_folder(root / "pairs/HR", 2, height=128, width=144)
+    write_folder(root / "pairs/LR", 2, height=64, width=72)
     write(root / "photos/a.jpg", pixels(64, 72))
     net = PANet(channels=64, blocks=2)
     torch.save(to_reference_weights(net, "panet"), root / "N50.pt")

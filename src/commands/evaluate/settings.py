@@ -100,7 +100,8 @@ def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     for key in LEVELS:
         if cfg[key] is not None:
             _set_level(merged.degradation, key, cfg[key])
-    for key in ("train", "train_dir", "transform"):  # scoring needs nothing of training
+    # Scoring needs nothing of training.
+    for key in ("train", "train_dir", "target_dir", "input_dir", "transform"):
         if key in merged.data:
             merged.data[key] = None
     OmegaConf.resolve(merged)

@@ -73,7 +73,8 @@ def begin_from(net: nn.Module, checkpoint: Checkpoint, match: str) -> Matching:
     Raises:
         CheckpointError: If they do not fit, or with ``partial`` none does.
     """
-    own, weights, changed = _shapes(net.state_dict()), dict(checkpoint.weights), {}
+    own, weights = _shapes(net.state_dict()), dict(checkpoint.weights)
+    changed: dict[str, str] = {}
     if match == PARTIAL:
         for name, tensor in weights.items():
             weights[name], what = _for_channels(tensor, own.get(name, ()), net, checkpoint)
@@ -143,7 +144,10 @@ def begin_as_identity(
     """
     begun: list[str] = []
     unable: list[str] = []
-    kinds = (AttentionSite, *(ATTENTION[name].cls for name in ATTENTION))
+    kinds: tuple[type[nn.Module], ...] = (
+        AttentionSite,
+        *(ATTENTION[name].cls for name in ATTENTION),
+    )
     for name, module in net.named_modules():
         tensors = [f"{name}.{tensor}" for tensor in module.state_dict()]
         inside = any(name.startswith(f"{outer}.") for outer in (*begun, *unable))
