@@ -1,7 +1,7 @@
 """Pairs of images in two folders: which input belongs to which target, and what is wrong."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +94,8 @@ class PairFolders:
         pattern: str | None = None,
     ) -> None:
         self.targets, self.inputs = ImageFolder(target_dir), ImageFolder(input_dir)
-        self.scale, self.namers = scale, (_path, self._without_words)
+        self.scale = scale
+        self.namers: tuple[Callable[[Path], str], ...] = (_path, self._without_words)
         if pattern is not None:
             try:
                 named = re.compile(pattern)
@@ -169,7 +170,7 @@ class PairFolders:
 
 def _by_name(
     paths: Iterable[Path], root: Path, namer: Callable[[Path], str]
-) -> Mapping[str, list[Path]]:
+) -> dict[str, list[Path]]:
     named: dict[str, list[Path]] = {}
     for path in paths:
         named.setdefault(namer(path.relative_to(root)), []).append(path)

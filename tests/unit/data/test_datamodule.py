@@ -295,7 +295,8 @@ def test_two_answers_to_what_is_trained_on_are_refused(tmp_path: Path) -> None:
 def test_a_setting_of_data_is_one_parameter_and_one_line_of_yaml() -> None:
     shared = set(yaml.safe_load((CONF_DIR / "data/_base.yaml").read_text(encoding="utf-8")))
     parameters = set(inspect.signature(RestorationData).parameters)
-    which = {"train", "benchmarks", "train_dir", "val_dir"}
+    which = {"train", "benchmarks", "train_dir", "val_dir", "scale", "pattern"}
+    which |= {f"{split}{side}_dir" for split in ("", "val_") for side in ("target", "input")}
     assert (shared - {"_target_", "defaults"}) | {"transform"} == parameters - which
 
 

@@ -18,7 +18,7 @@ from src.models.backbones.rcan import RCAN
 from src.weights.checkpoint import open_checkpoint
 from src.weights.network_file import open_network
 from tests.support.compose import compose_config
-from tests.support.images import pixels, write, write_folder
+from tests.support.images import pixels, write
 from tests.support.published import to_reference_weights
 from tests.support.runs import command
 
@@ -99,7 +99,6 @@ def spandrels(name: str, **sizes: object) -> torch.nn.Module:
 
 SWINIR = {"img_size": 16, "embed_dim": 12, "depths": [2], "num_heads": [2], "window_size": 8}
 SWINIR |= {"mlp_ratio": 2, "upscale": 2, "upsampler": "pixelshuffle"}
-SHORT = ("trainer=cpu", "trainer.max_steps=1", "data.patch_size=16", "data.workers=0")
 NAFNET = {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}
 
 
@@ -136,16 +135,14 @@ def test_it_is_scored_and_restores_like_ours(
 
 @needs_spandrel
 @pytest.mark.filterwarnings("ignore")
-def test_it_is_trained_on_from_its_score(tmp_path: Path) -> None:
-    torch.save(spandrels("NAFNet", **NAFNET).state_dict(), tmp_path / "net.pth")
-    photos = write_folder(tmp_path / "photos", height=32, width=32)
-    begun = (f"weights={tmp_path}/net.pth", "architecture=spandrel", "task=denoise", *SHORT)
-    data = ("data=folder", f"data.train_dir={photos}", f"data.val_dir={photos}", "data.cache=off")
-    done = command("train", *begun, *data, f"hydra.run.dir={tmp_path}/run")
-    assert done.code == 0, done.err
-    before = open_network(converted(tmp_path, torch.load(tmp_path / "net.pth"))).state_dict()
-    after = open_checkpoint(tmp_path / "run/checkpoints/last.ckpt").weights
-    assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())
+def test_it_is_trained_from_what_it_restores(tmp_path: Path) -> None:
+    net = open_network(converted(tmp_path, spandrels("NAFNet", **NAFNET).state_dict())).train()
+    image = torch.rand(2, 3, 16, 16)
+    restored = net(image)
+    with torch.no_grad():
+        torch.testing.assert_close(restored.clamp(0, 1), net(image))
+    restored.mean().backward()
+    assert any(p.grad is not None and p.grad.any() for p in net.parameters())
 
 
 @needs_spandrel
