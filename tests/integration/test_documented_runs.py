@@ -19,10 +19,18 @@ from tests.support.published import to_reference_weights
 
 pytestmark = pytest.mark.slow
 
-PAGES = ("README.md", "export.md", "use-your-own-photos.md", "fine-tune.md", "train-on-pairs.md")
+PAGES = (
+    "README.md",
+    "export.md",
+    "use-your-own-photos.md",
+    "fine-tune.md",
+    "train-on-pairs.md",
+    "losses.md",
+)
 ELSEWHERE = {
     "resume=": "needs a run cut short; test_resume.py does",
     "architecture=ffdnet": "needs published weights; test_fine_tune.py does where they are",
+    "loss.perceptual_file=": "needs VGG-19; test_losses.py has weights of its layout",
     "data=sidd": "needs SIDD; test_pairs.py has its layout",
     "weights=outputs/edsr_x2": "needs a run of another task; test_fine_tune.py does",
     "output=demo.onnx": "needs an extra; test_export.py does where it is installed",

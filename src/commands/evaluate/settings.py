@@ -118,6 +118,7 @@ def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     if new_protocol and "clip8" in merged.degradation:
         # The trained degradation was frozen with the trained protocol's answer to this.
         merged.degradation.clip8 = merged.protocol.input_8bit
+    merged.loss = {"_target_": "torch.nn.L1Loss"}  # no loss is computed, and none needs its files
     merged.paths = OmegaConf.to_container(cfg.paths)
     if cfg.get("data") is None and "cache_dir" in merged.data:
         merged.data.cache_dir = cfg.paths.cache_dir  # of this machine, not of the training's

@@ -120,6 +120,8 @@ class RestorationTask(ScoredModule):
         restored: Tensor = (self.compiled or self.net)(degraded)
         loss: Tensor = self.loss(restored.float(), pair["target"])
         self.log("train/loss", loss, prog_bar=True, batch_size=len(restored), sync_dist=True)
+        for name, value in getattr(self.loss, "latest", {}).items():
+            self.log(f"train/loss/{name}", value, batch_size=len(restored), sync_dist=True)
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
