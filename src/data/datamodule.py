@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import lightning as L  # noqa: N812  its documented name
 import torch
@@ -16,7 +16,7 @@ from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages, k
 from src.data.pairs import PairFolders
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
-from src.data.source import ImageFolder, ImageFolders, ImageSource, folders_of
+from src.data.source import ImageFolder, ImageFolders, ImageSource, MixedSources, folders_of
 from src.metrics.evaluator import Evaluator
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,8 @@ class RestorationData(L.LightningDataModule):
     """Training patches and whole benchmark images, as batches {"target", "key"}.
 
     Args:
-        train: Images to train on; None where nothing is trained.
+        train: Images to train on, or several sets with shares, as
+            :class:`src.data.source.MixedSources` takes them; None where nothing is trained.
         benchmarks: Name → images to score.
         train_dir: In place of ``train``, a folder of clean images, or several; None for none.
         val_dir: A folder of clean images to score, or several, each under its own name.
@@ -68,7 +69,7 @@ class RestorationData(L.LightningDataModule):
     def __init__(
         self,
         *,
-        train: ImageSource | None = None,
+        train: ImageSource | Mapping[str, Any] | None = None,
         benchmarks: Mapping[str, ImageSource] | None = None,
         train_dir: str | Path | Sequence[str | Path] | None = None,
         val_dir: str | Path | Sequence[str | Path] | None = None,
@@ -118,6 +119,8 @@ class RestorationData(L.LightningDataModule):
                 train = ImageFolder(train_dir)
             else:
                 train = ImageFolders(train_dir)
+        if isinstance(train, Mapping):
+            train = MixedSources(train)
         pairs = _pairs("", target_dir, input_dir, scale, pattern)
         scored = _pairs("val_", val_target_dir, val_input_dir, scale, pattern)
         self.paired = pairs is not None or scored is not None
@@ -231,7 +234,9 @@ class RestorationData(L.LightningDataModule):
             raise _nothing("image to train on", "train_dir")
         if self._train is None:
             least, reason = max(self.patch_sizes), _TOO_SMALL_TO_TRAIN_ON
-            self._train = self._open("train", self._train_source, min_size=least, reason=reason)
+            self._train = self._open(
+                "train", self._train_source, min_size=least, reason=reason, without_small=True
+            )
         return self._train
 
     def _least_scored(self) -> int:
@@ -251,8 +256,8 @@ class RestorationData(L.LightningDataModule):
                 *(len(both), len(images), name, ", ".join(both[:3])),
             )
 
-    def _open(self, name: str, source: ImageSource, *, min_size: int, reason: str) -> OpenImages:
-        images = self._opener.open(source, min_size=min_size, reason=reason)
+    def _open(self, name: str, source: ImageSource, **needs: Any) -> OpenImages:  # noqa: ANN401
+        images = self._opener.open(source, **needs)
         kept = "cache" if self._opener.cache_dir else "decoded at each use"
         logger.info(
             "data ready: %s, %d images, %.1f MB %s", name, len(images), images.size / 1e6, kept

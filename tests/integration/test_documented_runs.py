@@ -59,7 +59,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkout")
     for name in ("src", "conf", "hydra_plugins"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("photos/train", "photos/val", "Set5"):
+    for name in ("photos/train", "photos/more", "photos/val", "Set5"):
         write_folder(root / name, 2, height=64, width=72)
     write_folder(root / "photos/train_noisy", 2, height=64, width=72, seed=1)
     write_folder(root / "pairs/HR", 2, height=128, width=144)
