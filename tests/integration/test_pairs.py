@@ -64,7 +64,8 @@ def test_two_processes_train_as_one_on_pairs(pairs: tuple[str, ...], tmp_path: P
     words = [word for word in WORDS if word != "trainer=cpu"]
     two = run(tmp_path / "two", *words, *pairs, "trainer=ddp_cpu", steps=2)
     for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=0, atol=1e-6)
+        # Adam moves each number by about 2e-4 in two steps, whichever the batches were.
+        torch.testing.assert_close(two[name], tensor, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
