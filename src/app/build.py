@@ -58,6 +58,14 @@ def build_task(cfg: DictConfig) -> RestorationTask:
     return task
 
 
+def undegraded_pairs(cfg: DictConfig) -> DictConfig:
+    """Return ``cfg`` without a degradation where its data are pairs, whose inputs are degraded."""
+    if any(cfg.data.get(f"{part}target_dir") is not None for part in ("", "val_")):
+        cfg = cfg.copy()
+        cfg.degradation = {"_target_": "src.degradations.identity.Identity"}
+    return cfg
+
+
 def build_data(cfg: DictConfig) -> RestorationData:
     """Build the data of ``cfg``; nothing is read yet."""
     data: RestorationData = make(cfg.data)

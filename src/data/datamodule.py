@@ -123,8 +123,7 @@ class RestorationData(L.LightningDataModule):
             train = MixedSources(train)
         pairs = _pairs("", target_dir, input_dir, scale, pattern)
         scored = _pairs("val_", val_target_dir, val_input_dir, scale, pattern)
-        self.paired = pairs is not None or scored is not None
-        if self.paired and transform is not None:
+        if (pairs or scored) is not None and transform is not None:
             raise ConfigError("data/transform changes clean patches before they are degraded, and "
                               "pairs are degraded already; leave it out.")  # fmt: skip
         self._train_source = pairs or train

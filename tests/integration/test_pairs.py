@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from src.data.image_io import read_image
+from src.weights.checkpoint import open_checkpoint
 from src.weights.checkpoint_file import read
 from tests.support.images import write, write_folder
 from tests.support.runs import TINY, command
@@ -54,7 +55,9 @@ def test_a_run_on_pairs_goes_on_bit_for_bit_and_is_scored_on_pairs(
     last = tmp_path / "whole/checkpoints/last.ckpt"
     done = command("evaluate", f"checkpoint={last}", f"output={output}", "images=false")
     assert done.code == 0, done.err
-    scores = json.loads((output / "results.json").read_text())["benchmarks"]["gt"]
+    record = json.loads((output / "results.json").read_text())
+    assert record["degradation"] == {"_target_": "src.degradations.identity.Identity"}
+    scores = record["benchmarks"]["gt"]
     assert scores["mean"]["psnr"] == pytest.approx(rows[-1], abs=1e-3)
 
 
@@ -84,10 +87,11 @@ def test_what_pairs_cannot_be_is_refused(
     assert said in done.err
 
 
-def test_a_network_that_is_told_the_noise_level_cannot_train_on_pairs(
+def test_on_pairs_ffdnet_takes_one_noise_level_for_all(
     pairs: tuple[str, ...], tmp_path: Path
 ) -> None:
     words = [word for word in WORDS if not word.startswith("model")]
-    done = command("train", *words, *pairs, "model=ffdnet", f"hydra.run.dir={tmp_path / 'run'}")
-    assert done.code != 0
-    assert "or a pair, has none" in done.err
+    network = ("model=ffdnet", "model.channels=8", "model.blocks=2", "model.sigma=10")
+    run(tmp_path / "run", *words, *pairs, *network, steps=1)
+    model = open_checkpoint(tmp_path / "run").config.model
+    assert (model.in_channels, model.sigma) == (3, 10)

@@ -6,6 +6,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from src.app.build import undegraded_pairs
 from src.app.config.options import read_primary
 from src.app.inference import merge_inference
 from src.core.errors import ConfigError
@@ -97,6 +98,7 @@ def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
         merged = _as_trained(cfg, checkpoint)
     if cfg.sets is not None:
         merged.data = _folder_of_images(cfg.sets, cfg.get("data"))
+    merged = undegraded_pairs(merged)
     for key in LEVELS:
         if cfg[key] is not None:
             _set_level(merged.degradation, key, cfg[key])

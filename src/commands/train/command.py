@@ -153,10 +153,12 @@ def _announce(trainer: L.Trainer, task: RestorationTask, cfg: DictConfig, begun:
     shared = f", shared by {world} processes" if world > 1 else ""
     attention = chosen.get("model/attention")
     folder = cfg.data.get("train_dir") or cfg.data.get("target_dir")
-    spoilt = f"{chosen.get('degradation')}{''.join(levels)}"
+    spoilt = (
+        "pairs" if cfg.data.get("target_dir") else f"{chosen.get('degradation')}{''.join(levels)}"
+    )
     rows = {
         "Run folder": cfg.paths.output_dir,
-        "Task": f"{chosen.get('task')}: {'pairs' if cfg.data.get('target_dir') else spoilt}",
+        "Task": f"{chosen.get('task')}: {spoilt}",
         "Data": f"{chosen.get('data')} {folder or ''}".rstrip(),
         "Network": f"{type(task.net).__name__}, {count:,} parameters"
         + (f", attention {attention}" if attention else ""),

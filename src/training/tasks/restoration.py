@@ -24,17 +24,13 @@ class Denoise(RestorationTask):
 
     def setup(self, stage: str) -> None:
         """Refuse, before any data is read, a network whose noise level is not known."""
-        if takes_noise_level(self.restorer.net) and not self._knows_level():
+        if takes_noise_level(self.restorer.net) and not hasattr(self.degradation, "with_level"):
             raise ConfigError(
                 f"{type(self.net).__name__} with in_channels={self.restorer.net.in_channels} is "
                 "told the noise level, and this degradation, or a pair, has none. Take "
                 "degradation=gaussian, or model.in_channels=${io.in_channels} with "
                 "model.sigma=<level>."
             )
-
-    def _knows_level(self) -> bool:
-        data = None if self._trainer is None else self.trainer.datamodule  # type: ignore[attr-defined]
-        return hasattr(self.degradation, "with_level") and not getattr(data, "paired", False)
 
     def spoil(self, clean: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Return the noisy image of a clean one, and its noise level if the network is told it."""
