@@ -51,6 +51,11 @@ SHORT = {
     "data.batch_size": "2",
     "data.workers": "0",
 }
+SMALL_IMAGES = {
+    "data": "folder",
+    "data.train_dir": "photos/train",
+    "data.val_dir": "photos/val",
+}
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +111,8 @@ def _small(words: tuple[str, ...]) -> tuple[str, ...]:
 def _short(words: tuple[str, ...]) -> tuple[str, ...]:
     """Return what makes a training take seconds, but for what is typed already."""
     typed = {word.partition("=")[0] for word in words}
-    return tuple(f"{key}={value}" for key, value in SHORT.items() if key not in typed)
+    short = SHORT | (SMALL_IMAGES if typed & {"weights", "loss"} and "data" not in typed else {})
+    return tuple(f"{key}={value}" for key, value in short.items() if key not in typed)
 
 
 def _run(root: Path, name: str, words: tuple[str, ...]) -> str:
