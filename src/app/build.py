@@ -50,11 +50,20 @@ def build_task(cfg: DictConfig) -> RestorationTask:
         restorer=Restorer(net, InferencePolicy(**plain(cfg.inference))),
         optimizer=make(cfg.optimizer),
         scheduler=make(cfg.scheduler),
+        lr_factors=cfg.get("lr_factors"),
         seed=cfg.seed,
         channels_last=cfg.channels_last,
         compiled=cfg.get("compile", False),
     )
     return task
+
+
+def undegraded_pairs(cfg: DictConfig) -> DictConfig:
+    """Return ``cfg`` without a degradation where its data are pairs, whose inputs are degraded."""
+    if any(cfg.data.get(f"{part}target_dir") is not None for part in ("", "val_")):
+        cfg = cfg.copy()
+        cfg.degradation = {"_target_": "src.degradations.identity.Identity"}
+    return cfg
 
 
 def build_data(cfg: DictConfig) -> RestorationData:

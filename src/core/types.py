@@ -38,7 +38,9 @@ H, W >= 1, where the block's attribute ``scale`` is 1 for all but cross-scale at
 that extends sides to a multiple inside says which by ``pads_to``, and one whose work is cut into
 pieces by the size says so by ``follows_size = True``; export makes use of both."""
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+OptimizerFactory = Callable[
+    [Iterable[nn.Parameter] | Iterable[dict[str, Any]]], torch.optim.Optimizer
+]
 SchedulerFactory = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
 PlainConfig = dict[str, Any]
 

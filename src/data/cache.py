@@ -21,7 +21,7 @@ from src.core.console import make_console
 from src.core.errors import DataError, ImageFileError
 from src.core.files import replacing
 from src.data.image_io import Grey, Pixels, decode_image, read_bytes
-from src.data.source import FileItem, ImageItem
+from src.data.source import FaultyItem, FileItem, ImageItem
 
 logger = logging.getLogger(__name__)
 
@@ -73,21 +73,6 @@ class CachedItem:
                 f"The cache entry of {self.source} was removed or damaged during the run: "
                 f"{self.entry}.\n  Start again to have it rebuilt, or set data.cache=off."
             ) from error
-
-
-@dataclass(frozen=True)
-class FaultyItem:
-    """An image that cannot be had.
-
-    Attributes:
-        error: Why.
-    """
-
-    error: ImageFileError
-
-    def load(self, channels: int) -> Pixels:
-        """Raise the error."""
-        raise self.error
 
 
 class CacheIndex:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import lightning as L  # noqa: N812  its documented name
 import torch
@@ -13,9 +13,10 @@ from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
 from src.data.image_io import GREY
 from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages, keys_in_both
+from src.data.pairs import PairFolders
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
-from src.data.source import ImageFolder, ImageFolders, ImageSource, folders_of
+from src.data.source import ImageFolder, ImageFolders, ImageSource, MixedSources, folders_of
 from src.metrics.evaluator import Evaluator
 
 logger = logging.getLogger(__name__)
@@ -31,10 +32,18 @@ class RestorationData(L.LightningDataModule):
     """Training patches and whole benchmark images, as batches {"target", "key"}.
 
     Args:
-        train: Images to train on; None where nothing is trained.
+        train: Images to train on, or several sets with shares, as
+            :class:`src.data.source.MixedSources` takes them; None where nothing is trained.
         benchmarks: Name → images to score.
         train_dir: In place of ``train``, a folder of clean images, or several; None for none.
         val_dir: A folder of clean images to score, or several, each under its own name.
+        target_dir: In place of ``train_dir``, a folder of targets to train on, whose inputs are
+            in ``input_dir``; see :class:`src.data.pairs.PairFolders`.
+        input_dir: Their inputs.
+        val_target_dir: A folder of targets to score, whose inputs are in ``val_input_dir``.
+        val_input_dir: Their inputs.
+        scale: Of pairs, the size of a target over that of its input.
+        pattern: Of pairs, what of a name says which pair a file is of; None for the usual rule.
         patch_size: Side of a training patch in pixels.
         batch_size: Patches an optimizer step, of all processes and accumulated batches together.
         progressive: Rows of [step, patch_size, batch_size], each from that step on; None keeps the
@@ -60,10 +69,16 @@ class RestorationData(L.LightningDataModule):
     def __init__(
         self,
         *,
-        train: ImageSource | None = None,
+        train: ImageSource | Mapping[str, Any] | None = None,
         benchmarks: Mapping[str, ImageSource] | None = None,
         train_dir: str | Path | Sequence[str | Path] | None = None,
         val_dir: str | Path | Sequence[str | Path] | None = None,
+        target_dir: str | Path | None = None,
+        input_dir: str | Path | None = None,
+        val_target_dir: str | Path | None = None,
+        val_input_dir: str | Path | None = None,
+        scale: int = 1,
+        pattern: str | None = None,
         patch_size: int = 48,
         batch_size: int = 16,
         progressive: Sequence[Sequence[int]] | None = None,
@@ -104,8 +119,17 @@ class RestorationData(L.LightningDataModule):
                 train = ImageFolder(train_dir)
             else:
                 train = ImageFolders(train_dir)
-        self._train_source = train
+        if isinstance(train, Mapping):
+            train = MixedSources(train)
+        pairs = _pairs("", target_dir, input_dir, scale, pattern)
+        scored = _pairs("val_", val_target_dir, val_input_dir, scale, pattern)
+        if (pairs or scored) is not None and transform is not None:
+            raise ConfigError("data/transform changes clean patches before they are degraded, and "
+                              "pairs are degraded already; leave it out.")  # fmt: skip
+        self._train_source = pairs or train
         self._sources = {**(benchmarks or {}), **({} if val_dir is None else folders_of(val_dir))}
+        if scored is not None:
+            self._sources[scored.targets.root.name] = scored
         self._train: OpenImages | None = None
         self._benchmarks: dict[str, OpenImages] = {}
 
@@ -209,7 +233,9 @@ class RestorationData(L.LightningDataModule):
             raise _nothing("image to train on", "train_dir")
         if self._train is None:
             least, reason = max(self.patch_sizes), _TOO_SMALL_TO_TRAIN_ON
-            self._train = self._open("train", self._train_source, min_size=least, reason=reason)
+            self._train = self._open(
+                "train", self._train_source, min_size=least, reason=reason, without_small=True
+            )
         return self._train
 
     def _least_scored(self) -> int:
@@ -229,8 +255,8 @@ class RestorationData(L.LightningDataModule):
                 *(len(both), len(images), name, ", ".join(both[:3])),
             )
 
-    def _open(self, name: str, source: ImageSource, *, min_size: int, reason: str) -> OpenImages:
-        images = self._opener.open(source, min_size=min_size, reason=reason)
+    def _open(self, name: str, source: ImageSource, **needs: Any) -> OpenImages:  # noqa: ANN401
+        images = self._opener.open(source, **needs)
         kept = "cache" if self._opener.cache_dir else "decoded at each use"
         logger.info(
             "data ready: %s, %d images, %.1f MB %s", name, len(images), images.size / 1e6, kept
@@ -250,6 +276,23 @@ class RestorationData(L.LightningDataModule):
         if self.trainer is None or getattr(self.trainer, "overfit_batches", 0) > 0:
             return 0  # overfitting means the same batches again
         return self.trainer.global_step
+
+
+def _pairs(
+    key: str,
+    target_dir: str | Path | None,
+    input_dir: str | Path | None,
+    scale: int,
+    pattern: str | None,
+) -> PairFolders | None:
+    if target_dir is None and input_dir is None:
+        return None
+    if target_dir is None or input_dir is None:
+        raise ConfigError(
+            f"data.{key}target_dir={target_dir} and data.{key}input_dir={input_dir}: pairs need "
+            "both; one folder may contain them all."
+        )
+    return PairFolders(target_dir, input_dir, scale=scale, pattern=pattern)
 
 
 def _nothing(what: str, key: str) -> DataError:

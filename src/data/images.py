@@ -2,9 +2,10 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -13,7 +14,8 @@ from src.core.errors import DataError, ExemplarError, ImageFileError
 from src.core.files import sha256
 from src.data.cache import CachedItem, ImageCache
 from src.data.image_io import Grey, Pixels, has_one_channel, is_grey, opened, to_tensor
-from src.data.source import FileItem, ImageItem, ImageSource
+from src.data.pairs import PairItem
+from src.data.source import JOINT, FileItem, ImageItem, ImageSource
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +25,25 @@ ON_ERROR: tuple[OnError, ...] = ("raise", "skip")
 _LISTED = 10  # faults named in one message
 
 
+class SmallImageError(DataError):
+    """An image is too small for what it is to be used for.
+
+    Attributes:
+        key: The image.
+        than: What it is smaller than, and what to do about it.
+    """
+
+    def __init__(self, text: str, key: str, than: str) -> None:
+        super().__init__(text)
+        self.key, self.than = key, than
+
+
 class Sample(TypedDict):
-    """One image: ``target`` float32 (C, H, W) in [0, 1], and its ``key``."""
+    """One image: ``target`` float32 (C, H, W) in [0, 1], its ``key``; of a pair the ``input``."""
 
     target: Tensor
     key: str
+    input: NotRequired[Tensor]
 
 
 class WholeSample(Sample):
@@ -47,6 +63,7 @@ class OpenImages:
         size: All pixels together, in bytes.
         grey: What makes an image grey: its content, or its file's one channel.
         hashes: Of the content of each image's file, or of its pixels where it has no file.
+        shares: Of sets that are mixed, by name, which their images' keys begin with; else empty.
     """
 
     keys: tuple[str, ...]
@@ -55,6 +72,7 @@ class OpenImages:
     size: int
     grey: Grey
     hashes: tuple[str, ...]
+    shares: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -70,13 +88,23 @@ class OpenImages:
         """Return image ``index`` as uint8 (H, W, C), read-only where it comes from the cache."""
         return self.items[index].load(self.channels)
 
+    def load_input(self, index: int) -> Pixels | None:
+        """Return the input of pair ``index``, (H / s, W / s, C); None of an image alone."""
+        item = self.items[index]
+        return item.given.load(self.channels) if isinstance(item, PairItem) else None
+
+    def indices(self, name: str) -> list[int]:
+        """Return which images are of the mixed set ``name``."""
+        return [i for i, key in enumerate(self.keys) if key.startswith(f"{name}{JOINT}")]
+
     def is_grey(self, index: int, pixels: Pixels) -> bool:
         """Say whether image ``index``, which has been loaded, counts as grey.
 
         Raises:
             ImageFileError: If its file has to be asked and is gone.
         """
-        match self.items[index]:
+        item = self.items[index]
+        match item.target if isinstance(item, PairItem) else item:
             case FileItem(path=path) | CachedItem(source=path) if self.grey == "file":
                 with opened(path) as image:
                     return has_one_channel(image)
@@ -101,13 +129,22 @@ class Opener:
     cache_limit: int | None
     grey: Grey = "content"
 
-    def open(self, source: ImageSource, *, min_size: int = 1, reason: str = "") -> OpenImages:
+    def open(
+        self,
+        source: ImageSource,
+        *,
+        min_size: int = 1,
+        reason: str = "",
+        without_small: bool = False,
+    ) -> OpenImages:
         """Return the images of ``source``; each is read once now, so that a fault shows early.
 
         Args:
             source: The images.
             min_size: Smallest height and width that can be used, in pixels.
             reason: What needs that size, and what to do about it.
+            without_small: Whether smaller ones are left out, with one line that counts them, while
+                there are others.
 
         Raises:
             ImageFileError: For the one unusable file, with ``on_error="raise"``.
@@ -115,23 +152,41 @@ class Opener:
         """
         usable: dict[str, ImageItem] = {}
         faults: list[ExemplarError] = []
+        small: list[SmallImageError] = []
         size, hashes = 0, []
         for key, item in self._cached(source.items()).items():
             try:
                 pixels = self._check(key, item, min_size, reason)
+            except SmallImageError as error:
+                small.append(error)
             except (DataError, ImageFileError) as error:
                 faults.append(error)
             else:
                 usable[key] = item
                 size += pixels.nbytes
                 hashes.append(_content_hash(item, pixels))
+        if without_small and usable:
+            _say_small(small, len(usable), source)
+        else:
+            faults += small
         self._report(faults, source)
         if not usable:
             raise DataError(f"Of {source.describe()} none can be used; each was skipped.")
         images = tuple(usable), tuple(usable.values())
-        return OpenImages(*images, self.channels, size, self.grey, tuple(hashes))
+        shares = getattr(source, "shares", {})
+        return OpenImages(*images, self.channels, size, self.grey, tuple(hashes), shares)
 
-    def _cached(self, items: dict[str, ImageItem]) -> dict[str, ImageItem]:
+    def _cached(self, given: dict[str, ImageItem]) -> dict[str, ImageItem]:
+        pairs = {key: item for key, item in given.items() if isinstance(item, PairItem)}
+        items = {**given, **{key: pair.target for key, pair in pairs.items()}}
+        items |= {f"{key}\0": pair.given for key, pair in pairs.items()}
+        items = self._cached_files(items)
+        inputs = {key: items.pop(f"{key}\0") for key in pairs}
+        for key, pair in pairs.items():
+            items[key] = replace(pair, target=items[key], given=inputs[key])
+        return items
+
+    def _cached_files(self, items: dict[str, ImageItem]) -> dict[str, ImageItem]:
         files = {
             key: replace(item, grey=self.grey)
             for key, item in items.items()
@@ -147,7 +202,10 @@ class Opener:
         height, width, _ = pixels.shape
         if min(height, width) < min_size:
             what = reason.format(min_size)
-            raise DataError(f"{key}: {width}×{height} px is smaller than {what} or remove it.")
+            text = f"{key}: {width}×{height} px is smaller than {what} or remove it."
+            raise SmallImageError(text, key, what)
+        if isinstance(item, PairItem):
+            item.check(key, pixels)
         return pixels
 
     def _report(self, faults: list[ExemplarError], source: ImageSource) -> None:
@@ -157,12 +215,33 @@ class Opener:
         elif len(faults) == 1:
             raise faults[0]
         elif faults:
-            named = "\n  ".join(str(fault) for fault in faults[:_LISTED])
-            more = f"\n  … and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
+            listed = "\n  ".join(_listed(faults))
             raise DataError(
-                f"{len(faults)} images of {source.describe()} cannot be used:\n  {named}{more}\n"
+                f"{len(faults)} images of {source.describe()} cannot be used:\n  {listed}\n"
                 "  Mend them, or go on without them with data.on_error=skip."
             )
+
+
+def _say_small(small: Sequence[SmallImageError], others: int, source: ImageSource) -> None:
+    if small:
+        named = ", ".join(error.key for error in small[:3]) + ("…" if len(small) > 3 else "")
+        logger.warning(
+            "%d of the %d images of %s are left out (%s): smaller than %s to use them",
+            *(len(small), len(small) + others, source.describe(), named, small[0].than),
+        )
+
+
+def _listed(faults: Sequence[ExemplarError]) -> Iterator[str]:
+    """Yield lines that name faults, those of pairs counted by their kind."""
+    kinds: dict[str, list[ExemplarError]] = {}
+    for fault in faults:
+        kinds.setdefault(getattr(fault, "kind", ""), []).append(fault)
+    for kind, some in kinds.items():
+        if kind:
+            yield f"{len(some)} {kind}:"
+        yield from (f"{'  ' if kind else ''}{fault}" for fault in some[:_LISTED])
+        if len(some) > _LISTED:
+            yield f"… and {len(some) - _LISTED} more"
 
 
 def keys_in_both(images: OpenImages, others: OpenImages) -> list[str]:
@@ -173,6 +252,11 @@ def keys_in_both(images: OpenImages, others: OpenImages) -> list[str]:
 
 def _content_hash(item: ImageItem, pixels: Pixels) -> str:
     """Return the hash of an image's file, which the cache knows, else of its pixels."""
+    if isinstance(item, PairItem):
+        both = [
+            _content_hash(part, part.load(pixels.shape[2])) for part in (item.target, item.given)
+        ]
+        return hashlib.sha256("".join(both).encode()).hexdigest()
     if isinstance(item, CachedItem):
         return item.content_hash
     if isinstance(item, FileItem):
@@ -195,8 +279,10 @@ class WholeImages(Dataset[WholeSample]):
 
     def __getitem__(self, index: int) -> WholeSample:
         pixels = self.images.load(index)
-        return {
+        sample: WholeSample = {
             "target": to_tensor(pixels),
             "key": self.images.keys[index],
             "grey": self.images.is_grey(index, pixels),
         }
+        given = self.images.load_input(index)
+        return sample if given is None else {**sample, "input": to_tensor(given)}

@@ -17,12 +17,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from src.core.errors import ConfigError, did_you_mean
+from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.preemption import PREEMPTING
 from src.core.seeding import seed_from
 from src.data.image_io import Pixels, to_tensor
 from src.data.images import OpenImages, Sample
-from src.data.samplers import Stages, image_of_sample
+from src.data.samplers import Stages, image_of_sample, set_of_sample
 
 
 @dataclass(frozen=True)
@@ -173,17 +173,32 @@ class TrainingPatches(Dataset[Sample]):
         self, images: OpenImages, *, stages: Stages, transform: PixelTransform | None, seed: int
     ) -> None:
         self.images, self.stages, self.transform, self.seed = images, stages, transform, seed
+        self._sets = [images.indices(name) for name in images.shares]
+        if not all(self._sets):
+            raise DataError(f"Of {', '.join(images.shares)} one set has no image to train on.")
 
     def __getitem__(self, number: int) -> Sample:
-        index = image_of_sample(number, count=len(self.images), seed=self.seed)
+        index = self._index(number)
         image = self.images.load(index)
-        side = self.stages.of_sample(number).patch_size
-        height, width, _ = image.shape
+        given = self.images.load_input(index)
+        smaller = image if given is None else given
+        height, width, _ = smaller.shape
+        scale = image.shape[0] // height
+        side = self.stages.of_sample(number).patch_size // scale
         crop = Crop.draw(height, width, side, seed=seed_from("patch", self.seed, number))
-        patch = crop.of(image)
+        patch = crop.of(image, scale=scale)
         if self.transform is not None:
             patch = self.transform(patch, seed=seed_from("transform", self.seed, number))
-        return {"target": to_tensor(patch), "key": self.images.keys[index]}
+        sample: Sample = {"target": to_tensor(patch), "key": self.images.keys[index]}
+        return sample if given is None else {**sample, "input": to_tensor(crop.of(given))}
+
+    def _index(self, number: int) -> int:
+        if not self._sets:
+            return image_of_sample(number, count=len(self.images), seed=self.seed)
+        shares = tuple(self.images.shares.values())
+        which, of_set = set_of_sample(number, shares=shares, seed=self.seed)
+        chosen = self._sets[which]
+        return chosen[image_of_sample(of_set, count=len(chosen), seed=self.seed)]
 
 
 _SOCKET_NAME = len("/pymp-xxxxxxxx/listener-xxxxxxxx")

@@ -186,3 +186,21 @@ def _order(epoch: int, count: int, seed: int) -> list[int]:
     generator = generator_for("cpu", "order", seed, epoch)
     order: list[int] = torch.randperm(count, generator=generator).tolist()
     return order
+
+
+def set_of_sample(number: int, *, shares: tuple[int, ...], seed: int) -> tuple[int, int]:
+    """Return which of several sets sample ``number`` is of, and which sample of that set it is.
+
+    In every ``sum(shares)`` samples each set has exactly its share, in an order of their own.
+    """
+    cycle, place = divmod(number, sum(shares))
+    order = _cycle(cycle, shares, seed)
+    which = order[place]
+    return which, cycle * shares[which] + order[:place].count(which)
+
+
+@functools.lru_cache(maxsize=4)
+def _cycle(cycle: int, shares: tuple[int, ...], seed: int) -> list[int]:
+    generator = generator_for("cpu", "shares", seed, cycle)
+    sets = [which for which, share in enumerate(shares) for _ in range(share)]
+    return [sets[place] for place in torch.randperm(len(sets), generator=generator).tolist()]

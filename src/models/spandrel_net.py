@@ -42,9 +42,9 @@ class SpandrelNet(nn.Module):
         self.out_channels = int(self._call.output_channels)
 
     def forward(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
-        """Restore ``degraded``, in [0, 1]; the result is clamped, and has no gradient."""
+        """Restore ``degraded``, in [0, 1]; in training not clamped, and with its gradient."""
         # A copy: some of them (RCAN) multiply their input in place.
-        restored: Tensor = self._call(degraded.clone())
+        restored: Tensor = (self.net if torch.is_grad_enabled() else self._call)(degraded.clone())
         return restored
 
 

@@ -19,9 +19,20 @@ from tests.support.published import to_reference_weights
 
 pytestmark = pytest.mark.slow
 
-PAGES = ("README.md", "export.md", "use-your-own-photos.md")
+PAGES = (
+    "README.md",
+    "export.md",
+    "use-your-own-photos.md",
+    "fine-tune.md",
+    "train-on-pairs.md",
+    "losses.md",
+)
 ELSEWHERE = {
     "resume=": "needs a run cut short; test_resume.py does",
+    "architecture=ffdnet": "needs published weights; test_fine_tune.py does where they are",
+    "loss.perceptual_file=": "needs VGG-19; test_losses.py has weights of its layout",
+    "data=sidd": "needs SIDD; test_pairs.py has its layout",
+    "weights=outputs/edsr_x2": "needs a run of another task; test_fine_tune.py does",
     "output=demo.onnx": "needs an extra; test_export.py does where it is installed",
 }
 """Shown commands that are run by other tests, by what marks them."""
@@ -40,6 +51,11 @@ SHORT = {
     "data.batch_size": "2",
     "data.workers": "0",
 }
+SMALL_IMAGES = {
+    "data": "folder",
+    "data.train_dir": "photos/train",
+    "data.val_dir": "photos/val",
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +64,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkout")
     for name in ("src", "conf", "hydra_plugins"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("photos/train", "photos/val", "Set5"):
+    for name in ("photos/train", "photos/more", "photos/val", "Set5"):
         write_folder(root / name, 2, height=64, width=72)
+    write_folder(root / "photos/train_noisy", 2, height=64, width=72, seed=1)
+    write_folder(root / "pairs/HR", 2, height=128, width=144)
+    write_folder(root / "pairs/LR", 2, height=64, width=72)
     write(root / "photos/a.jpg", pixels(64, 72))
     net = PANet(channels=64, blocks=2)
     torch.save(to_reference_weights(net, "panet"), root / "N50.pt")
@@ -86,13 +105,14 @@ def test_a_shown_command_runs(checkout: Path, page: str, name: str, words: tuple
 def _small(words: tuple[str, ...]) -> tuple[str, ...]:
     """Return the smallest network, where nothing that is typed says which one."""
     chosen = {word.partition("=")[0] for word in words}
-    return () if chosen & {"model", "task", "experiment"} else ("model=panet_tiny",)
+    return () if chosen & {"model", "task", "experiment", "weights"} else ("model=panet_tiny",)
 
 
 def _short(words: tuple[str, ...]) -> tuple[str, ...]:
     """Return what makes a training take seconds, but for what is typed already."""
     typed = {word.partition("=")[0] for word in words}
-    return tuple(f"{key}={value}" for key, value in SHORT.items() if key not in typed)
+    short = SHORT | (SMALL_IMAGES if typed & {"weights", "loss"} and "data" not in typed else {})
+    return tuple(f"{key}={value}" for key, value in short.items() if key not in typed)
 
 
 def _run(root: Path, name: str, words: tuple[str, ...]) -> str:

@@ -87,6 +87,46 @@ def test_a_network_of_ones_own_choice_takes_what_fits_when_asked(
     assert torch.equal(before["head.weight"], after["head.weight"])
 
 
+def test_added_attention_begins_at_the_score_of_the_trunk(tmp_path: Path) -> None:
+    none = "model/attention=none"
+    trunk = train_tiny(tmp_path / "trunk", none, "optimizer.lr=1e-2", steps=8)
+    assert trunk.code == 0
+    output = tmp_path / "scores"
+    done = command("evaluate", f"checkpoint={tmp_path / 'trunk'}", f"output={output}")
+    assert done.code == 0, done.err
+    (scores,) = json.loads((output / "results.json").read_text())["benchmarks"].values()
+    words = (f"weights={tmp_path / 'trunk'}", "weights_match=partial", "model/attention=pyramid")
+    grown = train_tiny(tmp_path / "grown", *words, "optimizer.lr=0", steps=1)
+    assert "Attention   begins as the identity: trunk.1" in grown.err
+    assert _first_score(tmp_path / "grown") == pytest.approx(scores["mean"]["psnr"], abs=0.01)
+
+
+def test_what_fits_of_another_scale_and_colour_needs_no_network_named(tmp_path: Path) -> None:
+    task = ("task=super_resolution", "data=synthetic", "data.patch_size=16")
+    words = (*OWN, *task, "model=edsr_tiny", "model.blocks=2", "model.channels=8")
+    done = command(
+        "train", *words, "task.scale=2", "trainer.max_steps=1", f"hydra.run.dir={tmp_path / 'x2'}"
+    )
+    assert done.code == 0, done.err
+    begun = (f"weights={tmp_path / 'x2'}", "weights_match=partial", "task.scale=4")
+    run = _tune(tmp_path / "x4", *task, *begun, "io.in_channels=1", "io.out_channels=1")
+    config = open_checkpoint(run).config.model
+    assert (config.scale, config.in_channels, config.channels, config.blocks) == (4, 1, 8, 2)
+
+
+def test_rates_of_parts_stay_in_proportion_when_a_run_goes_on(tmp_path: Path) -> None:
+    def rates() -> list[float]:
+        groups = read(tmp_path / "run/checkpoints/last.ckpt")["optimizer_states"][0]["param_groups"]
+        return [group["lr"] for group in groups]
+
+    train_tiny(tmp_path / "run", "lr_factors={trunk.*:0.1}", "optimizer.lr=1e-3", steps=1)
+    assert rates() == pytest.approx([1e-3, 1e-4])
+    again = ("optimizer.lr=1e-2", "trainer.max_steps=2", "trainer.val_check_interval=2")
+    done = command("train", f"resume={tmp_path / 'run'}", *again)
+    assert done.code == 0, done.err
+    assert rates() == pytest.approx([1e-2, 1e-3])
+
+
 def test_a_network_of_another_scale_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     net = EDSR(scale=3, channels=4, blocks=2)
     model = {"_target_": "src.models.backbones.edsr.EDSR", "scale": 3, "channels": 4, "blocks": 2}

@@ -26,7 +26,7 @@ from src.weights.untrusted import Reading, check_config, read_text
 
 OVERRIDES = "overrides.yaml"
 
-FIXED = ("model", "io", "task", "seed", "weights")
+FIXED = ("model", "io", "task", "seed", "weights", "freeze", "lr_factors")
 """What a resumed run keeps, because its checkpoint or its random numbers rest on it."""
 
 OF_A_START = ("resume", "accept_changes")

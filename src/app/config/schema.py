@@ -51,6 +51,7 @@ TYPES: dict[str, Any] = {
     "papers": str | Sequence[str] | None,
     "compare": Sequence[str] | None,
     "better": Mapping[str, Literal["min", "max"]] | None,
+    "lr_factors": Mapping[str, float] | None,
     "monitor_mode": Literal["min", "max"] | None,
     "size": Literal["any"] | Sequence[int],
     "check": Sequence[Sequence[int]],

@@ -121,7 +121,7 @@ def training_of(checkpoint: Checkpoint) -> dict[str, Any] | None:
     config: dict[str, Any] = plain(checkpoint.config)
     data = {key: value for key, value in config["data"].items() if key not in READING}
     scored = [*(data.pop("benchmarks", None) or {})]
-    folders = data.pop("val_dir", None) or []
+    folders = data.pop("val_dir", None) or data.pop("val_target_dir", None) or []
     scored += [Path(f).name for f in ([folders] if isinstance(folders, str) else folders)]
     return {
         **{key: config[key] for key in _TRAINED_WITH if key in config},

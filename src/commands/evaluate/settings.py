@@ -6,6 +6,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from src.app.build import undegraded_pairs
 from src.app.config.options import read_primary
 from src.app.inference import merge_inference
 from src.core.errors import ConfigError
@@ -97,10 +98,12 @@ def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
         merged = _as_trained(cfg, checkpoint)
     if cfg.sets is not None:
         merged.data = _folder_of_images(cfg.sets, cfg.get("data"))
+    merged = undegraded_pairs(merged)
     for key in LEVELS:
         if cfg[key] is not None:
             _set_level(merged.degradation, key, cfg[key])
-    for key in ("train", "train_dir", "transform"):  # scoring needs nothing of training
+    # Scoring needs nothing of training.
+    for key in ("train", "train_dir", "target_dir", "input_dir", "transform"):
         if key in merged.data:
             merged.data[key] = None
     OmegaConf.resolve(merged)
@@ -117,6 +120,7 @@ def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     if new_protocol and "clip8" in merged.degradation:
         # The trained degradation was frozen with the trained protocol's answer to this.
         merged.degradation.clip8 = merged.protocol.input_8bit
+    merged.loss = {"_target_": "torch.nn.L1Loss"}  # no loss is computed, and none needs its files
     merged.paths = OmegaConf.to_container(cfg.paths)
     if cfg.get("data") is None and "cache_dir" in merged.data:
         merged.data.cache_dir = cfg.paths.cache_dir  # of this machine, not of the training's

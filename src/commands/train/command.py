@@ -152,10 +152,14 @@ def _announce(trainer: L.Trainer, task: RestorationTask, cfg: DictConfig, begun:
     world = cfg.trainer.devices * cfg.trainer.num_nodes
     shared = f", shared by {world} processes" if world > 1 else ""
     attention = chosen.get("model/attention")
+    folder = cfg.data.get("train_dir") or cfg.data.get("target_dir")
+    spoilt = (
+        "pairs" if cfg.data.get("target_dir") else f"{chosen.get('degradation')}{''.join(levels)}"
+    )
     rows = {
         "Run folder": cfg.paths.output_dir,
-        "Task": f"{chosen.get('task')}: {chosen.get('degradation')}{''.join(levels)}",
-        "Data": f"{chosen.get('data')} {cfg.data.get('train_dir') or ''}".rstrip(),
+        "Task": f"{chosen.get('task')}: {spoilt}",
+        "Data": f"{chosen.get('data')} {folder or ''}".rstrip(),
         "Network": f"{type(task.net).__name__}, {count:,} parameters"
         + (f", attention {attention}" if attention else ""),
         "Protocol": task.evaluator.protocol,

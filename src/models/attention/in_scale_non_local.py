@@ -25,6 +25,7 @@ class InScaleNonLocalAttention(nn.Module):
 
     scale = 1
     keeps_identity = False
+    nothing_if_zero = "value"
 
     def __init__(self, channels: int, *, reduction: int = 2) -> None:
         if channels % reduction:

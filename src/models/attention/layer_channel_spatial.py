@@ -26,6 +26,7 @@ class ChannelSpatialAttention(nn.Module):
     """
 
     scale = 1
+    identity_if_zero = "beta"
     global_context = False
 
     def __init__(self, channels: int, *, kernel_size: int = 3) -> None:

@@ -11,8 +11,8 @@ from src.models.attention import ATTENTION
 class NonLocalAttention(nn.Module):
     """Add to each pixel a mean over all pixels, weighted by exp(θ(x_i)·φ(x_j)) (Eqs. 1, 3, 6).
 
-    The output projection starts at random, not at zero as the paper's, which inserts blocks into
-    trained networks.
+    The output projection starts at random; at zero, as the paper has it, where the block is added
+    to a trained network.
 
     Args:
         channels: Feature channels C; any.
@@ -23,6 +23,7 @@ class NonLocalAttention(nn.Module):
     """
 
     scale = 1
+    identity_if_zero = "project"
 
     def __init__(self, channels: int, *, reduction: int = 2) -> None:
         if reduction < 1:

@@ -79,6 +79,7 @@ class PyramidAttention(nn.Module):
         self.scales = tuple(1 - i / 10 for i in range(levels))
         self.softmax_scale = softmax_scale
         self.residual_scale = residual_scale
+        self.identity_if_zero = "value" if residual_scale == 1 else None
         self.resampling = resampling
         self.memory_budget = check_budget(memory_budget)
         self.implementation: Implementation = implementation

@@ -39,6 +39,7 @@ class SparseAttention(nn.Module):
     """
 
     scale = 1
+    identity_if_zero = "value"
     follows_size = True  # as many chunks as there are pixels for
     rotations: Tensor
 

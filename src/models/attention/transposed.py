@@ -25,6 +25,7 @@ class TransposedAttention(nn.Module):
     """
 
     scale = 1
+    identity_if_zero = "project"
 
     def __init__(self, channels: int, *, head_channels: int = 48, centred: bool = True) -> None:
         super().__init__()

@@ -29,6 +29,7 @@ class WindowAttention(nn.Module):
     """
 
     scale = 1
+    identity_if_zero = "project"
     global_context = False
     offsets: Tensor
 

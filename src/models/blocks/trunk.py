@@ -39,6 +39,9 @@ class AttentionSite(nn.Module):
             if scale > 1
             else nn.Identity()
         )
+        inner = getattr(block, "nothing_if_zero", None)
+        silent = "shrink" if scale > 1 else inner and f"block.{inner}"
+        self.identity_if_zero = silent if identity else None
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return what the block makes of ``features``, at their size."""

@@ -13,6 +13,7 @@ from src.core.locks import OwnFolder
 from src.core.redact import plain_without_passwords
 from src.core.seeding import seed_from
 from src.core.types import PlainConfig
+from src.optim.groups import FACTOR
 from src.training.callbacks.csv_logger import ResumableCSVLogger
 from src.training.callbacks.sources import sources
 from src.weights.checkpoint_file import FORMAT, KEY
@@ -175,10 +176,12 @@ class NewSettings(Callback):
             for group in state["param_groups"]:
                 before = group.get("initial_lr", group["lr"])
                 share = group["lr"] / before if before else 1.0
-                group["initial_lr"], group["lr"] = peak, peak * share
-        rates = [group["lr"] for group in checkpoint["optimizer_states"][0]["param_groups"]]
+                group["initial_lr"] = peak * group.get(FACTOR, 1.0)
+                group["lr"] = group["initial_lr"] * share
+        groups = checkpoint["optimizer_states"][0]["param_groups"]
         for state in checkpoint["lr_schedulers"]:
-            state["base_lrs"], state["_last_lr"] = [peak] * len(state["base_lrs"]), rates
+            state["base_lrs"] = [group["initial_lr"] for group in groups]
+            state["_last_lr"] = [group["lr"] for group in groups]
 
 
 class InOwnFolder(Callback):

@@ -18,6 +18,7 @@ from src.core.seeding import generator_for
 from src.core.types import Clean, OptimizerFactory, Pair, RestorationNet, SchedulerFactory
 from src.inference.restorer import Restorer
 from src.metrics.evaluator import Evaluator
+from src.optim.groups import groups_of, scale_rates
 from src.training.tasks.scored import ScoredModule
 
 INDUCTOR: dict[str, str | int | bool | Callable[..., Any]] = {"layout_optimization": False}
@@ -37,6 +38,7 @@ class RestorationTask(ScoredModule):
         restorer: ``net`` with padding and tiles, for whole images.
         optimizer: Builds the optimizer from the trainable parameters.
         scheduler: Builds the schedule from the optimizer; stepped once an optimizer step.
+        lr_factors: Pattern of parameters' names → factor on their learning rate.
         scale: Size of the target over that of the input; whole images are cut to a multiple of it.
         seed: With step and rank it decides every random number of training.
         channels_last: Whether inputs are put into NHWC memory order.
@@ -57,6 +59,7 @@ class RestorationTask(ScoredModule):
         restorer: Restorer,
         optimizer: OptimizerFactory,
         scheduler: SchedulerFactory,
+        lr_factors: Mapping[str, float] | None = None,
         scale: int = 1,
         seed: int = 0,
         channels_last: bool = False,
@@ -65,6 +68,7 @@ class RestorationTask(ScoredModule):
         super().__init__(evaluator, restorer)
         self.net, self.degradation, self.loss = net, degradation, loss
         self.optimizer, self.scheduler = optimizer, scheduler
+        self.lr_factors = lr_factors or {}
         self.scale, self.seed = scale, seed
         if restorer.net.scale not in {1, scale}:
             raise ConfigError(
@@ -116,6 +120,8 @@ class RestorationTask(ScoredModule):
         restored: Tensor = (self.compiled or self.net)(degraded)
         loss: Tensor = self.loss(restored.float(), pair["target"])
         self.log("train/loss", loss, prog_bar=True, batch_size=len(restored), sync_dist=True)
+        for name, value in getattr(self.loss, "latest", {}).items():
+            self.log(f"train/loss/{name}", value, batch_size=len(restored), sync_dist=True)
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -138,7 +144,7 @@ class RestorationTask(ScoredModule):
         """Build the optimizer over trainable parameters and its schedule.
 
         Raises:
-            ConfigError: If there are none.
+            ConfigError: If there are none, or a pattern of ``lr_factors`` fits none.
         """
         trainable = [p for p in self.net.parameters() if p.requires_grad]
         if not trainable:
@@ -146,7 +152,11 @@ class RestorationTask(ScoredModule):
                 f"{type(self.net).__name__} has nothing to train; score it with "
                 "python -m src.evaluate model=… task=…, or choose another model."
             )
-        optimizer = self.optimizer(trainable)
+        if self.lr_factors:
+            optimizer = self.optimizer(groups_of(self.net, self.lr_factors))
+            scale_rates(optimizer)
+        else:
+            optimizer = self.optimizer(trainable)
         schedule = {"scheduler": self.scheduler(optimizer), "interval": "step"}
         return cast("OptimizerLRScheduler", {"optimizer": optimizer, "lr_scheduler": schedule})
 

@@ -27,8 +27,9 @@ class Denoise(RestorationTask):
         if takes_noise_level(self.restorer.net) and not hasattr(self.degradation, "with_level"):
             raise ConfigError(
                 f"{type(self.net).__name__} with in_channels={self.restorer.net.in_channels} is "
-                "told the noise level, and this degradation has none. Take degradation=gaussian, "
-                "or model.in_channels=${io.in_channels} with model.sigma=<level>."
+                "told the noise level, and this degradation, or a pair, has none. Take "
+                "degradation=gaussian, or model.in_channels=${io.in_channels} with "
+                "model.sigma=<level>."
             )
 
     def spoil(self, clean: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:

@@ -233,7 +233,8 @@ def test_skipping_reports_each_unusable_file_and_goes_on(
         module.setup("fit")
         module.setup("fit")
     assert caplog.text.count("bad.png: is not an image") == 1
-    assert caplog.text.count("small: 30×7 px is smaller than a training patch of 8 px") == 1
+    small = "are left out (small): smaller than a training patch of 8 px; lower data.patch_size"
+    assert caplog.text.count(small) == 1
     assert "data ready: train, 2 images" in caplog.text
 
 
@@ -295,7 +296,8 @@ def test_two_answers_to_what_is_trained_on_are_refused(tmp_path: Path) -> None:
 def test_a_setting_of_data_is_one_parameter_and_one_line_of_yaml() -> None:
     shared = set(yaml.safe_load((CONF_DIR / "data/_base.yaml").read_text(encoding="utf-8")))
     parameters = set(inspect.signature(RestorationData).parameters)
-    which = {"train", "benchmarks", "train_dir", "val_dir"}
+    which = {"train", "benchmarks", "train_dir", "val_dir", "scale", "pattern"}
+    which |= {f"{split}{side}_dir" for split in ("", "val_") for side in ("target", "input")}
     assert (shared - {"_target_", "defaults"}) | {"transform"} == parameters - which
 
 

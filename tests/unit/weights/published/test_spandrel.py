@@ -135,6 +135,18 @@ def test_it_is_scored_and_restores_like_ours(
 
 @needs_spandrel
 @pytest.mark.filterwarnings("ignore")
+def test_it_is_trained_from_what_it_restores(tmp_path: Path) -> None:
+    net = open_network(converted(tmp_path, spandrels("NAFNet", **NAFNET).state_dict())).train()
+    image = torch.rand(2, 3, 16, 16)
+    restored = net(image)
+    with torch.no_grad():
+        torch.testing.assert_close(restored.clamp(0, 1), net(image))
+    restored.mean().backward()
+    assert any(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
+@needs_spandrel
+@pytest.mark.filterwarnings("ignore")
 def test_tensors_that_nobody_knows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="spandrel knows no network"):
         converted(tmp_path, {"some.weight": torch.zeros(3, 3, 3, 3)})

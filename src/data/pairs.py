@@ -1,0 +1,190 @@
+"""Pairs of images in two folders: which input belongs to which target, and what is wrong."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.core.errors import ConfigError, DataError
+from src.data.image_io import Pixels, is_grey
+from src.data.source import FaultyItem, FileItem, ImageFolder, ImageItem
+
+INPUT_WORDS = {"lr", "lrbi", "lq", "noisy", "input", "blur", "blurry", "degraded", "low"}
+TARGET_WORDS = {"hr", "hq", "gt", "clean", "target", "sharp", "high", "original"}
+"""Words in names, between ``_`` and ``-``, that say which of a pair a file is, and not of which."""
+
+
+class PairError(DataError):
+    """A file has no partner, or one that does not fit.
+
+    Attributes:
+        kind: What is wrong; errors of one kind are counted and listed together.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class PairItem:
+    """A target that can be had again and again, with its input.
+
+    Attributes:
+        target: What a network is to restore.
+        given: What it is given, 1 / ``scale`` as large.
+        scale: Size of the target over that of the input.
+    """
+
+    target: ImageItem
+    given: ImageItem
+    scale: int
+
+    def load(self, channels: int) -> Pixels:
+        """Return the target, uint8 (H, W, ``channels``)."""
+        return self.target.load(channels)
+
+    def check(self, key: str, target: Pixels) -> None:
+        """Refuse an input that does not fit its target.
+
+        Args:
+            key: Of the pair.
+            target: Its target, loaded.
+
+        Raises:
+            PairError: Saying both sizes, and the nearest that would fit; or which one is grey.
+        """
+        given = self.given.load(target.shape[2])
+        (height, width), (rows, columns) = target.shape[:2], given.shape[:2]
+        if (height, width) != (rows * self.scale, columns * self.scale):
+            raise PairError(
+                "sizes that do not fit",
+                f"{key}: the input is {columns}×{rows}, the target {width}×{height} px and not "
+                f"{columns * self.scale}×{rows * self.scale} (×{self.scale})",
+            )
+        if is_grey(given) and not is_grey(target):
+            raise PairError("a grey input of a coloured target", key)
+
+
+class PairFolders:
+    """The images of one folder as targets of those of another, matched by name.
+
+    Files belong together that lie in the same sub-folders and have the same stem; of the others,
+    those whose names are the same without ``x4`` at the end (the scale) and without words such as
+    LR, NOISY and GT. Both folders may be the same one, as in SIDD: then inputs are the files with
+    such a word of an input.
+
+    Args:
+        target_dir: The folder of what is to be restored.
+        input_dir: The folder of what is given.
+        scale: Size of a target over that of its input.
+        pattern: A regular expression, sought in the path below the folder; what its groups match
+            is the name of the pair. None for the rule above.
+
+    Raises:
+        ConfigError: If the pattern is none, or has no group.
+    """
+
+    def __init__(
+        self,
+        target_dir: str | Path,
+        input_dir: str | Path,
+        *,
+        scale: int = 1,
+        pattern: str | None = None,
+    ) -> None:
+        self.targets, self.inputs = ImageFolder(target_dir), ImageFolder(input_dir)
+        self.scale = scale
+        self.namers: tuple[Callable[[Path], str], ...] = (_path, self._without_words)
+        if pattern is not None:
+            try:
+                named = re.compile(pattern)
+            except re.error as error:
+                raise ConfigError(f"data.pattern={pattern}: {error}.") from error
+            if not named.groups:
+                raise ConfigError(
+                    f"data.pattern={pattern}: no group (…) says what of a name is the pair's, "
+                    r"e.g. data.pattern='(\d+)_'"
+                )
+            self.namers = (lambda path: _matched(named, path),)
+
+    def describe(self) -> str:
+        """Return where the images are."""
+        return f"pairs of targets under {self.targets.root} and inputs under {self.inputs.root}"
+
+    def items(self) -> dict[str, ImageItem]:
+        """Return key → pair, sorted by key; what has no partner raises an error when loaded.
+
+        Raises:
+            DataError: If a folder is missing, or contains no image.
+        """
+        targets, inputs = self.targets.files(), self.inputs.files()
+        if self.targets.root == self.inputs.root:
+            inputs = {key: path for key, path in inputs.items() if _words(path) & INPUT_WORDS}
+            targets = {key: path for key, path in targets.items() if key not in inputs}
+        keys = {path: key for key, path in targets.items()}
+        pairs, double, (lonely, surplus) = self._matched(targets.values(), inputs.values())
+        items: dict[str, ImageItem] = {
+            keys[target]: PairItem(FileItem(target), FileItem(given), self.scale)
+            for target, given in pairs.items()
+        }
+        wrong = [
+            *(("targets without an input", str(path)) for path in lonely),
+            *(("inputs without a target", str(path)) for path in surplus),
+            *(("several files of one pair", ", ".join(map(str, paths))) for paths in double),
+        ]
+        # Behind all keys of pairs, which contain no NUL.
+        items |= {f"\0{text}": FaultyItem(PairError(kind, text)) for kind, text in wrong}
+        return dict(sorted(items.items()))
+
+    def _matched(
+        self, targets: Iterable[Path], inputs: Iterable[Path]
+    ) -> tuple[dict[Path, Path], list[list[Path]], tuple[list[Path], list[Path]]]:
+        """Return target → input, files of which several have one name, and what has no partner."""
+        pairs: dict[Path, Path] = {}
+        double: list[list[Path]] = []
+        rest = list(targets), list(inputs)
+        for namer in self.namers:
+            named = [
+                _by_name(paths, folder.root, namer)
+                for paths, folder in zip(rest, (self.targets, self.inputs), strict=True)
+            ]
+            for name in sorted(named[0].keys() & named[1].keys()):
+                ours, theirs = named[0].pop(name), named[1].pop(name)
+                if len(ours) == len(theirs) == 1:
+                    pairs[ours[0]] = theirs[0]
+                else:
+                    double.append([*ours, *theirs])
+            rest = tuple([path for paths in side.values() for path in paths] for side in named)  # type: ignore[assignment]
+        return pairs, double, rest
+
+    def _without_words(self, path: Path) -> str:
+        parts = [self._plain(part) for part in path.with_suffix("").parts]
+        return "/".join(part for part in parts if part)
+
+    def _plain(self, part: str) -> str:
+        tokens = [re.sub(rf"(?i)x{self.scale}$", "", token) for token in re.split("[_-]", part)]
+        words = INPUT_WORDS | TARGET_WORDS
+        return "_".join(token for token in tokens if token and token.lower() not in words)
+
+
+def _by_name(
+    paths: Iterable[Path], root: Path, namer: Callable[[Path], str]
+) -> dict[str, list[Path]]:
+    named: dict[str, list[Path]] = {}
+    for path in paths:
+        named.setdefault(namer(path.relative_to(root)), []).append(path)
+    return named
+
+
+def _path(path: Path) -> str:
+    return str(path.with_suffix(""))
+
+
+def _matched(pattern: re.Pattern[str], path: Path) -> str:
+    match = pattern.search(path.as_posix())
+    return "\0".join(match.groups("")) if match else path.as_posix()
+
+
+def _words(path: Path) -> set[str]:
+    return {token.lower() for token in re.split("[_-]", path.stem)}
