@@ -10,3 +10,8 @@ dependencies = ["torch", "safetensors", "hydra", "omegaconf", "PIL"]
 def denoise() -> nn.Module:
     """Return the colour denoiser, blind to the noise level: (B, 3, H, W) in [0, 1], even sides."""
     return load("zoo/denoise")
+
+
+def dejpeg() -> nn.Module:
+    """Return the remover of JPEG artefacts, blind to quality; images as for ``denoise``."""
+    return load("zoo/dejpeg")

@@ -15,6 +15,7 @@ from src.core.paths import ROOT
 from src.data.datasets.sample_photos import SamplePhotos
 from src.models.backbones.ffdnet import FFDNet
 from src.models.backbones.untrained import Bicubic
+from src.weights.zoo import zoo_names
 from tests.support.runs import command
 
 
@@ -75,8 +76,9 @@ def test_what_a_network_cannot_do_is_refused() -> None:
         restore(image, checkpoint=FFDNet(4, 3, channels=4, blocks=2))
 
 
-def test_torch_hub_takes_the_folder() -> None:
-    net = torch.hub.load(str(ROOT), "denoise", source="local")
+@pytest.mark.parametrize("name", [name.removeprefix("zoo/") for name in zoo_names()])
+def test_torch_hub_takes_the_folder(name: str) -> None:
+    net = torch.hub.load(str(ROOT), name, source="local")
     with torch.no_grad():
         assert net(torch.rand(1, 3, 16, 18)).shape == (1, 3, 16, 18)
 
