@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint
 from src.weights.checkpoint_file import BEST
 
-_DECIDES = ("task", "model", "degradation", "protocol", "metrics", "inference", "io", "seed")
+_DECIDES = ("task", "model", "degradation", "protocol", "metrics", "inference", "io")
+_READ_AS = ("channels", "grey")  # of ``data``
 """Parts of a configuration that move a score; folders and devices do not."""
 _TRAINED_WITH = ("task", "degradation", "loss", "optimizer", "scheduler", "seed", "monitor")
 _TRAINER = ("max_steps", "precision", "accumulate_grad_batches", "gradient_clip_val")
@@ -47,6 +48,8 @@ class Scored:
     folder: Path  # of its record
     boards: dict[str, Scoreboard]  # of each benchmark
     about: dict[str, Any]  # what its record says beside the scores
+    sets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # which images these are
+    spread: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # over realisations
 
     def first_score(self) -> float:
         """Return the mean of the first metric on the first benchmark."""
@@ -59,6 +62,17 @@ class Scored:
             when = "" if checkpoint.network_alone else f" (step {checkpoint.step:,})"
             console.print(f"Checkpoint  {checkpoint.path}{when}")
         console.print(f"Inference   {self.about['inference_in_words']}")
+        for name, spread in self.spread.items():
+            seeds = len(self.about["noise_seeds"])
+            each = ", ".join(f"{METRIC_NAMES.get(m, m)} ±{s:.4f}" for m, s in spread.items())
+            console.print(f"Noise       {name}: {seeds} realisations, standard deviation {each}")
+        for name, images in self.sets.items():
+            if images["foreign"] or (images["missing"] and not images["known_as"]):
+                console.print(
+                    f"Images      {name}: {len(images['foreign'])} are not those of the published "
+                    f"set and {images['missing']} of it are missing: no published score compares",
+                    style="yellow",
+                )
         chosen_on = (self.about["training"] or {}).get("chosen_on", [])
         if not self.boards.keys().isdisjoint(chosen_on):
             console.print(f"Chosen on   {', '.join(chosen_on)}: these scores chose the checkpoint")
@@ -96,7 +110,6 @@ def about(
         "scored_by": {**origin(), "packages": versions()},
         "training": checkpoint and training_of(checkpoint),
         "parameters": sum(weights.numel() for weights in task.net.parameters()),
-        "config_sha256": config_hash(config),
         "task": config["task"],
         "model": config["model"],
         "degradation": config["degradation"],
@@ -142,9 +155,16 @@ def command() -> str | None:
     return f"python -m src.{settings.job.config_name} {shlex.join(words)}".rstrip()
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """Return SHA-256 of what in a plain configuration decides the scores."""
-    decisive = {key: config[key] for key in _DECIDES if key in config}
+def config_hash(config: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
+    """Return SHA-256 of what in a plain configuration decides scores, and of what was scored how.
+
+    Args:
+        config: The configuration.
+        scored: Fingerprints of the images, their tiles, and the seeds of the noise.
+    """
+    decisive: dict[str, Any] = {key: config[key] for key in _DECIDES if key in config}
+    decisive["data"] = {key: config["data"].get(key) for key in _READ_AS}
+    decisive["scored"] = scored
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
