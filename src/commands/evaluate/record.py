@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import shlex
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -215,9 +216,40 @@ class CombinationResult:
             }
 
 
-def summary_table(results: Sequence[CombinationResult]) -> FoldingTable:
-    """Return one row a combination: mean ± standard error of each score."""
+def _rows_of(results: Sequence[CombinationResult]) -> list[dict[str, Any]]:
+    """Return the rows of all combinations, and a row more for those that differ in seed alone."""
     rows = [row for result in results for row in result.rows()]
+    alike: dict[str, dict[int, dict[str, Any]]] = {}
+    for result in results:
+        about = result.outcome.about if isinstance(result.outcome, Scored) else {}
+        training = dict(about.get("training") or {})
+        seed = training.pop("seed", None)
+        training["data"] = {**training.get("data", {}), "seed": None}  # which is the run's
+        for row in result.rows() if seed is not None else ():
+            what = [row["benchmark"], about["config_sha256"], about["step"], training]
+            alike.setdefault(json.dumps(what, sort_keys=True), {})[seed] = row
+    return rows + [_over_seeds(by_seed) for by_seed in alike.values() if len(by_seed) > 1]
+
+
+def _over_seeds(by_seed: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    """Return the row of runs that differ in their seed alone: mean ± standard error over seeds."""
+    first, count = next(iter(by_seed.values())), len(by_seed)
+    means = {m: [row["mean"][m] for row in by_seed.values()] for m in first["mean"]}
+    return {
+        **first,
+        "name": f"mean of {count} seeds",
+        "seeds": sorted(by_seed),
+        "mean": {metric: statistics.fmean(values) for metric, values in means.items()},
+        "standard_error": {
+            metric: statistics.stdev(values) / math.sqrt(count) for metric, values in means.items()
+        },
+        "folder": None,
+    }
+
+
+def summary_table(results: Sequence[CombinationResult]) -> FoldingTable:
+    """Return one row a combination, mean ± standard error of each score, and one over seeds."""
+    rows = _rows_of(results)
     metrics = [metric for metric in _metrics(rows) if not metric.endswith("_input")]
     numbers = [METRIC_NAMES.get(metric, metric) for metric in metrics] or ["score"]
     table = FoldingTable(["model", "images", "condition"], numbers)
@@ -233,7 +265,7 @@ def summary_table(results: Sequence[CombinationResult]) -> FoldingTable:
 def write_summary(folder: Path, results: Sequence[CombinationResult]) -> None:
     """Write ``summary.json`` and ``summary.csv``, failures included."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [row for result in results for row in result.rows()]
+    rows = _rows_of(results)
     write_json(folder / "summary.json", finite({"schema": SCHEMA, "combinations": rows}))
     with (folder / "summary.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

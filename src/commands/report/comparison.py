@@ -137,6 +137,7 @@ def pooled(records: Sequence[Record], name: str) -> Record:
             name: {**alike[0], "restored": _mean_scores([board["restored"] for board in alike])}
             for name, alike in boards.items()
         },
+        "seeds": len(records),
         "over_seeds": {
             name: {
                 metric: statistics.stdev(board["mean"][metric] for board in alike)
