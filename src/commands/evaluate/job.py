@@ -104,6 +104,7 @@ def score(
     """
     give_back_large_blocks()
     merged = settings(combination.applied(cfg), checkpoint)
+    seeds = noise_seeds(cfg, merged.degradation)
     task, data = build_task(merged), build_data(merged)
     if checkpoint is None:
         check_net(task.net)
@@ -119,7 +120,7 @@ def score(
     trainer = silent_trainer(
         [Preemptible(), pictures, *callbacks], default_root_dir=folder, **trainer_place(cfg)
     )
-    resources, seeds = Resources(), noise_seeds(cfg, merged.degradation)
+    resources = Resources()
     realised = []
     for task.noise_seed in seeds or [0]:
         trainer.test(task, datamodule=data, verbose=False)

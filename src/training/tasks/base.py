@@ -137,7 +137,7 @@ class RestorationTask(ScoredModule):
         latest = {f"train/loss/{k}": v for k, v in getattr(self.loss, "latest", {}).items()}
         for name, value in {"train/loss": loss, **latest}.items():
             first = batch_idx % self.trainer.accumulate_grad_batches == 0
-            parts = [*([] if first else self._parts[name]), torch.as_tensor(value).detach()]
+            parts = [*([] if first else self._parts.get(name, [])), torch.as_tensor(value).detach()]
             self._parts[name] = parts  # of the step's batches so far
             shown = name == "train/loss"
             mean = torch.stack(parts).mean()
