@@ -48,7 +48,7 @@ class Restoration:
     def level(self, photograph: Photograph) -> float | None:
         """Return σ of a photograph to be denoised on the 8-bit scale, given or estimated."""
         told = takes_noise_level(self.restorer.net)
-        if self.sigma is not None or not (told or self.task == "denoise"):
+        if self.sigma is not None or not (told or self.task.startswith("denoise")):
             return self.sigma
         return estimate_sigma(self._seen(photograph))
 

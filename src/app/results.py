@@ -4,11 +4,13 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from src.core.console import FoldingTable
 from src.core.errors import DataError
 from src.core.files import write_csv, write_json
+from src.data.prepared import identify
 from src.metrics.scoreboard import Scoreboard
 
 SCHEMA = 2
@@ -33,7 +35,14 @@ def score_table(boards: Mapping[str, Scoreboard], protocol: str) -> FoldingTable
     return table
 
 
-def write_results(folder: Path, boards: Mapping[str, Scoreboard], about: dict[str, Any]) -> None:
+def write_results(
+    folder: Path,
+    boards: Mapping[str, Scoreboard],
+    about: dict[str, Any],
+    *,
+    pixels: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    spread: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+) -> None:
     """Write ``results.json`` (means, standard errors, per-image scores, ``about``), ``scores.csv``.
 
     The JSON is strict: what is infinite or undefined is null, and ``notes`` say why.
@@ -42,6 +51,8 @@ def write_results(folder: Path, boards: Mapping[str, Scoreboard], about: dict[st
         folder: Made when missing.
         boards: Benchmark → scores.
         about: Checkpoint, protocol, inference, versions, hardware.
+        pixels: Benchmark → key → fingerprint of the image.
+        spread: Benchmark → metric → standard deviation of the mean over realisations of the noise.
     """
     folder.mkdir(parents=True, exist_ok=True)
     benchmarks = {
@@ -49,7 +60,11 @@ def write_results(folder: Path, boards: Mapping[str, Scoreboard], about: dict[st
             "images": len(board.restored),
             "mean": board.means(),
             "standard_error": board.standard_errors(),
+            "over_realisations": spread.get(name),
             "notes": _notes(board),
+            "set": identify(name, pixels[name]) if name in pixels else None,
+            "pixels": pixels.get(name),
+            "tile": board.tiles,
             "restored": board.restored,
             "input": board.baseline,
         }

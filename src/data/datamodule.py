@@ -150,6 +150,11 @@ class RestorationData(L.LightningDataModule):
         opened |= {} if self._train is None else {"train": self._train}
         return {name: images.fingerprint for name, images in opened.items()}
 
+    @property
+    def pixels(self) -> dict[str, dict[str, str]]:
+        """Of each benchmark that is open, key → fingerprint of the pixels."""
+        return {name: images.pixels() for name, images in self._benchmarks.items()}
+
     def check_sources(self) -> None:
         """Refuse sets of images that are not there; no image is read.
 

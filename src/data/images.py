@@ -13,9 +13,18 @@ from torch.utils.data import Dataset
 from src.core.errors import DataError, ExemplarError, ImageFileError
 from src.core.files import sha256
 from src.data.cache import CachedItem, ImageCache
-from src.data.image_io import Grey, Pixels, has_one_channel, is_grey, opened, to_tensor
+from src.data.image_io import (
+    Grey,
+    Pixels,
+    has_one_channel,
+    is_grey,
+    opened,
+    read_image,
+    to_tensor,
+)
 from src.data.pairs import PairItem
-from src.data.source import JOINT, FileItem, ImageItem, ImageSource
+from src.data.prepared import fingerprint
+from src.data.source import JOINT, ArrayItem, FileItem, ImageItem, ImageSource
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +105,13 @@ class OpenImages:
     def indices(self, name: str) -> list[int]:
         """Return which images are of the mixed set ``name``."""
         return [i for i, key in enumerate(self.keys) if key.startswith(f"{name}{JOINT}")]
+
+    def pixels(self) -> dict[str, str]:
+        """Return key → fingerprint of each image (of a pair: of both), as its file has it."""
+        return {
+            key: " → ".join(fingerprint(_as_filed(part, self.channels)) for part in _parts(item))
+            for key, item in zip(self.keys, self.items, strict=True)
+        }
 
     def is_grey(self, index: int, pixels: Pixels) -> bool:
         """Say whether image ``index``, which has been loaded, counts as grey.
@@ -248,6 +264,21 @@ def keys_in_both(images: OpenImages, others: OpenImages) -> list[str]:
     """Return the keys of those ``images`` that ``others`` have too, under whatever name."""
     known = set(others.hashes)
     return [key for key, one in zip(images.keys, images.hashes, strict=True) if one in known]
+
+
+def _parts(item: ImageItem) -> tuple[ImageItem, ...]:
+    return (item.given, item.target) if isinstance(item, PairItem) else (item,)
+
+
+def _as_filed(item: ImageItem, channels: int) -> Pixels:
+    match item:
+        case FileItem(path=path) | CachedItem(source=path):
+            with opened(path) as image:
+                own = 1 if has_one_channel(image) else 3
+            return item.load(own) if own == channels else read_image(path, channels=own)
+        case ArrayItem(pixels=pixels):
+            return pixels
+    return item.load(channels)
 
 
 def _content_hash(item: ImageItem, pixels: Pixels) -> str:

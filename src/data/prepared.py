@@ -1,12 +1,16 @@
-"""Image sets made by ``python -m src.prepare``: where they are, and as a source of images."""
+"""Image sets: where prepared ones are, as a source of images, and known by their pixels."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import CONF_DIR, from_root
+from src.data.image_io import Pixels
 from src.data.source import ImageFolder, ImageItem
 
 MANIFEST = "manifest.json"
@@ -49,9 +53,56 @@ def prepared_folder(data_dir: str | Path, name: str) -> Path:
     )
 
 
+def fingerprint(pixels: Pixels) -> str:
+    """Return ``WxH:`` and the first 16 digits of a SHA-256 of uint8 ``pixels`` (H, W, C).
+
+    What is hashed is the shape as text, ``HxWxC:``, and then the bytes of the array: it is equal
+    for equal pixels, whatever the file format. Sixteen digits are 64 bits: enough to tell images
+    apart, no protection against forgery.
+    """
+    digest = hashlib.sha256("x".join(map(str, pixels.shape)).encode() + b":")
+    digest.update(pixels.tobytes())
+    height, width, _ = pixels.shape
+    return f"{width}x{height}:{digest.hexdigest()[:16]}"
+
+
+@lru_cache
+def known_pixels() -> Mapping[str, frozenset[str]]:
+    """Return set → fingerprints of its images, of those sets whose pixels conf/dataset/ knows."""
+    described = {name: _described(name).get("pixels") for name in known_sets()}
+    return {name: frozenset(known.values()) for name, known in described.items() if known}
+
+
+def identify(name: str, pixels: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a record says of an image set.
+
+    Args:
+        name: What the set is called where it is scored, e.g. by its folder.
+        pixels: Key → fingerprint of each image, with the channels that its file has.
+
+    Returns:
+        ``fingerprint`` of them all; ``known_as``, the set of conf/dataset/ whose images these are,
+        or None; ``foreign``, the images that the set called ``name`` does not have; ``missing``,
+        how many of its images are not here.
+    """
+    here, sets = frozenset(pixels.values()), known_pixels()
+    called = sets.get(name.lower(), frozenset())
+    return {
+        "fingerprint": hashlib.sha256("\0".join(sorted(pixels.values())).encode()).hexdigest()[:16],
+        "known_as": next((known for known, images in sets.items() if images == here), None),
+        "foreign": sorted(key for key, one in pixels.items() if called and one not in called),
+        "missing": len(called - here),
+    }
+
+
+def _described(name: str) -> dict[str, Any]:
+    text = (CONF_DIR / "dataset" / f"{name}.yaml").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text))
+
+
 def _parts(name: str) -> list[str]:
     """Return the sets that a name such as ``df2k`` stands for; none for a set of its own."""
-    described = yaml.safe_load((CONF_DIR / "dataset" / f"{name}.yaml").read_text(encoding="utf-8"))
+    described = _described(name)
     return [] if "name" in described else [str(part) for part in described["defaults"]]
 
 

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from src.ops.pillow import pillow_resize
-from src.ops.resize import downscale
+from src.ops.resize import BORDERS, Border, downscale
 
 
 class Bicubic(nn.Module):
@@ -17,22 +17,26 @@ class Bicubic(nn.Module):
     Args:
         scale: By how much each side shrinks; 1 only rounds.
         clip8: Round and clip after each of the two passes, as MATLAB does with 8-bit images.
+        border: What lies beyond the border: ``replicate``, its pixels again, as in DIV2K, SelfExSR
+            and RCAN's benchmark images, or ``mirror``, as in those of IMDN and PAN.
 
     Raises:
-        ValueError: If ``scale`` is below 1.
+        ValueError: If ``scale`` is below 1, or there is no such border.
     """
 
-    def __init__(self, scale: int = 2, *, clip8: bool = True) -> None:
+    def __init__(self, scale: int = 2, *, clip8: bool = True, border: Border = "replicate") -> None:
         super().__init__()
         if scale < 1:
             raise ValueError(f"scale={scale} must be at least 1; papers use 2, 3 and 4.")
-        self.scale, self.clip8 = scale, clip8
+        if border not in BORDERS:
+            raise ValueError(f"border={border!r} is unknown; take one of {BORDERS}.")
+        self.scale, self.clip8, self.border = scale, clip8, border
 
     def forward(
         self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b c h2 w2"]:
         """Map images in [0, 1], of sides that are multiples of ``scale``; nothing is drawn."""
-        return downscale(clean, self.scale, clip8=self.clip8)
+        return downscale(clean, self.scale, clip8=self.clip8, border=self.border)
 
 
 class PillowBicubic(Bicubic):

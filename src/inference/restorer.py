@@ -81,7 +81,7 @@ class Restorer:
         policy: Tiles and ensemble.
 
     Attributes:
-        choices: What was chosen for each size of image, (H, W), that came along.
+        choices: What was chosen for each size of image that came along: its sides, in order.
         pixels: Of the latest image, H·W before enlarging.
         watcher: Called with the part of an image's work that is done, above 0 to 1, after each
             tile, and of large whole images after each hundredth; None: nobody looks on.
@@ -106,14 +106,18 @@ class Restorer:
         return self._restore(degraded)
 
     def choice(self, degraded: Tensor) -> Choice:
-        """Return how ``degraded`` goes through the network: the same for all of its size."""
-        height, width = degraded.shape[-2:]
-        if (height, width) not in self.choices:
+        """Return how ``degraded`` goes through the network: one for a size, turned or not."""
+        short, long = sorted(degraded.shape[-2:])
+        if (short, long) not in self.choices:
             shape, policy = _padded(self.net, degraded).shape, self.policy
-            self.choices[height, width] = choose(
+            self.choices[short, long] = choose(
                 self.module, shape, degraded.device, tile=policy.tile, overlap=policy.overlap
             )
-        return self.choices[height, width]
+        return self.choices[short, long]
+
+    def tile_of(self, degraded: Tensor) -> int | None:
+        """Return the side of the tiles of ``degraded``; None for the whole image, or quarters."""
+        return None if self.policy.tiling == "paper" else self.choice(degraded).tile
 
     def announce(self, degraded: Tensor) -> str:
         """Return in words how ``degraded`` will go through the network, before it does."""

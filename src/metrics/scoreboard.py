@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch.distributed as dist
@@ -17,14 +17,16 @@ class Scoreboard:
     Attributes:
         restored: Key → metric → score of the network's output.
         baseline: Key → metric → score of the input as it came.
+        tiles: Key → side of the tiles in which it was restored; None is the whole image at once.
     """
 
     restored: dict[str, Scores] = field(default_factory=dict)
     baseline: dict[str, Scores] = field(default_factory=dict)
+    tiles: dict[str, int | None] = field(default_factory=dict)
 
-    def add(self, key: str, restored: Scores, baseline: Scores) -> None:
+    def add(self, key: str, restored: Scores, baseline: Scores, tile: int | None = None) -> None:
         """Record one image; the same key again replaces it."""
-        self.restored[key], self.baseline[key] = restored, baseline
+        self.restored[key], self.baseline[key], self.tiles[key] = restored, baseline, tile
 
     def gathered(self) -> "Scoreboard":
         """Return the union over all processes, sorted by key: each image counts once."""
@@ -35,10 +37,9 @@ class Scoreboard:
         union = Scoreboard()
         for board in boards:
             for key in board.restored:
-                union.add(key, board.restored[key], board.baseline[key])
-        return Scoreboard(
-            dict(sorted(union.restored.items())), dict(sorted(union.baseline.items()))
-        )
+                union.add(key, board.restored[key], board.baseline[key], board.tiles[key])
+        parts = (union.restored, union.baseline, union.tiles)
+        return Scoreboard(*(dict(sorted(part.items())) for part in parts))  # type: ignore[arg-type]
 
     def means(self) -> Scores:
         """Return metric → mean over images, and metric_input → that of the input; {} when empty."""
@@ -59,6 +60,18 @@ class Scoreboard:
                 f"{name}_input": value for name, value in _columns(self.baseline, statistic).items()
             },
         }
+
+
+def mean_of(boards: Sequence[Scoreboard]) -> Scoreboard:
+    """Return the mean score of each image over boards of the same images."""
+    mean = Scoreboard(tiles=boards[0].tiles)
+    for part, parts in (
+        (mean.restored, [board.restored for board in boards]),
+        (mean.baseline, [board.baseline for board in boards]),
+    ):
+        for key, scores in parts[0].items():
+            part[key] = {name: statistics.fmean(one[key][name] for one in parts) for name in scores}
+    return mean
 
 
 def _columns(scores: dict[str, Scores], statistic: Callable[[list[float]], float]) -> Scores:

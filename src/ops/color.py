@@ -10,6 +10,9 @@ _LUMA_OFFSET = 16.0
 # evaluations in Python (yjn870/FSRCNN-pytorch, utils.py), and part of the scores that they print.
 LUMA_SLIP = (64.738 * 255 / 256, 129.057 * 255 / 256, 25.064 * 255 / 256)
 
+# MATLAB's rgb2gray: the first row of the inverse of NTSC's YIQ, full range.
+GREY = (0.298936021293775, 0.587043074451121, 0.114020904255103)
+
 
 def luma(
     image: Float[Tensor, "b 3 h w"], weights: tuple[float, float, float] = LUMA
@@ -38,3 +41,9 @@ def luma8(image: UInt8[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 1 h w"]:
     weights = image.new_tensor([round(1000 * weight) for weight in LUMA], dtype=int32)
     thousandths = (image * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True, dtype=int32)
     return ((thousandths + 127500) // 255000 + 16).to(uint8)
+
+
+def grey8(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Return the grey of 8-bit RGB in [0, 1], 0 to 255 and rounded, as MATLAB's rgb2gray does."""
+    levels = (image * 255 * image.new_tensor(GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    return (levels + 0.5).floor() / 255

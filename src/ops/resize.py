@@ -7,11 +7,15 @@ image shrinks, the kernel is stretched by the same factor, which filters out wha
 
 import math
 from functools import lru_cache
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
+
+Border = Literal["replicate", "mirror"]
+BORDERS: tuple[Border, ...] = get_args(Border)
 
 _A = -0.5
 _SUPPORT = 4  # input pixels under the kernel that is not stretched
@@ -35,7 +39,11 @@ def target_size(input_size: int, scale: int) -> int:
 
 
 def downscale(
-    image: Float[Tensor, "b c h w"], scale: int, *, clip8: bool = True
+    image: Float[Tensor, "b c h w"],
+    scale: int,
+    *,
+    clip8: bool = True,
+    border: Border = "replicate",
 ) -> Float[Tensor, "b c h2 w2"]:
     """Return the image in [0, 1] at H/scale × W/scale, with anti-aliasing.
 
@@ -44,6 +52,7 @@ def downscale(
         scale: By how much each side shrinks.
         clip8: As MATLAB does with uint8 images: the result of the vertical pass is rounded and
             clipped to 8 bits, then that of the horizontal one. False rounds nothing.
+        border: What lies beyond the border, see :func:`resize`.
 
     Raises:
         ValueError: If a side is no multiple of ``scale``.
@@ -51,7 +60,7 @@ def downscale(
     height, width = image.shape[-2:]
     if height % scale or width % scale:
         raise ValueError(f"{width}×{height} px is no multiple of scale {scale}; use mod_crop.")
-    return resize(image, (height // scale, width // scale), clip8=clip8)
+    return resize(image, (height // scale, width // scale), clip8=clip8, border=border)
 
 
 def upscale(image: Float[Tensor, "b c h w"], scale: int) -> Float[Tensor, "b c h2 w2"]:
@@ -61,23 +70,30 @@ def upscale(image: Float[Tensor, "b c h w"], scale: int) -> Float[Tensor, "b c h
 
 
 def resize(
-    image: Float[Tensor, "b c h w"], size: tuple[int, int], *, clip8: bool = False
+    image: Float[Tensor, "b c h w"],
+    size: tuple[int, int],
+    *,
+    clip8: bool = False,
+    border: Border = "replicate",
 ) -> Float[Tensor, "b c h2 w2"]:
     """Return the image at ``size`` (height, width), as ``imresize(…, 'bicubic')`` does.
 
-    Pixels beyond the border are those of the border. Arithmetic is float64 where the device can.
+    Arithmetic is float64 where the device can.
 
     Args:
         image: In [0, 1].
         size: Height and width of the result in pixels.
         clip8: Round and clip input and both passes, vertical first, to 8 bits.
+        border: What lies beyond the border: ``replicate``, its pixels again (older MATLAB), or
+            ``mirror``, the image mirrored with its border repeated (newer MATLAB).
     """
     work = torch.float32 if image.device.type == "mps" else torch.float64
     if not clip8:
-        return _pass(_pass(image.to(work), -2, size[0]), -1, size[1]).to(image.dtype)
+        tall = _pass(image.to(work), -2, size[0], border)
+        return _pass(tall, -1, size[1], border).to(image.dtype)
     levels = _round8(image.to(work) * 255)
-    levels = _round8(_pass(levels, -2, size[0]))
-    levels = _round8(_pass(levels, -1, size[1]))
+    levels = _round8(_pass(levels, -2, size[0], border))
+    levels = _round8(_pass(levels, -1, size[1], border))
     return levels.to(image.dtype) / 255
 
 
@@ -85,10 +101,10 @@ def _round8(levels: Tensor) -> Tensor:
     return (levels + 0.5).floor().clamp(0, 255)  # halves go up, as in MATLAB
 
 
-def _pass(image: Tensor, axis: int, length: int) -> Tensor:
+def _pass(image: Tensor, axis: int, length: int, border: Border) -> Tensor:
     if image.shape[axis] == length:
         return image
-    indices, weights = _taps(image.shape[axis], length)
+    indices, weights = _taps(image.shape[axis], length, border)
     shape = (-1, 1) if axis == -2 else (-1,)
     result = image.new_zeros(())
     for index, weight in zip(indices.to(image.device), weights.to(image), strict=True):
@@ -97,7 +113,7 @@ def _pass(image: Tensor, axis: int, length: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _taps(length: int, new_length: int) -> tuple[Tensor, Tensor]:
+def _taps(length: int, new_length: int, border: Border) -> tuple[Tensor, Tensor]:
     """Return the input indices, and their weights, of each tap: two (taps, new_length) tensors."""
     factor = new_length / length
     stretch = max(1.0, 1 / factor)
@@ -109,7 +125,11 @@ def _taps(length: int, new_length: int) -> tuple[Tensor, Tensor]:
     weights = _keys((centres - positions) / stretch)
     weights = weights / weights.sum(dim=0)
     used = weights.any(dim=1)
-    return positions[used].clamp(1, length).long() - 1, weights[used]
+    indices = positions[used].long() - 1
+    if border == "replicate":
+        return indices.clamp(0, length - 1), weights[used]
+    turned = indices % (2 * length)  # the image and its mirror image, over and over
+    return torch.minimum(turned, 2 * length - 1 - turned), weights[used]
 
 
 def _keys(distance: Tensor) -> Tensor:

@@ -26,6 +26,8 @@ COUNTS = {
     "urban100": 100,
     "manga109": 109,
     "cbsd68": 68,
+    "bsd68": 68,
+    "set12": 12,
     "kodak24": 24,
     "kodak24_cropped": 24,
     "mcmaster18": 18,

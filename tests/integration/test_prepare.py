@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 from src.commands.prepare.command import prepare
-from src.commands.prepare.pixels import fingerprint
 from src.core.errors import DataError
-from src.data.prepared import prepared_folder
+from src.data.prepared import fingerprint, prepared_folder
 from tests.support.compose import compose_config
 from tests.support.images import pixels, write, write_folder
 from tests.support.prepared import names, prepare_set5

@@ -149,3 +149,12 @@ def test_a_compiled_run_resumes_exactly_and_its_weights_load_without_compiling(
     assert list(compiled) == list(eager)
     assert all(torch.allclose(compiled[name], eager[name], atol=1e-5) for name in eager)
     _train(tmp_path / "new", f"weights={four}", steps=1)
+
+
+def test_the_loss_of_an_accumulated_step_is_the_mean_of_its_parts(tmp_path: Path) -> None:
+    whole = _train(tmp_path / "whole", steps=2)
+    parts = _train(tmp_path / "parts", "trainer.accumulate_grad_batches=2", steps=2)
+    losses = [[float(row["train/loss"]) for row in rows(run) if row.get("train/loss")]
+              for run in (whole, parts)]  # fmt: skip
+    assert losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)

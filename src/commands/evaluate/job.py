@@ -1,23 +1,30 @@
 """One combination is scored here, by one process or several; its record is written."""
 
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L  # noqa: N812
 from omegaconf import DictConfig, OmegaConf
 
-from src.app.build import build_data, build_task
+from src.app.build import build_data, build_task, plain
 from src.app.inference import give_back_large_blocks, trainer_device
 from src.app.processes.job import Job, settled_by_hydra
 from src.app.processes.place import cluster_environment, here
 from src.app.results import write_results
 from src.commands.evaluate.plan import Combination
-from src.commands.evaluate.record import Scored, about
+from src.commands.evaluate.record import Scored, about, config_hash
 from src.commands.evaluate.settings import check_net, settings
 from src.commands.evaluate.watch import Pictures, Preemptible
 from src.core.errors import ConfigError, DataError
 from src.core.memory import Resources
+from src.data.prepared import identify
+from src.metrics.scoreboard import Scoreboard, mean_of
 from src.weights.checkpoint import Checkpoint, load_weights
+
+_DRAWS_NOTHING = ("Bicubic", "PillowBicubic", "Identity", "Mosaic", "SharedGaussianNoise")
+"""Degradations that are the same for an image however often it is scored."""
 
 
 def settle_evaluation(cfg: DictConfig, folder: Path) -> Job:
@@ -97,6 +104,7 @@ def score(
     """
     give_back_large_blocks()
     merged = settings(combination.applied(cfg), checkpoint)
+    seeds = noise_seeds(cfg, merged.degradation)
     task, data = build_task(merged), build_data(merged)
     if checkpoint is None:
         check_net(task.net)
@@ -113,11 +121,51 @@ def score(
         [Preemptible(), pictures, *callbacks], default_root_dir=folder, **trainer_place(cfg)
     )
     resources = Resources()
-    trainer.test(task, datamodule=data, verbose=False)
+    realised = []
+    for task.noise_seed in seeds or [0]:
+        trainer.test(task, datamodule=data, verbose=False)
+        realised.append(task.scoreboards)
+    boards = {name: mean_of([boards[name] for boards in realised]) for name in realised[0]}
+    pixels: dict[str, dict[str, str]] = getattr(data, "pixels", {})  # not of data of one's own
     record = about(task, merged, checkpoint, name=combination.name, took=resources.as_dict())
+    tiles = {name: board.tiles for name, board in boards.items()}
+    alike = {"noise_seeds": seeds, "pixels": pixels, "tile": tiles}
+    record |= {"noise_seeds": seeds, "config_sha256": config_hash(plain(merged), alike)}
+    spread = _spread(realised)
     if trainer.is_global_zero:
-        write_results(folder, task.scoreboards, record)
-    return Scored(folder, task.scoreboards, record)
+        write_results(folder, boards, record, pixels=pixels, spread=spread)
+    return Scored(
+        folder, boards, record, {name: identify(name, pixels[name]) for name in pixels}, spread
+    )
+
+
+def noise_seeds(cfg: DictConfig, degradation: DictConfig) -> list[int]:
+    """Return the seed of each realisation of what the degradation draws; none if it draws nothing.
+
+    Raises:
+        ConfigError: If a seed or several realisations are asked for where nothing is drawn.
+    """
+    kind, level = str(degradation["_target_"]).rpartition(".")[2], degradation.get("quality")
+    if kind not in _DRAWS_NOTHING and not (level and level[0] == level[1]):
+        if cfg.realisations < 1:
+            raise ConfigError(f"realisations={cfg.realisations} must be 1 or more.")
+        return list(range(cfg.seed, cfg.seed + cfg.realisations))
+    if cfg.seed or cfg.realisations != 1:
+        raise ConfigError(
+            f"seed={cfg.seed} realisations={cfg.realisations}: the degradation {kind} draws "
+            "nothing when it is scored, so that all realisations are alike; leave both out."
+        )
+    return []
+
+
+def _spread(realised: Sequence[Mapping[str, Scoreboard]]) -> dict[str, dict[str, float]]:
+    if len(realised) < 2:
+        return {}
+    means = [{name: board.means() for name, board in boards.items()} for boards in realised]
+    return {
+        name: {metric: statistics.stdev(mean[name][metric] for mean in means) for metric in first}
+        for name, first in means[0].items()
+    }
 
 
 def silent_trainer(callbacks: list[L.Callback], **options: Any) -> L.Trainer:  # noqa: ANN401

@@ -5,8 +5,9 @@ import hashlib
 import json
 import math
 import shlex
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint
 from src.weights.checkpoint_file import BEST
 
-_DECIDES = ("task", "model", "degradation", "protocol", "metrics", "inference", "io", "seed")
+_DECIDES = ("task", "model", "degradation", "protocol", "metrics", "inference", "io")
+_READ_AS = ("channels", "grey")  # of ``data``
 """Parts of a configuration that move a score; folders and devices do not."""
 _TRAINED_WITH = ("task", "degradation", "loss", "optimizer", "scheduler", "seed", "monitor")
 _TRAINER = ("max_steps", "precision", "accumulate_grad_batches", "gradient_clip_val")
@@ -47,6 +49,8 @@ class Scored:
     folder: Path  # of its record
     boards: dict[str, Scoreboard]  # of each benchmark
     about: dict[str, Any]  # what its record says beside the scores
+    sets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # which images these are
+    spread: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # over realisations
 
     def first_score(self) -> float:
         """Return the mean of the first metric on the first benchmark."""
@@ -59,6 +63,17 @@ class Scored:
             when = "" if checkpoint.network_alone else f" (step {checkpoint.step:,})"
             console.print(f"Checkpoint  {checkpoint.path}{when}")
         console.print(f"Inference   {self.about['inference_in_words']}")
+        for name, spread in self.spread.items():
+            seeds = len(self.about["noise_seeds"])
+            each = ", ".join(f"{METRIC_NAMES.get(m, m)} ±{s:.4f}" for m, s in spread.items())
+            console.print(f"Noise       {name}: {seeds} realisations, standard deviation {each}")
+        for name, images in self.sets.items():
+            if images["foreign"] or (images["missing"] and not images["known_as"]):
+                console.print(
+                    f"Images      {name}: {len(images['foreign'])} are not those of the published "
+                    f"set and {images['missing']} of it are missing: no published score compares",
+                    style="yellow",
+                )
         chosen_on = (self.about["training"] or {}).get("chosen_on", [])
         if not self.boards.keys().isdisjoint(chosen_on):
             console.print(f"Chosen on   {', '.join(chosen_on)}: these scores chose the checkpoint")
@@ -96,7 +111,6 @@ def about(
         "scored_by": {**origin(), "packages": versions()},
         "training": checkpoint and training_of(checkpoint),
         "parameters": sum(weights.numel() for weights in task.net.parameters()),
-        "config_sha256": config_hash(config),
         "task": config["task"],
         "model": config["model"],
         "degradation": config["degradation"],
@@ -142,9 +156,16 @@ def command() -> str | None:
     return f"python -m src.{settings.job.config_name} {shlex.join(words)}".rstrip()
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """Return SHA-256 of what in a plain configuration decides the scores."""
-    decisive = {key: config[key] for key in _DECIDES if key in config}
+def config_hash(config: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
+    """Return SHA-256 of what in a plain configuration decides scores, and of what was scored how.
+
+    Args:
+        config: The configuration.
+        scored: Fingerprints of the images, their tiles, and the seeds of the noise.
+    """
+    decisive: dict[str, Any] = {key: config[key] for key in _DECIDES if key in config}
+    decisive["data"] = {key: config["data"].get(key) for key in _READ_AS}
+    decisive["scored"] = scored
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -195,9 +216,40 @@ class CombinationResult:
             }
 
 
-def summary_table(results: Sequence[CombinationResult]) -> FoldingTable:
-    """Return one row a combination: mean ± standard error of each score."""
+def _rows_of(results: Sequence[CombinationResult]) -> list[dict[str, Any]]:
+    """Return the rows of all combinations, and a row more for those that differ in seed alone."""
     rows = [row for result in results for row in result.rows()]
+    alike: dict[str, dict[int, dict[str, Any]]] = {}
+    for result in results:
+        about = result.outcome.about if isinstance(result.outcome, Scored) else {}
+        training = dict(about.get("training") or {})
+        seed = training.pop("seed", None)
+        training["data"] = {**training.get("data", {}), "seed": None}  # which is the run's
+        for row in result.rows() if seed is not None else ():
+            what = [row["benchmark"], about["config_sha256"], about["step"], training]
+            alike.setdefault(json.dumps(what, sort_keys=True), {})[seed] = row
+    return rows + [_over_seeds(by_seed) for by_seed in alike.values() if len(by_seed) > 1]
+
+
+def _over_seeds(by_seed: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    """Return the row of runs that differ in their seed alone: mean ± standard error over seeds."""
+    first, count = next(iter(by_seed.values())), len(by_seed)
+    means = {m: [row["mean"][m] for row in by_seed.values()] for m in first["mean"]}
+    return {
+        **first,
+        "name": f"mean of {count} seeds",
+        "seeds": sorted(by_seed),
+        "mean": {metric: statistics.fmean(values) for metric, values in means.items()},
+        "standard_error": {
+            metric: statistics.stdev(values) / math.sqrt(count) for metric, values in means.items()
+        },
+        "folder": None,
+    }
+
+
+def summary_table(results: Sequence[CombinationResult]) -> FoldingTable:
+    """Return one row a combination, mean ± standard error of each score, and one over seeds."""
+    rows = _rows_of(results)
     metrics = [metric for metric in _metrics(rows) if not metric.endswith("_input")]
     numbers = [METRIC_NAMES.get(metric, metric) for metric in metrics] or ["score"]
     table = FoldingTable(["model", "images", "condition"], numbers)
@@ -213,7 +265,7 @@ def summary_table(results: Sequence[CombinationResult]) -> FoldingTable:
 def write_summary(folder: Path, results: Sequence[CombinationResult]) -> None:
     """Write ``summary.json`` and ``summary.csv``, failures included."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [row for result in results for row in result.rows()]
+    rows = _rows_of(results)
     write_json(folder / "summary.json", finite({"schema": SCHEMA, "combinations": rows}))
     with (folder / "summary.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

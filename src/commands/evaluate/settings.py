@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 READING = ("cache", "cache_dir", "cache_limit_gb", "grey", "on_error", "prefetch", "workers")
 """Keys of ``data`` that say how images are read, not which."""
+_PIXELS = ("channels", "grey")
+"""Keys of ``data`` that decide which pixels are scored."""
 LEVELS = {"sigma": "gaussian", "quality": "jpeg", "phase": "mosaic"}
 """What is given beside a degradation, and the degradation that has it."""
 _EXAMPLE = "For example: checkpoint=outputs/denoise/panet_small/2026-01-31_12-00-00"
@@ -97,7 +99,7 @@ def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     else:
         merged = _as_trained(cfg, checkpoint)
     if cfg.sets is not None:
-        merged.data = _folder_of_images(cfg.sets, cfg.get("data"))
+        merged.data = _folder_of_images(cfg.sets, merged.get("data"))
     merged = undegraded_pairs(merged)
     for key in LEVELS:
         if cfg[key] is not None:
@@ -116,6 +118,10 @@ def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     for group in _REPLACING:
         if cfg.get(group) is not None:
             merged[group] = OmegaConf.to_container(cfg[group])
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for key in _PIXELS:  # a network is fed what it was trained on, whatever folder is scored
+        if key in checkpoint.config.data and not any(f"data.{key}=" in text for text in typed):
+            merged.data[key] = checkpoint.config.data[key]
     new_protocol = cfg.get("protocol") is not None and cfg.get("degradation") is None
     if new_protocol and "clip8" in merged.degradation:
         # The trained degradation was frozen with the trained protocol's answer to this.
@@ -194,9 +200,10 @@ def _set_level(degradation: DictConfig, key: str, level: float | str) -> None:
 
 
 def _folder_of_images(folder: str, given: DictConfig | None) -> DictConfig:
-    """Return data that score one folder: read as ``given`` says, with all else as in conf/data/."""
+    """Return data that score one folder: its pixels as ``given`` has them, else as conf/data/."""
     parts = (OmegaConf.load(CONF_DIR / f"data/{name}.yaml") for name in ("_base", "folder"))
-    how = {key: given[key] for key in READING if key in given} if given is not None else {}
+    keys = {*READING, *_PIXELS}
+    how = {key: given[key] for key in keys if key in given} if given is not None else {}
     merged = DictConfig(OmegaConf.merge(*parts, how, {"val_dir": folder}))
     del merged["defaults"]
     return merged

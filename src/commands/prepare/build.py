@@ -12,9 +12,11 @@ from src.commands.prepare import manifest
 from src.commands.prepare.archives import Tree
 from src.commands.prepare.image_set import ImageSet, choose
 from src.commands.prepare.manifest import Image, Source
-from src.commands.prepare.pixels import KnownTests, content_fingerprint, header
+from src.commands.prepare.pixels import KnownTests, header
 from src.commands.prepare.staging import check_space, staging
 from src.core.errors import DataError
+from src.data.image_io import decode_image
+from src.data.prepared import fingerprint
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _add(
         )
     known = None
     if image_set.role == "test" or (width, height) in tests.sizes:
-        known = content_fingerprint(content, Path(path), channels)
+        known = fingerprint(decode_image(content, path=Path(path), channels=channels))
     if image_set.role == "train" and known in tests.names:
         built.left_out[path.name] = f"is the test image {tests.names[known]}"
         return

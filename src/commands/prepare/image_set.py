@@ -66,7 +66,7 @@ class ImageSet:
         layouts: Each a list of patterns of paths, see :func:`choose`.
         exclude: Name without extension → why that image is left out.
         sizes: The allowed [width, height], turned or not; None allows any.
-        pixels: Name → fingerprint (:mod:`src.commands.prepare.pixels`), where the images are known.
+        pixels: Name → fingerprint (:mod:`src.data.prepared`), where the images are known.
         manual: What to do where there is no free direct link.
         terms: Of use, as the owner states them.
 

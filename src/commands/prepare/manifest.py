@@ -28,7 +28,7 @@ class Image:
         channels: 1 for grey, else 3.
         bytes: Size of the file.
         sha256: Hash of the file, in hex.
-        pixels: Fingerprint (see :mod:`src.commands.prepare.pixels`); None where it is not needed.
+        pixels: Fingerprint (see :mod:`src.data.prepared`); None where it is not needed.
     """
 
     name: str
@@ -78,7 +78,7 @@ def write(
         "role": image_set.role,
         "terms": image_set.terms,
         "prepared": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "complete": len(images) == image_set.count,
+        "complete": len(images) == image_set.count and known in {None, image_set.count},
         "identical_to_reference": known,
         "sources": [asdict(source) for source in sources],
         "left_out": left_out,

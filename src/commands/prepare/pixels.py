@@ -1,9 +1,5 @@
-"""What an image shows, as one number, and images of test sets recognised by it.
+"""Images of test sets recognised by the fingerprint of their pixels."""
 
-The number is equal for equal pixels, whatever the file format.
-"""
-
-import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,14 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from src.commands.prepare import manifest
 from src.commands.prepare.image_set import ImageSet
 from src.core.errors import DataError, ImageFileError
-from src.data.image_io import (
-    FORMATS,
-    PIXEL_LIMIT,
-    Pixels,
-    apply_pixel_limit,
-    decode_image,
-    has_one_channel,
-)
+from src.data.image_io import FORMATS, PIXEL_LIMIT, apply_pixel_limit, has_one_channel
 
 
 def header(content: bytes, path: Path) -> tuple[int, int, int]:
@@ -41,27 +30,6 @@ def header(content: bytes, path: Path) -> tuple[int, int, int]:
         ) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ImageFileError(path, "is not an image, whatever its name says.") from error
-
-
-def fingerprint(pixels: Pixels) -> str:
-    """Return ``WxH:`` and the first 16 digits of a SHA-256 of uint8 ``pixels`` (H, W, C).
-
-    What is hashed is the shape as text, ``HxWxC:``, and then the bytes of the array. Sixteen digits
-    are 64 bits: enough to tell images apart, no protection against forgery.
-    """
-    digest = hashlib.sha256("x".join(map(str, pixels.shape)).encode() + b":")
-    digest.update(pixels.tobytes())
-    height, width, _ = pixels.shape
-    return f"{width}x{height}:{digest.hexdigest()[:16]}"
-
-
-def content_fingerprint(content: bytes, path: Path, channels: int) -> str:
-    """Return the fingerprint of an encoded image with its own ``channels``, 1 or 3.
-
-    Raises:
-        ImageFileError: If it is damaged or cannot be used.
-    """
-    return fingerprint(decode_image(content, path=path, channels=channels))
 
 
 def size_of(known: str) -> tuple[int, int]:

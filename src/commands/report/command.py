@@ -1,6 +1,7 @@
 """Report: tables of papers, a page of pictures, or a comparison of two results."""
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -125,7 +126,11 @@ def _spreads(item: Comparison, records: Sequence[Record]) -> Iterator[str]:
     for record, mean in zip(records, item.means, strict=True):
         spread = record.content.get("over_seeds", {}).get(item.benchmark, {}).get(item.metric)
         if spread is not None:
-            yield f"  {record.name}: {mean:.4f} ± {spread:.4f} (standard deviation)"
+            error = spread / math.sqrt(record.content["seeds"])
+            yield (
+                f"  {record.name}: {mean:.4f} ± {error:.4f} (standard error; deviation "
+                f"{spread:.4f})"
+            )
 
 
 def _also_different(

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,12 @@ def refuse_unlike(first: Record, second: Record) -> None:
     unlike = [
         f"{part}.{key}: {one} | {other}"
         for part in ("protocol", "degradation")
-        for key, one, other in _differing(first.content[part], second.content[part])
+        for key, one, other in _differing(_part(first, part), _part(second, part))
+    ]
+    unlike += [
+        f"noise_seeds: {one} | {other}"
+        for one, other in [[of.content.get("noise_seeds", [0]) for of in (first, second)]]
+        if one and other and one != other
     ]
     unlike += [
         f"{name}: only in {owner.name}"
@@ -90,6 +96,17 @@ def refuse_unlike(first: Record, second: Record) -> None:
             "compared; score both on the same images under the same protocol:\n  "
             + "\n  ".join(unlike)
         )
+
+
+def _part(record: Record, part: str) -> dict[str, Any]:
+    """Return ``protocol`` or ``degradation``, with what records of before did not have to say."""
+    return {**_WAS[part], **record.content[part]}
+
+
+_WAS: dict[str, dict[str, Any]] = {
+    "protocol": {"multiple": "cut", "luma": "bt601"},
+    "degradation": {"border": "replicate"},
+}
 
 
 def pooled(records: Sequence[Record], name: str) -> Record:
@@ -120,6 +137,7 @@ def pooled(records: Sequence[Record], name: str) -> Record:
             name: {**alike[0], "restored": _mean_scores([board["restored"] for board in alike])}
             for name, alike in boards.items()
         },
+        "seeds": len(records),
         "over_seeds": {
             name: {
                 metric: statistics.stdev(board["mean"][metric] for board in alike)
@@ -158,12 +176,21 @@ def other_differences(first: Record, second: Record) -> list[tuple[str, str, str
 
     def told(record: Record) -> dict[str, str]:
         parts = {key: record.content.get(key) for key in _BESIDE}
+        parts["tile"] = {name: _tiles(board) for name, board in record.benchmarks.items()}
         return {path: show(value) for path, value in leaves(parts) if value is not None}
 
     return [
         (key, str(one or "not recorded"), str(other or "not recorded"))
         for key, one, other in _differing(told(first), told(second))
     ]
+
+
+def _tiles(board: Mapping[str, Any]) -> str | None:
+    """Return in words the tiles in which how many images went through the network."""
+    tiles = (board.get("tile") or {}).values()
+    counts = Counter("whole" if tile is None else tile for tile in tiles)
+    ways = [f"{tile} ({count})" for tile, count in sorted(counts.items(), key=str)]
+    return ", ".join(ways) or None
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -175,6 +202,10 @@ def _unlike_images(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) 
     alone = sorted(one["restored"].keys() ^ other["restored"].keys())
     if alone:
         return [f"{name}: only one of them has the images {', '.join(alone[:5])}"]
+    if one.get("pixels") and other.get("pixels"):
+        other_pixels = [key for key, _, _ in _differing(one["pixels"], other["pixels"])]
+        if other_pixels:
+            return [f"{name}: the images differ in their pixels: {', '.join(other_pixels[:5])}"]
     for key, scores in one["input"].items():
         for metric, score in scores.items():
             seen = other["input"][key].get(metric)

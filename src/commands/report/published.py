@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from src.app.results import RESULTS
 from src.commands.report.records import LEVELS, Record, open_records
 from src.core.errors import DataError, did_you_mean
+from src.core.paths import CONF_DIR
+from src.data.prepared import known_pixels
+from src.inference.restorer import InferencePolicy
+from src.metrics.protocol import Protocol
 
 TABLE = "table.yaml"
 RECORDS = "results"
@@ -43,6 +48,7 @@ class PublishedTable:
     title: str
     source: str  # paper and number of the table
     protocol: str  # name of the protocol that ours must be scored under
+    inference: Mapping[str, Any]  # how the paper's own networks must restore whole images
     metrics: tuple[str, ...]  # in the order in which they are printed
     notes: tuple[str, ...]
     rows: tuple[PublishedRow, ...]  # in the paper's order
@@ -88,19 +94,25 @@ def _read_paper(file: Path) -> Paper:
 
 def _read_table(folder: Path, content: Mapping[str, Any]) -> PublishedTable:
     metrics, protocol = tuple(content["metrics"]), content["protocol"]
-    rows = tuple(_read_row(folder, row, metrics, protocol) for row in content["rows"])
+    inference = content.get("inference", {})
+    rows = tuple(_read_row(folder, row, metrics, protocol, inference) for row in content["rows"])
     texts = (content["name"], content["title"], content["source"], protocol)
-    return PublishedTable(*texts, metrics, tuple(content["notes"]), rows)
+    return PublishedTable(*texts, inference, metrics, tuple(content["notes"]), rows)
 
 
 def _read_row(
-    folder: Path, row: Mapping[str, Any], metrics: tuple[str, ...], protocol: str
+    folder: Path,
+    row: Mapping[str, Any],
+    metrics: tuple[str, ...],
+    protocol: str,
+    inference: Mapping[str, Any],
 ) -> PublishedRow:
     recipe = row.get("recipe")
     record = recipe.rpartition("/")[2] if recipe else row.get("record")
     condition = row.get("condition", {})
     source = folder / RECORDS / record if record else None
-    means = {} if source is None else _ours(source, row["dataset"], condition, protocol)
+    needed = {"ensemble": False, **(inference if recipe else {})}
+    means = {} if source is None else _ours(source, row["dataset"], condition, protocol, needed)
     names = {metric: row.get("measured_as", {}).get(metric, metric) for metric in metrics}
     ours = {metric: means[name] for metric, name in names.items() if name in means}
     published = {metric: float(row[metric]) for metric in metrics if metric in row}
@@ -109,37 +121,68 @@ def _read_row(
 
 
 def _ours(
-    source: Path, dataset: str, condition: Mapping[str, float], protocol: str
+    source: Path,
+    dataset: str,
+    condition: Mapping[str, float],
+    protocol: str,
+    inference: Mapping[str, Any],
 ) -> dict[str, float]:
     """Return our means on ``dataset`` from the records below ``source``; {} if it was not run."""
     if not any(source.rglob(RESULTS)):
         return {}
     for record in open_records(str(source)):
         if dataset in record.benchmarks:
-            _refuse_foreign(record, condition, protocol)
+            _refuse_foreign(record, dataset, condition, frozen(protocol, condition), inference)
             means = record.benchmarks[dataset]["mean"]
             return {metric: mean for metric, mean in means.items() if mean is not None}
     return {}
 
 
-def _refuse_foreign(record: Record, condition: Mapping[str, float], protocol: str) -> None:
-    """Refuse a record whose numbers the row's cannot be compared with."""
-    scored = record.content["protocol"]["name"]
-    if scored != protocol:
-        raise DataError(f"{record.folder}: scored under {scored}; its row needs {protocol}.")
-    for key, level in condition.items():
-        scored_at = record.content["degradation"][key]
-        if scored_at not in (level, [level, level]):
-            raise DataError(f"{record.folder}: scored at {key}={scored_at}; its row needs {level}.")
+def frozen(protocol: str, condition: Mapping[str, float]) -> dict[str, Any]:
+    """Return all steps of a protocol of conf/, under a condition that may have a scale."""
+    io = {"scale": int(condition.get("scale", 1))}
+    node = OmegaConf.load(CONF_DIR / "protocol" / f"{protocol}.yaml")
+    steps: Any = OmegaConf.to_container(OmegaConf.create({"io": io, "it": node}), resolve=True)
+    del steps["it"]["_target_"]
+    return Protocol(**steps["it"]).as_dict()
+
+
+def _refuse_foreign(
+    record: Record,
+    dataset: str,
+    condition: Mapping[str, float],
+    protocol: Mapping[str, Any],
+    inference: Mapping[str, Any],
+) -> None:
+    """Refuse a record whose numbers the row's cannot be compared with, naming every difference."""
+    content, board = record.content, record.benchmarks[dataset]
+    degradation = content["degradation"]
+    scored = {**Protocol("").as_dict(), **content["protocol"]}  # as steps of later versions are
+    restored = {**InferencePolicy().as_dict(), **content["inference"]}
+    pairs = [(f"protocol.{key}", scored.get(key), step) for key, step in protocol.items()]
+    pairs += [(f"inference.{k}", restored.get(k), way) for k, way in inference.items()]
+    pairs += [
+        (key, level if degradation.get(key) == [level, level] else degradation.get(key), level)
+        for key, level in condition.items()
+    ]
+    if "clip8" in degradation:
+        pairs.append(("degradation.clip8", degradation["clip8"], protocol["input_8bit"]))
+    if dataset in known_pixels():
+        pairs.append(("set", (board.get("set") or {}).get("known_as", "not recorded"), dataset))
+    wrong = [f"{key}={has}; its row needs {needs}" for key, has, needs in pairs if has != needs]
+    if wrong:
+        raise DataError(f"{record.folder}: not a record of its row: " + ", ".join(wrong) + ".")
 
 
 def missing(paper: Paper) -> Iterator[tuple[str, str]]:
     """Yield, for each record that could be made here and has not been, its name and commands."""
-    rows = [row for table in paper.tables for row in table.rows if row.record and not row.ours]
+    open_rows = [(t, row) for t in paper.tables for row in t.rows if row.record and not row.ours]
+    rows = [row for _, row in open_rows]
     for name in dict.fromkeys(row.record for row in rows):
         sets = ",".join(row.dataset for row in rows if row.record == name)
-        first = next(row for row in rows if row.record == name)
-        what = "checkpoint=<its run>" if first.recipe else first.command
+        table, first = next(both for both in open_rows if both[1].record == name)
+        ways = (f"inference.{key}={way}" for key, way in table.inference.items())
+        what = " ".join(["checkpoint=<its run>", *ways]) if first.recipe else first.command
         output = f"experiments/{paper.folder.name}/{RECORDS}/{name}"
         evaluate = f"python -m src.evaluate {what} sets=[{sets}] images=false output={output}"
         train = f"python -m src.train experiment={first.recipe}; " if first.recipe else ""

@@ -8,6 +8,7 @@ from src.commands.report.published import PublishedRow, PublishedTable
 from src.metrics.direction import higher_is_better
 
 SET_NAMES = {
+    "bsd68": "BSD68",
     "bsd100": "BSD100",
     "cbsd68": "CBSD68",
     "classic5": "Classic5",
@@ -16,6 +17,7 @@ SET_NAMES = {
     "manga109": "Manga109",
     "mcmaster18": "McMaster18",
     "set5": "Set5",
+    "set12": "Set12",
     "set14": "Set14",
     "urban100": "Urban100",
 }

@@ -16,11 +16,13 @@ class DnCNN(Backbone):
     """Subtract the predicted noise from an image; the defaults are DnCNN-S, of 17 layers.
 
     The blind networks, DnCNN-B, CDnCNN-B and DnCNN-3, have 20 layers: ``blocks`` is 18. For
-    super-resolution DnCNN-3 is given the bicubically enlarged image.
+    super-resolution DnCNN-3 is given the bicubically enlarged image. With one input channel more
+    than output channels it is FDnCNN of the same authors' code: the last channel is the map of
+    σ / 255, and the network returns the image itself.
 
     Args:
         in_channels: Image channels expected.
-        out_channels: Image channels returned, as many.
+        out_channels: Image channels returned, as many, or one less.
         channels: Feature channels C.
         blocks: Convolutions from C to C with ReLU between the first and the last layer.
         attention: Builds an attention block from ``channels``.
@@ -43,7 +45,8 @@ class DnCNN(Backbone):
         attention_sites: Sequence[int] | None = None,
         batch_norm: bool = True,
     ) -> None:
-        check_image_skip("DnCNN", in_channels, out_channels)
+        if in_channels != out_channels + 1:
+            check_image_skip("DnCNN", in_channels, out_channels)
         super().__init__(in_channels, out_channels)
 
         def block() -> nn.Sequential:
@@ -58,7 +61,7 @@ class DnCNN(Backbone):
         self.trunk, sites = interleaved(layers, blocks, attention, channels, attention_sites)
         self.global_context = any_global(sites)
 
-    def forward(self, degraded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, degraded: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:
         """Restore ``degraded``, in [0, 1], of any H, W >= 1; the result is not clamped."""
-        noise: Tensor = self.tail(self.trunk(self.head(degraded)))
-        return degraded - noise
+        result: Tensor = self.tail(self.trunk(self.head(degraded)))
+        return degraded - result if self.in_channels == self.out_channels else result

@@ -40,13 +40,21 @@ class RestorationTask(ScoredModule):
         scheduler: Builds the schedule from the optimizer; stepped once an optimizer step.
         lr_factors: Pattern of parameters' names → factor on their learning rate.
         scale: Size of the target over that of the input; whole images are cut to a multiple of it.
+        margin: Pixels cut from each side of a training patch's target after it was degraded (and as
+            much from the input): what a patch's edge would make of degradations that look beyond
+            it, as if the whole image had been degraded before the patch was cut. Bicubic shrinking
+            needs 2 · ``scale``, JPEG 8.
         seed: With step and rank it decides every random number of training.
         channels_last: Whether inputs are put into NHWC memory order.
         compiled: Whether training runs the network through ``torch.compile``; whole images, which
             come in all sizes, do not.
 
+    Attributes:
+        noise_seed: Of what is drawn in evaluation, with the image's key; 0 in every validation.
+
     Raises:
-        ConfigError: If the network enlarges by a factor that is neither 1 nor ``scale``.
+        ConfigError: If the network enlarges by a factor that is neither 1 nor ``scale``, or
+            ``margin`` is no multiple of ``scale``.
     """
 
     def __init__(
@@ -61,6 +69,7 @@ class RestorationTask(ScoredModule):
         scheduler: SchedulerFactory,
         lr_factors: Mapping[str, float] | None = None,
         scale: int = 1,
+        margin: int = 0,
         seed: int = 0,
         channels_last: bool = False,
         compiled: bool = False,
@@ -69,13 +78,18 @@ class RestorationTask(ScoredModule):
         self.net, self.degradation, self.loss = net, degradation, loss
         self.optimizer, self.scheduler = optimizer, scheduler
         self.lr_factors = lr_factors or {}
-        self.scale, self.seed = scale, seed
+        self.scale, self.seed, self.noise_seed = scale, seed, 0
         if restorer.net.scale not in {1, scale}:
             raise ConfigError(
                 f"{type(net).__name__} enlarges by {restorer.net.scale}, the task by {scale}; "
                 "let model.scale follow ${io.scale}, or choose another model. Super-resolution by "
                 f"{restorer.net.scale} is task=super_resolution task.scale={restorer.net.scale}."
             )
+        if margin < 0 or margin % scale:
+            raise ConfigError(
+                f"task.margin={margin} must be 0 or a multiple of the scale, {scale}."
+            )
+        self.margin, self._parts = margin, dict[str, list[Tensor]]()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         # A function, not a module: the names of the weights in checkpoints stay as they are.
         self.compiled: Callable[[Tensor], Tensor] | None = (
@@ -86,8 +100,8 @@ class RestorationTask(ScoredModule):
         """Return the batch with an ``input``, made here unless the data has one.
 
         The noise of a training sample is a function of seed and sample number, on the device: the
-        same however many processes share a batch. In evaluation it is one of the image's key, on
-        the CPU, so that it is the same wherever and however it runs.
+        same however many processes share a batch. In evaluation it is one of the image's key
+        and ``noise_seed``, on the CPU, so that it is the same wherever and however it runs.
         """
         if "input" in batch:
             return batch
@@ -98,7 +112,8 @@ class RestorationTask(ScoredModule):
             salts: list[tuple[str | int, ...]] = [("noise", self.seed, n) for n in numbers]
         else:
             device = torch.device("cpu")
-            salts = [("noise", key) for key in batch["key"]]
+            seeds = (self.noise_seed,) if self.noise_seed else ()
+            salts = [("noise", *seeds, key) for key in batch["key"]]
         parts = [
             self.spoil(image[None].to(device), generator_for(device, *salt))
             for image, salt in zip(target, salts, strict=True)
@@ -115,14 +130,27 @@ class RestorationTask(ScoredModule):
 
     def training_step(self, batch: Clean, batch_idx: int) -> Tensor:
         """Return the scalar loss of one batch of patches."""
-        pair = self.degrade(batch)
+        pair = self.without_margin(self.degrade(batch))
         degraded = self.net_input(pair).contiguous(memory_format=self.memory_format)
         restored: Tensor = (self.compiled or self.net)(degraded)
         loss: Tensor = self.loss(restored.float(), pair["target"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(restored), sync_dist=True)
-        for name, value in getattr(self.loss, "latest", {}).items():
-            self.log(f"train/loss/{name}", value, batch_size=len(restored), sync_dist=True)
+        latest = {f"train/loss/{k}": v for k, v in getattr(self.loss, "latest", {}).items()}
+        for name, value in {"train/loss": loss, **latest}.items():
+            first = batch_idx % self.trainer.accumulate_grad_batches == 0
+            parts = [*([] if first else self._parts.get(name, [])), torch.as_tensor(value).detach()]
+            self._parts[name] = parts  # of the step's batches so far
+            shown = name == "train/loss"
+            mean = torch.stack(parts).mean()
+            self.log(name, mean, prog_bar=shown, batch_size=len(restored), sync_dist=True)
         return loss
+
+    def without_margin(self, pair: Pair) -> Pair:
+        """Return training patches without the margin in which they were degraded."""
+        if not self.margin:
+            return pair
+        sides = {"input": self.margin // self.scale, "target": self.margin}
+        cut = {key: pair[key][..., m:-m, m:-m] for key, m in sides.items()}  # type: ignore[literal-required]
+        return cast("Pair", {**pair, **cut})
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the learning rate of the step that is being done, the same in all processes."""
@@ -132,7 +160,7 @@ class RestorationTask(ScoredModule):
     def on_fit_start(self) -> None:
         """Refuse what cannot work before the first step, later stages included."""
         for side in self.trainer.datamodule.patch_sizes:  # type: ignore[attr-defined]
-            check_patch(side, self.restorer.net, scale=self.scale)
+            check_patch(side - 2 * self.margin, self.restorer.net, scale=self.scale)
         if self.compiled is not None:
             check_compiler(self.memory_format)
 

@@ -69,7 +69,8 @@ class ScoredModule(L.LightningModule):
 
     def _score(self, batch: Clean, dataloader_idx: int) -> Mapping[str, Any]:
         pair = self.degrade(batch)
-        restored = self.restorer(self.net_input(pair))
+        seen = self.net_input(pair)
+        restored = self.restorer(seen)
         baseline = self.baseline(pair)
         name = self._benchmark(dataloader_idx)
         board = self.scoreboards[name]
@@ -77,7 +78,7 @@ class ScoredModule(L.LightningModule):
         scores = self.evaluator(restored, pair["target"], grey)
         before = self.evaluator(baseline, pair["target"], grey)
         for key, after, untouched in zip(pair["key"], scores, before, strict=True):
-            board.add(key, after, untouched)
+            board.add(key, after, untouched, self.restorer.tile_of(seen))
         return {
             "benchmark": name,
             "key": pair["key"],

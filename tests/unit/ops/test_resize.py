@@ -115,3 +115,15 @@ def test_mirroring_by_index_equals_mirroring_by_padding(size: tuple[int, int]) -
 
 def test_an_image_too_small_for_mirroring_is_extended_all_the_same() -> None:
     assert mirror_to_multiple(torch.rand(1, 1, 2, 3), 8).shape == (1, 1, 8, 8)
+
+
+def test_beyond_the_border_lie_its_pixels_or_the_mirrored_image() -> None:
+    image = torch.rand(1, 1, 12, 16, dtype=torch.float64)
+    for border, mode in (("replicate", "edge"), ("mirror", "symmetric")):
+        padded = torch.from_numpy(np.pad(image[0, 0].numpy(), 8, mode=mode))[None, None]
+        expected = downscale(padded, 2, clip8=False)[..., 4:-4, 4:-4]
+        got = downscale(image, 2, clip8=False, border=border)
+        torch.testing.assert_close(got, expected)
+    both = [downscale(image, 2, clip8=False, border=border) for border in ("replicate", "mirror")]
+    assert torch.equal(both[0][..., 1:-1, 1:-1], both[1][..., 1:-1, 1:-1])
+    assert not torch.equal(*both)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -83,6 +84,69 @@ def test_ffdnet_in_a_matlab_file_works_as_it_does_in_matlab(channels: int, tmp_p
     torch.testing.assert_close(loaded(torch.cat([image, sigma], dim=1)), expected)
 
 
+def matlab_73(path: Path, layers: list[tuple[str, list[np.ndarray]]]) -> Path:
+    """Write ``net.layers`` as MATLAB 7.3 does: HDF5, axes reversed, cells by reference."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+
+        def kept(array: np.ndarray) -> h5py.Reference:
+            return file.create_dataset(
+                f"#refs#/{len(file.require_group('#refs#'))}", data=array
+            ).ref
+
+        cells = []
+        for kind, weights in layers:
+            struct = file.create_group(f"#refs#/{len(file.require_group('#refs#'))}")
+            struct["type"] = np.array([[ord(letter)] for letter in kind], dtype=np.uint16)
+            references = np.array([[kept(part.T)] for part in weights], dtype=h5py.ref_dtype)
+            if weights:
+                struct.create_dataset("weights", data=references, dtype=h5py.ref_dtype)
+            cells.append([struct.ref])
+        group = file.create_group("net")
+        group.create_dataset("layers", data=np.array(cells, h5py.ref_dtype), dtype=h5py.ref_dtype)
+    with path.open("r+b") as head:
+        head.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    return path
+
+
+@pytest.mark.parametrize("given", [0, 1], ids=["blind", "told the noise level"])
+@torch.no_grad()
+def test_dncnn_of_version_73_with_batch_norms_gives_the_same_image(
+    given: int, tmp_path: Path
+) -> None:
+    net = DnCNN(1 + given, 1, channels=8, blocks=2, batch_norm=True).eval()
+    layers: list[tuple[str, list[np.ndarray]]] = []
+    order = (net.get_submodule(name) for name in ("head", "trunk", "tail"))
+    for module in (layer for part in order for layer in part.modules()):
+        if isinstance(module, nn.Conv2d):
+            filters = module.weight.numpy().transpose(2, 3, 1, 0)
+            filters = filters[..., 0] if len(module.weight) == 1 else filters
+            bias = np.zeros(len(module.weight)) if module.bias is None else module.bias.numpy()
+            layers.append(("conv", [filters, bias[:, None]]))
+        elif isinstance(module, nn.BatchNorm2d):
+            for part in (module.running_mean, module.running_var, module.weight, module.bias):
+                assert part is not None
+                part.uniform_(0.5, 1.5)
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            moments = torch.stack(
+                [module.running_mean, (module.running_var + module.eps).sqrt()], dim=1
+            )
+            parts = (module.weight[:, None], module.bias[:, None], moments)
+            layers.append(("bnorm", [part.numpy() for part in parts]))
+        elif isinstance(module, nn.ReLU):
+            layers.append(("relu", []))
+    loaded = load_reference_weights(matlab_73(tmp_path / "net.mat", layers), "dncnn")
+    image = torch.rand(2, 1 + given, 9, 7)
+    torch.testing.assert_close(loaded(image), net(image))
+
+
+def test_a_stack_told_the_noise_level_returns_the_image_itself() -> None:
+    net = DnCNN(2, 1, channels=4, blocks=1, batch_norm=False)
+    for part in net.parameters():
+        nn.init.zeros_(part)
+    assert not net(torch.rand(1, 2, 8, 8)).any()
+
+
 def _no_net(path: Path) -> None:
     savemat(path, {"other": 1})
 
@@ -94,7 +158,7 @@ def _no_layers(path: Path) -> None:
 def _normalised(path: Path) -> None:
     conv = {"type": "conv", "weights": cell(np.zeros((3, 3, 1, 4)), np.zeros(4))}
     norm = {"type": "bnorm", "weights": cell(np.zeros(4), np.zeros(4))}
-    savemat(path, {"net": {"layers": cell(conv, norm)}})
+    savemat(path, {"net": {"layers": cell(norm, conv)}})
 
 
 def _hdf5(path: Path) -> None:
@@ -106,8 +170,8 @@ def _hdf5(path: Path) -> None:
     [
         (_no_net, "no network of MatConvNet"),
         (_no_layers, "no network of MatConvNet"),
-        (_normalised, "layers are bnorm, conv.*merged"),
-        (_hdf5, "version 7.3; save it"),
+        (_normalised, "batch normalisation follows nothing, no conv"),
+        (_hdf5, "damaged or no MATLAB file"),
         (lambda path: path.write_text("hello"), "damaged or no MATLAB file"),
         (lambda path: path.write_bytes(b""), "damaged or no MATLAB file"),
         (lambda path: None, "there is no such file"),

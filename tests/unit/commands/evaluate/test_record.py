@@ -42,5 +42,21 @@ def test_where_all_have_failed_the_table_says_so(capsys: pytest.CaptureFixture[s
     assert "failed" in capsys.readouterr().out
 
 
+def test_runs_that_differ_in_their_seed_alone_have_a_row_of_their_mean(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results = []
+    for seed, score in ((1, 30.0), (2, 30.4), (7, 33.0)):
+        board = Scoreboard({"a": {"psnr": score}}, {"a": {"psnr": 20.0}}, {"a": None})
+        training = {"seed": seed, "trainer": {"max_steps": 20 if seed == 7 else 10}}
+        about = {"name": f"net_{seed}", "protocol_in_words": "a protocol", "training": training}
+        about |= {"config_sha256": "0", "step": 10}
+        scored = Scored(Path("somewhere"), {"set5": board}, about)
+        results.append(CombinationResult(_combination(f"net_{seed}"), scored))
+    make_console().print(summary_table(results))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "mean of 2 seeds" in line]
+    assert "30.20 ± 0.20" in line
+
+
 def _combination(name: str) -> Combination:
     return Combination(name, None, None, {"sigma": 25}, (name,))

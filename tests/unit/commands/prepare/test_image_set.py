@@ -138,3 +138,18 @@ def test_two_images_of_one_name_are_refused() -> None:
     twins = [*_under("x/a", FIVE[:3]), *_under("x/b", FIVE[2:4])]
     with pytest.raises(DataError, match=r"x/a/butterfly.png and x/b/butterfly.png"):
         choose(twins, SETS["set5"], partial=False)
+
+
+def test_urban100_of_its_makers_is_the_images_of_full_size() -> None:
+    checkout = [
+        f"data/Urban100/image_SRF_{scale}/img_{number:03d}_SRF_{scale}_{kind}.png"
+        for scale in (2, 4)
+        for number in range(1, 101)
+        for kind in ("HR", "LR", "bicubic")
+    ]
+    (folder,) = {path.split("/")[2] for path in choose(checkout, SETS["urban100"], partial=False)}
+    assert folder == "image_SRF_4"
+    inside = [path.rpartition("/")[2] for path in checkout if "SRF_4/" in path]
+    assert len(choose(inside, SETS["urban100"], partial=False)) == 100
+    with pytest.raises(DataError, match="urban100 has 100 images"):
+        choose([path for path in checkout if "SRF_2/" in path], SETS["urban100"], partial=False)

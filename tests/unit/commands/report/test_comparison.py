@@ -205,7 +205,7 @@ def test_evaluations_of_several_seeds_are_compared_by_their_means_with_the_sprea
     done = command("report", f"compare=[{tmp_path}/theirs,{tmp_path}/ours]")
     assert done.code == 0, done.err
     mean = np.mean(list(FIRST.values())) + 1
-    assert f"ours (3 seeds): {mean:.4f} ± 1.0000" in done.out
+    assert f"ours (3 seeds): {mean:.4f} ± 0.5774 (standard error; deviation 1.0000)" in done.out
     assert "photos psnr: ours (3 seeds) is better" in done.out
 
 

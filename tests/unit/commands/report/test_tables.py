@@ -15,7 +15,7 @@ from src.commands.report.tables import lines_of
 from src.core.errors import DataError
 from src.core.paths import ROOT
 from tests.support.compose import check
-from tests.support.evaluations import write_evaluation
+from tests.support.evaluations import GAUSSIAN, PROTOCOL, write_evaluation
 
 EXPERIMENTS = ROOT / "experiments"
 REFERENCE = ROOT.parent / "shared/reference/tables.json"
@@ -102,14 +102,37 @@ def test_a_record_of_another_set_does_not_fill_the_row(experiments: Path) -> Non
     [
         ({"protocol": {"name": "denoise_rgb_float", "version": 1}}, "its row needs denoise_rgb_c"),
         ({"degradation": {"_target_": "a.b.C", "sigma": [50, 50]}}, "its row needs 25"),
+        ({"protocol": {**PROTOCOL, "channels": "y", "border": 4}}, r"border=4.*channels=y"),
+        ({"inference": {"ensemble": True}}, r"inference.ensemble=True; its row needs False"),
+        ({"inference": {"tiling": "feathered"}}, r"inference.tiling=feathered; .*needs paper"),
+        ({"degradation": {**GAUSSIAN, "clip8": False}}, r"clip8=False; its row needs True"),
     ],
-    ids=["protocol", "noise"],
+    ids=[
+        "protocol",
+        "noise",
+        "steps of the protocol",
+        "ensemble",
+        "tiles",
+        "rounding of the noise",
+    ],
 )
 def test_a_record_that_does_not_belong_to_its_row_is_refused(
     about: dict[str, Any], says: str, experiments: Path
 ) -> None:
+    text = (experiments / "p/table.yaml").read_text()
+    needed = "clip8\n    inference: {tiling: paper}\n"
+    if "inference" in about:
+        (experiments / "p/table.yaml").write_text(text.replace("clip8\n", needed))
     write_evaluation(experiments / "p/results/new_s25", {"a": 30.4}, **about)
     with pytest.raises(DataError, match=says):
+        _paper(experiments)
+
+
+def test_a_row_of_a_known_set_takes_its_images_and_no_others(experiments: Path) -> None:
+    text = (experiments / "p/table.yaml").read_text()
+    (experiments / "p/table.yaml").write_text(text.replace("photos", "set5"))
+    write_evaluation(experiments / "p/results/new_s25", {"a": 30.4}, benchmark="set5")
+    with pytest.raises(DataError, match="set=not recorded; its row needs set5"):
         _paper(experiments)
 
 

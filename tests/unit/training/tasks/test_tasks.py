@@ -128,3 +128,38 @@ def test_the_protocol_made_with_pillow_resizes_what_the_others_cut() -> None:
     colour = pillow_resize(batch["target"], (15, 18))
     assert torch.equal(pair["target"], luma(colour, LUMA_SLIP))
     assert torch.equal(pair["input"], luma(pillow_resize(colour, (5, 6)), LUMA_SLIP))
+
+
+def test_grey_of_denoising_is_matlabs_rgb2gray_of_0_to_255() -> None:
+    task = _task("task=denoise_grey", "model=identity", "degradation.sigma=[0,0]")
+    corners = torch.tensor([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]])
+    target = corners.T.reshape(1, 3, 1, 5).float() / 255
+    pair = task.degrade(Clean(target=target, key=["a"]))
+    assert (pair["target"] * 255).round().flatten().tolist() == [0, 255, 76, 150, 29]
+    grey = torch.arange(256).float().view(1, 1, 1, -1).expand(1, 3, 1, -1) / 255
+    assert torch.equal(task.degrade(Clean(target=grey, key=["a"]))["target"], grey[:, :1])
+
+
+@pytest.mark.parametrize(
+    ("words", "margin"),
+    [(("task=super_resolution", "task.scale=2", "model=bicubic"), 8), (("task=dejpeg",), 8)],
+    ids=["bicubic", "JPEG"],
+)
+def test_with_a_margin_patches_are_those_cut_from_the_degraded_image(
+    words: tuple[str, ...], margin: int
+) -> None:
+    whole = build_task(compose_config(*words)).eval()
+    task = build_task(compose_config(*words, f"task.margin={margin}")).eval()
+    scale = task.scale
+    image = _batch(96, 96, 3 if scale > 1 else 1)["target"]
+    patch = Clean(target=image[..., 16:80, 24:88], key=["a"])  # on the grid of JPEG's blocks
+    cut = task.without_margin(task.degrade(patch))
+    top, left, side = (16 + margin) // scale, (24 + margin) // scale, (64 - 2 * margin) // scale
+    expected = whole.degrade(Clean(target=image, key=["a"]))["input"]
+    assert torch.equal(cut["input"], expected[..., top : top + side, left : left + side])
+    assert cut["target"].shape[-1] == side * scale
+
+
+def test_a_margin_is_a_multiple_of_the_scale() -> None:
+    with pytest.raises(ConfigError, match="multiple of the scale, 3"):
+        _task("task=super_resolution", "task.scale=3", "model=bicubic", "task.margin=8")
