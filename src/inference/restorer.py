@@ -184,7 +184,8 @@ class Restorer:
             # A large image in no more memory than was announced; small ones, and tiles, go faster
             # where freed memory is kept.
             small = max(degraded.shape[-2:]) <= SMALL
-            with nullcontext() if small else given_back_at_once(), self._watched(chosen):
+            net.watched = self._watched(chosen)
+            with nullcontext() if small else given_back_at_once():
                 return net(degraded)
         height, width = degraded.shape[-2:]
         padded = _padded(self.net, degraded)
@@ -197,14 +198,18 @@ class _Aligned:
 
     def __init__(self, net: RestorationNet, done: Callable[[], None]) -> None:
         self.net, self.done = net, done
+        self.watched: AbstractContextManager[object] = nullcontext()
         self.scale, self.out_channels = net.scale, net.out_channels
         self.in_channels, self.global_context = net.in_channels, net.global_context
         self.multiple_of = self.min_size = 1
 
     def __call__(self, degraded: Tensor) -> Tensor:
         height, width = degraded.shape[-2:]
-        restored = self.net(_padded(self.net, degraded)).float()
+        padded = _padded(self.net, degraded)
+        with self.watched:
+            restored = self.net(padded)
         self.done()
+        restored = restored.float()
         return restored[..., : height * self.scale, : width * self.scale]
 
 

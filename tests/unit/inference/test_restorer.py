@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.app.build import build_net
+from src.app.build import make
 from src.core.errors import ConfigError
 from src.inference import choice
 from src.inference.choice import Footprint
@@ -154,7 +154,7 @@ def test_each_pass_through_the_network_is_told_to_who_looks_on(
 
 @pytest.mark.parametrize("model", ["panet_tiny", "nafnet", "imdn"])
 def test_a_large_whole_image_moves_by_its_work_and_comes_out_in_the_same_bits(model: str) -> None:
-    net = build_net(compose_config(f"model={model}")).eval()
+    net: nn.Module = make(compose_config(f"model={model}").model).eval()
     restorer = Restorer(net, InferencePolicy(tile=None))
     image = torch.rand(1, 3, 136, 144, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
