@@ -16,7 +16,7 @@ from tests.support.compose import compose_config
 
 VARIANTS = {
     *("model/panet_small", "model/panet_tiny"),
-    *("protocol/denoise_rgb_float", "protocol/dejpeg_y"),
+    *("protocol/denoise_rgb_float", "protocol/denoise_grey", "protocol/dejpeg_y"),
     *("protocol/sr_y", "protocol/sr_y_float", "protocol/sr_y_grey"),
     *("protocol/sr_y_unrounded", "protocol/sr_y_pillow"),
 }
