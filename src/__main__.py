@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import src
+from src.app.processes.process import keep_going_without_output
 from src.core.errors import did_you_mean
 from src.core.paths import PACKAGE
 from src.weights.zoo import ZOO, zoo_names
@@ -48,6 +49,7 @@ def main() -> None:
         sys.argv[1:] = words
         runpy.run_module(f"src.{name}", run_name="__main__", alter_sys=True)
     elif name in {"-h", "--help"}:
+        keep_going_without_output()
         listed = {"restoring": _lines(restoring), "commands": _lines(known)}
         print(USAGE.format(**listed, version=src.__version__))
     elif name == "--version":

@@ -2,11 +2,13 @@
 
 import sys
 
+from src.app.processes.process import keep_going_without_output
 from src.commands.runs.command import runs
 
 
 def main() -> None:
     """Run the command line."""
+    keep_going_without_output()
     sys.exit(runs(sys.argv[1:]))
 
 

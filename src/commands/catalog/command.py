@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from src.app.config.options import all_groups, options_of
+from src.app.config.options import all_groups, options_of, register_resolvers
 from src.app.config.search_path import check_folders, folders_of, with_config_dir
 from src.app.config.signatures import parameters_of
 from src.core.console import FoldingTable, make_console
@@ -126,6 +126,7 @@ def sizes_of(
     from src.models.attention import ATTENTION
     from src.models.backbones import BACKBONES
 
+    register_resolvers(claim=False)
     registry = BACKBONES if group == "model" else ATTENTION
     sizes = {}
     with (

@@ -14,7 +14,7 @@ from src.commands.catalog.command import (
     sizes_of,
 )
 from src.core.errors import ConfigError
-from src.core.paths import ROOT
+from src.core.paths import CONF_DIR, ROOT
 
 
 def test_enlarging_networks_are_counted_at_a_scale_that_was_published() -> None:
@@ -58,21 +58,35 @@ def test_parts_of_options_are_not_listed() -> None:
         assert not any(name.startswith("_") for name in options_of(group))
 
 
-def test_the_command_prints_one_kind() -> None:
+@pytest.mark.parametrize(("kind", "option"), [("losses", "charbonnier"), ("models", "ffdnet")])
+def test_the_command_prints_one_kind(kind: str, option: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "src.catalog", "losses"],
+        [sys.executable, "-m", "src.catalog", kind],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "charbonnier" in done.stdout
-    assert "panet" not in done.stdout
+    assert option in done.stdout
+    assert "bicubic_pillow" not in done.stdout
+
+
+@pytest.mark.parametrize("words", ["src --help", "src.catalog losses", "src.runs --help"])
+def test_a_reader_that_goes_early_is_no_fault(words: str) -> None:
+    program = [sys.executable, "-m", *words.split()]
+    with subprocess.Popen(
+        program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert said == ""
 
 
 def test_descriptions_are_whole() -> None:
-    text = first_sentences("task", "super_resolution_luma")
+    text = first_sentences(CONF_DIR / "task/super_resolution_luma.yaml")
     assert text.startswith("Super-resolution of the luma")
     assert text.endswith("(VDSR and FSRCNN in PyTorch).")
     assert "@package" not in text
@@ -89,7 +103,9 @@ def test_at_80_columns_no_word_breaks_and_each_name_begins_a_line(
         (index,) = [i for i, line in enumerate(lines) if line.startswith(f"{name} ")]
         column = lines[1].index("what")
         said = [line[column:] for line in lines[index:]]
-        assert " ".join(" ".join(said).split()).startswith(first_sentences("task", name))
+        assert " ".join(" ".join(said).split()).startswith(
+            first_sentences(CONF_DIR / f"task/{name}.yaml")
+        )
 
 
 def test_an_unknown_kind_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
