@@ -36,8 +36,8 @@ def commands() -> list[tuple[str, str, tuple[str, ...]]]:
         for block in BLOCK.findall(page.read_text(encoding="utf-8")):
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
-                if "-m" in words and any(word.startswith("src.") for word in words):
-                    start = next(i for i, word in enumerate(words) if word.startswith("src."))
+                start = next((i for i, w in enumerate(words) if re.fullmatch(r"src\.\w+", w)), None)
+                if "-m" in words and start is not None:
                     found.append((page.name, words[start][4:], tuple(words[start + 1 :])))
     return found
 

@@ -30,7 +30,11 @@ def test_a_folder_of_this_machine_becomes_a_prepared_set(source: Path, tmp_path:
     assert names(folder) == ["a.png", "b.png", "c.png", "d.png", "e.png", "manifest.json"]
     assert (folder / "a.png").read_bytes() == (source / "a.png").read_bytes()
     record = json.loads((folder / "manifest.json").read_text())
-    assert (record["set"], record["role"], record["complete"]) == ("set5", "test", True)
+    assert (record["set"], record["role"], record["complete"]) == (
+        "set5",
+        "test",
+        False,
+    )  # not its pixels
     assert record["images"][0] | {"sha256": "", "pixels": ""} == {
         "name": "a.png", "width": 24, "height": 20, "channels": 3,
         "bytes": (source / "a.png").stat().st_size, "sha256": "", "pixels": "",

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -89,7 +90,7 @@ class RestorationTask(ScoredModule):
             raise ConfigError(
                 f"task.margin={margin} must be 0 or a multiple of the scale, {scale}."
             )
-        self.margin, self._parts = margin, dict[str, list[Tensor]]()
+        self.margin, self._parts = margin, defaultdict[str, list[Tensor]](list)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         # A function, not a module: the names of the weights in checkpoints stay as they are.
         self.compiled: Callable[[Tensor], Tensor] | None = (
@@ -136,11 +137,9 @@ class RestorationTask(ScoredModule):
         loss: Tensor = self.loss(restored.float(), pair["target"])
         latest = {f"train/loss/{k}": v for k, v in getattr(self.loss, "latest", {}).items()}
         for name, value in {"train/loss": loss, **latest}.items():
-            first = batch_idx % self.trainer.accumulate_grad_batches == 0
-            parts = [*([] if first else self._parts.get(name, [])), torch.as_tensor(value).detach()]
-            self._parts[name] = parts  # of the step's batches so far
+            self._parts[name].append(torch.as_tensor(value).detach())  # of the step's batches
             shown = name == "train/loss"
-            mean = torch.stack(parts).mean()
+            mean = torch.stack(self._parts[name]).mean()
             self.log(name, mean, prog_bar=shown, batch_size=len(restored), sync_dist=True)
         return loss
 
@@ -154,6 +153,7 @@ class RestorationTask(ScoredModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the learning rate of the step that is being done, the same in all processes."""
+        self._parts.clear()
         rate = optimizer.param_groups[0]["lr"]
         self.log("train/lr", torch.tensor(rate, dtype=torch.float64))  # float32 would blur 1e-4
 
