@@ -15,7 +15,7 @@ _PASSWORD = re.compile(
     re.IGNORECASE,
 )
 _CONTROL = re.compile(
-    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
 
 
@@ -48,14 +48,14 @@ def readable(text: str) -> str:
     r"""Return ``text`` with control characters, which a file's name may have, as ``\x1b``.
 
     So are characters without width and those that turn the direction of writing: a name is read as
-    it is. Line breaks stay; a terminal is not steered.
+    it is. Line breaks and tabs stay; a terminal is not steered.
     """
     return _CONTROL.sub(lambda m: repr(m[0])[1:-1], text)
 
 
 def on_one_line(name: str) -> str:
     r"""Return ``name`` as it may stand in a line of a table or a log: a line break as ``\n``."""
-    return readable(name).replace("\n", "\\n")
+    return readable(name).replace("\n", "\\n").replace("\t", "\\t")
 
 
 class CleanRecord(logging.LogRecord):

@@ -1,5 +1,6 @@
 """Patches to train on: cut from an image, turned, recoloured where asked for; and their loader."""
 
+import atexit
 import inspect
 import multiprocessing
 import multiprocessing.util
@@ -235,6 +236,17 @@ class PatchLoader(DataLoader[Sample]):
             return super().__iter__()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@atexit.register
+def _end_loaders() -> None:
+    """Kill the loader's processes that a failed training has left: they ignore SIGTERM.
+
+    Python would ask them to end by it, and wait for ever.
+    """
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def _keep_sockets_short() -> None:

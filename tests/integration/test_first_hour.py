@@ -1,11 +1,14 @@
 """What a training says and leaves, as a new user meets it."""
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from src.core.paths import ROOT
 from src.data.image_io import read_image
 from tests.support.images import write_folder
 from tests.support.runs import TINY, command, train_tiny
@@ -14,6 +17,13 @@ EARLY = (
     "+callbacks.early={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/psnr,"
     " mode: min, patience: 1}"
 )
+
+
+FAILING = (
+    "+callbacks.failing={_target_: lightning.pytorch.callbacks.ThroughputMonitor,"
+    " batch_size_fn: {_target_: torch.numel, _partial_: true}}"
+)
+"""Raises TypeError after the first batch."""
 
 
 def _words(folder: Path, *words: str) -> tuple[str, ...]:
@@ -135,3 +145,32 @@ def test_the_recipes_of_papers_take_ones_own_photographs(tmp_path: Path) -> None
     for name in ("panet/denoise_color_s10", "panet/demosaic", "csnln/super_resolution_x2"):
         done = command("train", f"experiment={name}", *own)
         assert done.code == 0, done.err
+
+
+def test_a_training_that_fails_ends_although_its_loader_ignores_signals(tmp_path: Path) -> None:
+    words = _words(tmp_path / "run", FAILING, "data.workers=2")
+    done = subprocess.run(
+        [sys.executable, "-m", "src.train", *words],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "numel" in done.stderr
+
+
+def test_runs_without_a_score_and_those_with_one_are_listed(tmp_path: Path) -> None:
+    train_tiny(tmp_path / "scored")
+    train_tiny(tmp_path / "unscored")
+    (tmp_path / "unscored/metrics.csv").write_text("step,train/loss\n0,0.5\n")
+    done = command("runs", str(tmp_path))
+    assert done.code == 0, done.err
+    for part in ("scored", "unscored", " denoise "):
+        assert part in done.out
+
+
+def test_the_banner_names_the_attention_of_the_weights(tmp_path: Path) -> None:
+    train_tiny(tmp_path / "first", "model/attention=none")
+    words = [word for word in TINY if not word.startswith("model")]
+    length = ("trainer.max_steps=2", f"hydra.run.dir={tmp_path / 'second'}")
+    done = command("train", *words, f"weights={tmp_path / 'first'}", *length)
+    assert done.code == 0, done.err
+    assert "attention none" in done.err

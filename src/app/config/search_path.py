@@ -53,7 +53,7 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
         return list(overrides)
     first = [] if config_dir is None else [_absolute(config_dir)]
     folders = list(dict.fromkeys([*first, *folders_of(overrides)]))
-    _remember(folders)
+    remember(folders)
     return with_folders(overrides, folders)
 
 
@@ -63,7 +63,8 @@ def is_remembered(word: str) -> bool:
     return [word] == with_folders([], folders) and {*folders} <= {*_remembered()}
 
 
-def _remember(folders: Sequence[str]) -> None:
+def remember(folders: Sequence[str]) -> None:
+    """Note folders of options that this user has given, or that were copied from such."""
     known = _remembered()
     if not {*folders} <= {*known}:
         there = [entry for entry in known if "://" in entry or Path(entry).is_dir()]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from src.app.config.check import Request, SweepPlan, sweep_plan
-from src.app.config.search_path import with_folders
+from src.app.config.search_path import remember, with_folders
 from src.core.errors import ConfigError, UntrustedError
 from src.core.files import write_json
 from src.core.paths import user_cache
@@ -71,6 +71,7 @@ def open_sweep(request: Request, *, started_again: bool) -> Sweep:
     else:
         _copy_all(sources, store, plan)
     copies = [str(store / str(number)) for number in range(len(sources))]
+    remember(copies[1:])
     frozen = with_folders(request.overrides, [*copies[1:], *plan.packages])
     if not plan.searches:
         frozen.append(_GRID)

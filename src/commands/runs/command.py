@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -40,7 +41,8 @@ def _row(folder: Path) -> tuple[str, ...] | None:
     """Return the cells of one run; None for a folder that holds none."""
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        task, model = (config[part]["_target_"].split(".")[-2] for part in ("task", "model"))
+        task = re.sub(r"(?<!^)(?=[A-Z])", "_", config["task"]["_target_"].split(".")[-1]).lower()
+        model = config["model"]["_target_"].split(".")[-2]
         monitor, steps = str(config["monitor"]), int(config["trainer"]["max_steps"])
     except (OSError, ValueError, TypeError, KeyError, IndexError, yaml.YAMLError):
         return None
@@ -58,7 +60,7 @@ def _progress(file: Path, monitor: str, config: Mapping[str, Any]) -> tuple[int,
     if file.is_file():
         with file.open(newline="", encoding="utf-8", errors="replace") as lines:
             for row in csv.DictReader(lines):
-                with suppress(ValueError, TypeError):  # a damaged row
+                with suppress(ValueError, TypeError, KeyError):  # a damaged row, none validated
                     step = max(step, int(row["step"]) + 1)
                     scores.append(float(row[monitor]))
     with suppress(ConfigError):

@@ -24,6 +24,7 @@ from src.core.preemption import PREEMPTING, Preemption
 from src.core.redact import plain_without_passwords
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
+from src.models.attention import ATTENTION
 from src.training.callbacks.carried import RUN_IDS, NewSettings, SameJob
 from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger, last_value
 from src.training.callbacks.sources import SameSources
@@ -151,7 +152,8 @@ def _announce(trainer: L.Trainer, task: RestorationTask, cfg: DictConfig, begun:
     count = sum(parameter.numel() for parameter in task.net.parameters())
     world = cfg.trainer.devices * cfg.trainer.num_nodes
     shared = f", shared by {world} processes" if world > 1 else ""
-    attention = chosen.get("model/attention")
+    block = cfg.model.get("attention")  # of the weights' own network, if it begins with such
+    attention = block and ATTENTION.name_of(str(block.get("_target_")))
     folder = cfg.data.get("train_dir") or cfg.data.get("target_dir")
     spoilt = (
         "pairs" if cfg.data.get("target_dir") else f"{chosen.get('degradation')}{''.join(levels)}"
