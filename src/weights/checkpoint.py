@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -193,4 +194,9 @@ def load_weights(net: nn.Module, checkpoint: Checkpoint) -> None:
     try:
         net.load_state_dict(dict(checkpoint.weights))
     except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint.path} does not fit the network: {error}") from error
+        first, *rest = [
+            shorten(line, 200, placeholder=" …") for line in str(error).splitlines()[1:]
+        ]
+        more = f"\n  and {len(rest) - 3} more" if len(rest) > 3 else ""
+        listed = "\n  ".join([first, *rest[:3]]) + more
+        raise CheckpointError(f"{checkpoint.path} does not fit the network:\n  {listed}") from error

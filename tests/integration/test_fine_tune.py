@@ -69,6 +69,17 @@ def test_the_network_comes_with_the_weights(trained: Path, tmp_path: Path) -> No
     assert all(torch.equal(theirs.weights[name], ours.weights[name]) for name in theirs.weights)
 
 
+def test_what_is_typed_for_a_network_changes_that_of_the_weights(
+    trained: Path, tmp_path: Path
+) -> None:
+    words = ("model/attention=channel", "model.blocks=4", "weights_match=partial")
+    run = _tune(tmp_path / "tuned", f"weights={trained}", *words)
+    theirs, ours = (open_checkpoint(source).config.model for source in (trained, run))
+    assert ours.channels == theirs.channels == 8
+    assert (theirs.blocks, ours.blocks) == (2, 4)
+    assert ours.attention._target_.endswith("ChannelAttention")
+
+
 def test_a_network_of_ones_own_choice_takes_what_fits_when_asked(
     trained: Path, tmp_path: Path
 ) -> None:

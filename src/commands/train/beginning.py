@@ -13,14 +13,16 @@ from src.optim.groups import freeze
 from src.weights.checkpoint import Checkpoint, open_checkpoint
 from src.weights.conversion import with_published_weights
 
-_CHOOSING = ("model=", "model.", "model/", "experiment=")
+_CHOOSING = ("model=", "experiment=")
+_ATTENTION = "model/attention"
 
 
 def with_weights(cfg: DictConfig, typed: Sequence[str]) -> DictConfig:
     """Return the configuration of a new training, with the network of the weights given.
 
     A choice of the user's own, ``model=…`` or an experiment, beats the network that the weights
-    bring. Published weights are converted first.
+    bring; ``model.<key>=…`` and ``model/attention=…`` change that one. Published weights are
+    converted first.
 
     Args:
         cfg: Composed, not resolved.
@@ -45,11 +47,24 @@ def with_weights(cfg: DictConfig, typed: Sequence[str]) -> DictConfig:
         return begun
     checkpoint = open_checkpoint(begun.weights)
     begun.model = OmegaConf.to_container(checkpoint.config.model)
+    _change(begun, cfg, [text.lstrip("+").partition("=")[0] for text in typed])
     if cfg.weights_match == PARTIAL:
         _suit(begun.model, cfg)
     else:
         _check_fit(checkpoint, cfg)
     return begun
+
+
+def _change(begun: DictConfig, cfg: DictConfig, keys: Sequence[str]) -> None:
+    """Give the network of the weights what the user has typed for a network."""
+    if _ATTENTION in keys:
+        begun.model.attention = cfg.model.attention
+    for key in (key for key in keys if key.startswith("model.")):
+        name = key.split(".")[1]
+        if name not in begun.model:
+            hint = did_you_mean(name, map(str, begun.model))
+            raise ConfigError(f"{key}: the network of the weights takes no {name!r}. {hint}")
+        OmegaConf.update(begun, key, OmegaConf.select(cfg, key))
 
 
 def _suit(model: DictConfig, cfg: DictConfig) -> None:

@@ -7,7 +7,13 @@ import pytest
 from src.core.errors import CheckpointError
 from src.models.backbones.half_resolution import HalfResolution
 from src.weights import zoo
-from src.weights.checkpoint import find, names_network, network_of, open_checkpoint
+from src.weights.checkpoint import (
+    find,
+    load_weights,
+    names_network,
+    network_of,
+    open_checkpoint,
+)
 from src.weights.network_file import write_network
 
 
@@ -61,3 +67,14 @@ def test_a_folder_of_ones_own_of_that_name_comes_first(
     own.touch()
     monkeypatch.chdir(tmp_path)
     assert find("zoo/mine").resolve() == own.resolve()
+
+
+@pytest.mark.usefixtures("animals")
+def test_weights_that_do_not_fit_are_refused_in_a_few_short_lines() -> None:
+    checkpoint = open_checkpoint("zoo/denoise")
+    with pytest.raises(CheckpointError, match="does not fit the network") as caught:
+        load_weights(HalfResolution(channels=8, blocks=6), checkpoint)
+    lines = str(caught.value).splitlines()
+    assert len(lines) <= 6
+    assert max(map(len, lines[1:])) <= 202
+    assert "more" in lines[-1]
