@@ -74,7 +74,7 @@ def predict_words(task: str, words: Sequence[str]) -> list[str]:
     """Return the words of `src.predict` for a task and what was typed behind its word.
 
     ``--key value`` and ``--key=value`` become ``key=value``; what is a file, or has no ``=``, is an
-    image, a folder or a glob.
+    image, a folder or a glob. Without a value the process ends with status 2.
     """
     images, others, rest = [], [], iter(words)
     for word in rest:
@@ -84,7 +84,11 @@ def predict_words(task: str, words: Sequence[str]) -> list[str]:
             others += [word, next(rest, "job")]
         elif word.startswith("--"):
             key, equals, value = word[2:].partition("=")
-            others.append(f"{key}={value if equals else next(rest, '')}")
+            value = value if equals else next(rest, "--")
+            if value.startswith("--"):
+                print(f"error: {word} needs a value: {word} <value>", file=sys.stderr)
+                sys.exit(2)
+            others.append(f"{key}={value}")
         elif "=" in word and not Path(word).exists():
             others.append(word)
         else:

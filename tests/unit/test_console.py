@@ -65,3 +65,13 @@ def test_the_words_are_those_of_the_module() -> None:
 )
 def test_images_and_options_become_words_of_predict(typed: list[str], words: list[str]) -> None:
     assert predict_words("denoise", typed) == ["task=denoise", *words]
+
+
+@pytest.mark.parametrize("typed", [["a.png", "--output"], ["--compare", "--output", "b"]])
+def test_an_option_without_a_value_is_refused(
+    typed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        predict_words("denoise", typed)
+    assert stop.value.code == 2
+    assert "needs a value" in capsys.readouterr().err
