@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import PACKAGE
 from src.core.registry import locate
 
+_LOST_TARGET = re.compile(r"Error locating target '([^']+)'")
 _STDLIB = Path(os.__file__).parent
 
 _DISK = {
@@ -53,17 +55,35 @@ def as_user_error(error: Exception) -> ExemplarError | None:
     if lacking is not None:
         return ExemplarError(lacking)
     if isinstance(error, InstantiationException):
-        cause = error.__cause__
-        if isinstance(cause, ExemplarError):
-            return ConfigError(str(cause))
-        key = str(error).rpartition("full_key: ")[2].strip()
-        refused = isinstance(cause, ValueError) or _is_lightning_refusal(cause)
-        if refused or _is_of_the_call(cause):
-            return ConfigError(f"{key}: {cause}" if key else str(cause))
-        if isinstance(cause, RuntimeError | ArithmeticError):  # torch's, of a number it cannot take
-            what = key or "A part"
-            return ConfigError(f"{what} cannot be built: {cause}. One of its values is impossible.")
+        return _of_building(error)
     return ConfigError(str(error)) if _is_lightning_refusal(error) else None
+
+
+def _of_building(error: InstantiationException) -> ExemplarError | None:
+    """Return what a user is to read of a part that Hydra could not build."""
+    cause = error.__cause__
+    if isinstance(cause, ExemplarError):
+        return ConfigError(str(cause))
+    lost = _LOST_TARGET.match(str(error))
+    if lost is not None:
+        return ConfigError(
+            f"{lost[1]} cannot be imported here: {_root(error)}. A component of your own must be "
+            "where Python finds it: put its folder into PYTHONPATH, or install it."
+        )
+    key = str(error).rpartition("full_key: ")[2].strip()
+    refused = isinstance(cause, ValueError) or _is_lightning_refusal(cause)
+    if refused or _is_of_the_call(cause):
+        return ConfigError(f"{key}: {cause}" if key else str(cause))
+    if isinstance(cause, RuntimeError | ArithmeticError):  # torch's, of a number it cannot take
+        what = key or "A part"
+        return ConfigError(f"{what} cannot be built: {cause}. One of its values is impossible.")
+    return None
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the first of a chain of errors."""
+    cause = error.__cause__ or error.__context__
+    return error if cause is None else _root(cause)
 
 
 def _is_of_the_call(error: BaseException | None) -> bool:

@@ -131,3 +131,11 @@ def test_arguments_that_python_refuses_are_the_users_to_mend(
         instantiate(node)
     said = as_user_error(raised.value)
     assert (said is not None and "multiple values for argument" in str(said)) is known
+
+
+def test_a_component_that_cannot_be_imported_is_the_users_to_mend() -> None:
+    with pytest.raises(InstantiationException) as caught:
+        instantiate({"_target_": "mynet.MyNet"})
+    said = str(as_user_error(caught.value))
+    assert "mynet.MyNet cannot be imported here: No module named 'mynet'" in said
+    assert "PYTHONPATH" in said
