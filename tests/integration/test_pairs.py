@@ -9,9 +9,8 @@ import torch
 
 from src.data.image_io import read_image
 from src.weights.checkpoint import open_checkpoint
-from src.weights.checkpoint_file import read
 from tests.support.images import write, write_folder
-from tests.support.runs import TINY, command
+from tests.support.runs import TINY, command, trained_weights
 
 WORDS = tuple(word for word in TINY if not word.startswith(("data=", "data.cache")))
 
@@ -34,20 +33,12 @@ def pairs(tmp_path: Path) -> tuple[str, ...]:
     )
 
 
-def run(folder: Path, *words: str, steps: int) -> dict[str, torch.Tensor]:
-    length = (f"trainer.max_steps={steps}", "trainer.val_check_interval=1")
-    done = command("train", *words, *length, f"hydra.run.dir={folder}")
-    assert done.code == 0, done.err
-    weights: dict[str, torch.Tensor] = read(folder / "checkpoints/last.ckpt")["state_dict"]
-    return weights
-
-
 def test_a_run_on_pairs_goes_on_bit_for_bit_and_is_scored_on_pairs(
     pairs: tuple[str, ...], tmp_path: Path
 ) -> None:
-    whole = run(tmp_path / "whole", *WORDS, *pairs, steps=3)
-    run(tmp_path / "cut", *WORDS, *pairs, steps=1)
-    cut = run(tmp_path / "cut", f"resume={tmp_path / 'cut'}", steps=3)
+    whole = trained_weights(tmp_path / "whole", *WORDS, *pairs, steps=3)
+    trained_weights(tmp_path / "cut", *WORDS, *pairs, steps=1)
+    cut = trained_weights(tmp_path / "cut", f"resume={tmp_path / 'cut'}", steps=3)
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
     with (tmp_path / "whole/metrics.csv").open(newline="") as file:
         rows = [float(row["val/gt/psnr"]) for row in csv.DictReader(file) if row["val/gt/psnr"]]
@@ -63,9 +54,9 @@ def test_a_run_on_pairs_goes_on_bit_for_bit_and_is_scored_on_pairs(
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_on_pairs(pairs: tuple[str, ...], tmp_path: Path) -> None:
-    one = run(tmp_path / "one", *WORDS, *pairs, steps=2)
+    one = trained_weights(tmp_path / "one", *WORDS, *pairs, steps=2)
     words = [word for word in WORDS if word != "trainer=cpu"]
-    two = run(tmp_path / "two", *words, *pairs, "trainer=ddp_cpu", steps=2)
+    two = trained_weights(tmp_path / "two", *words, *pairs, "trainer=ddp_cpu", steps=2)
     for name, tensor in one.items():
         # Adam moves each number by about 2e-4 in two steps, whichever the batches were.
         torch.testing.assert_close(two[name], tensor, rtol=0, atol=1e-5)
@@ -92,6 +83,6 @@ def test_on_pairs_ffdnet_takes_one_noise_level_for_all(
 ) -> None:
     words = [word for word in WORDS if not word.startswith("model")]
     network = ("model=ffdnet", "model.channels=8", "model.blocks=2", "model.sigma=10")
-    run(tmp_path / "run", *words, *pairs, *network, steps=1)
+    trained_weights(tmp_path / "run", *words, *pairs, *network, steps=1)
     model = open_checkpoint(tmp_path / "run").config.model
     assert (model.in_channels, model.sigma) == (3, 10)

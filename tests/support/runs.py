@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+from torch import Tensor
+
 from src.core.paths import ROOT
+from src.weights.checkpoint_file import read
 
 TINY = (
     "model=panet_tiny",
@@ -68,6 +71,19 @@ def train_tiny(folder: Path, *words: str, steps: int = 2) -> Finished:
     done = command("train", *TINY, *length, f"hydra.run.dir={folder}", *words)
     assert done.code == 0, done.err
     return done
+
+
+def trained_weights(folder: Path, *words: str, steps: int) -> dict[str, Tensor]:
+    """Train into ``folder`` up to ``steps``, validating each step; return the last checkpoint's.
+
+    Raises:
+        AssertionError: If it fails, with what it said.
+    """
+    length = (f"trainer.max_steps={steps}", "trainer.val_check_interval=1")
+    done = command("train", *words, *length, f"hydra.run.dir={folder}")
+    assert done.code == 0, done.err
+    weights: dict[str, Tensor] = read(folder / "checkpoints/last.ckpt")["state_dict"]
+    return weights
 
 
 def process(name: str, *words: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
