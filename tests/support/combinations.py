@@ -27,7 +27,7 @@ SCALES = (2, 3, 4)
 WITHOUT_ATTENTION = {"bicubic", "bm3d", "identity"}  # nothing to train and nowhere to put a block
 MODELS = [name for name in options_of("model") if name not in WITHOUT_ATTENTION]
 ATTENTIONS = options_of("model/attention")
-SMALL = {"channels": 12, "groups": 1, "depth": 2, "refinement_blocks": 1}
+SMALL = {"channels": 16, "groups": 1, "depth": 2, "refinement_blocks": 1}
 
 
 def _tasks() -> Mapping[str, tuple[str, ...]]:
