@@ -41,7 +41,8 @@ OLDEST_TESTS ?= tests/unit/app/config tests/unit/core tests/unit/data tests/unit
 
 # Tests run in TEST_JOBS processes of one thread each: quicker than one process of many threads.
 TEST_JOBS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_JOBS)
+# Python writes compiled files, whatever the surroundings say, for the processes that tests start.
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_JOBS)
 
 # Not tests: they misspell on purpose.
 SPELLED := $(wildcard src conf docs experiments *.md)
@@ -70,7 +71,7 @@ smoke: $(INSTALLED)  ## Two real training steps: make smoke TASK=denoise MODEL=p
 test: $(INSTALLED)  ## Run the quick tests; ARGS="-k word" goes to pytest
 	$(PYTEST) -m "not slow and not long" $(ARGS)
 
-test-long: $(INSTALLED)  ## Run those of 3 s and more that CI runs too
+test-long: $(INSTALLED)  ## Run those of 1.5 s and more that CI runs too
 	$(PYTEST) -m "long and not slow" $(ARGS)
 
 test-all: $(INSTALLED)  ## Run every test

@@ -37,15 +37,22 @@ def code() -> str:
 
 def environment() -> dict[str, Any]:
     """Return commit, uncommitted changes, command, versions and hardware, all plain."""
-    packages = {dist.metadata["Name"]: dist.version for dist in distributions()}
     return {
         **origin(),
         "uncommitted": _checkout()[1],
         "command": [sys.executable, *sys.argv],
         "python": platform.python_version(),
-        "packages": {name: packages[name] for name in sorted(packages, key=str.lower)},
+        "packages": dict(_packages()),
         "hardware": hardware(),
     }
+
+
+@functools.cache
+def _packages() -> dict[str, str]:
+    """Return name and version of all installed packages; read once, since each is a file."""
+    described = (dist.metadata for dist in distributions())
+    packages = {about["Name"]: about["Version"] for about in described}
+    return {name: packages[name] for name in sorted(packages, key=str.lower)}
 
 
 def versions() -> dict[str, str]:

@@ -58,6 +58,7 @@ def test_help_explains_the_command_without_importing_torch(command: str, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_help_of_train_names_every_group_and_hides_parts(tmp_path: Path) -> None:
     said = _python("-m", "src.train", "--help", cwd=tmp_path).stdout
     for group in {*all_groups()} - {"dataset"}:  # of `prepare`
@@ -111,6 +112,7 @@ def test_an_interrupt_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
     assert done.stderr == "Interrupted.\n"
 
 
+@pytest.mark.long
 def test_a_sweep_goes_on_after_a_refused_job_and_says_which_failed(tmp_path: Path) -> None:
     done = _launch("refuse_cpu", "-m", "device=cpu,cuda", folder=tmp_path)
     assert done.returncode == 1
@@ -120,6 +122,7 @@ def test_a_sweep_goes_on_after_a_refused_job_and_says_which_failed(tmp_path: Pat
     assert (tmp_path / "out/cuda.done").exists()
 
 
+@pytest.mark.long
 def test_a_sweep_leaves_a_table_of_results_and_failures(tmp_path: Path) -> None:
     done = _launch("refuse_cpu", "-m", "device=cpu,cuda", folder=tmp_path)
     (sweep,) = (tmp_path / "runs/multirun").iterdir()

@@ -45,6 +45,7 @@ def test_process_exits_with_2_and_one_message_and_no_traceback(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_key_that_only_some_options_of_a_sweep_have_is_checked_in_the_jobs_that_have_it() -> None:
     words = ("model=panet_tiny", "scheduler=constant,multistep", "scheduler.gamma=0.5,0.7")
     check(Request("train", words, multirun=True))

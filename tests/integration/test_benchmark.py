@@ -105,6 +105,7 @@ def test_at_80_columns_no_figure_of_the_table_is_lost(
         assert len(figures) == 2 * 3 + 7 + (row["form"] == "local")  # the keys in two pieces
 
 
+@pytest.mark.long
 def test_a_training_step_takes_the_forms_into_the_network(tmp_path: Path) -> None:
     rows = run(tmp_path, *MODEL, "what=training", "sizes=[8]", "forms=[papers,plain,local]")
     assert [row["form"] for row in rows] == ["papers", "chunked", "local"]
@@ -223,6 +224,7 @@ def test_a_size_that_is_none_of_these_is_refused(given: object) -> None:
         input_size(OmegaConf.create([given])[0], 2)
 
 
+@pytest.mark.long
 def test_each_job_of_a_sweep_has_a_record_of_its_own(tmp_path: Path) -> None:
     words = ("what=model", "runs=1", "warmup=0", "device=cpu", "io.scale=2", "sizes=[16x24]")
     swept = ("-m", "model=edsr_tiny,bicubic", f"output={tmp_path}", f"hydra.sweep.dir={tmp_path}/s")

@@ -74,6 +74,7 @@ def test_other_images_are_refused_until_they_are_meant(
     assert again.code == 0, again.err  # the checkpoint now has the fingerprints of these
 
 
+@pytest.mark.long
 def test_images_elsewhere_of_the_same_names_and_contents_are_the_same(tmp_path: Path) -> None:
     place, run = _images(tmp_path / "images"), tmp_path / "run"
     train_tiny(run, *_data(place, "on"))
@@ -84,6 +85,7 @@ def test_images_elsewhere_of_the_same_names_and_contents_are_the_same(tmp_path: 
     assert json.loads((run / "resumed.jsonl").read_text())["changes"] == []
 
 
+@pytest.mark.long
 def test_other_code_is_refused_until_it_is_meant(run: Path) -> None:
     content = read(run / LAST)
     content[KEY] = {**content[KEY], "code": "0" * 16, "commit": "abc"}

@@ -66,6 +66,7 @@ def test_the_matrix_holds_all_that_is_registered() -> None:
     assert {f"super_resolution_x{scale}" for scale in (2, 3, 4)} <= set(TASKS)
 
 
+@pytest.mark.long
 def test_joined_nodes_are_what_hydra_composes() -> None:
     for row in random.Random(0).sample(ROWS, 5):  # noqa: S311
         theirs = compose_config(*words_of(row))

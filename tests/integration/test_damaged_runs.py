@@ -50,6 +50,7 @@ def _to_ten(folder: Path) -> Finished:
     return done
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", [_cut, _flip, _empty])
 def test_a_damaged_last_checkpoint_is_kept_and_the_one_before_it_used(
     damage: Callable[[Path], None], tmp_path: Path, ten: Path
@@ -68,6 +69,7 @@ def test_a_damaged_last_checkpoint_is_kept_and_the_one_before_it_used(
     assert rows(run) == rows(ten)
 
 
+@pytest.mark.long
 def test_a_last_checkpoint_that_is_missing_is_the_one_before_it(tmp_path: Path, ten: Path) -> None:
     run = _six(tmp_path / "run")
     (run / LAST).unlink()
@@ -92,6 +94,7 @@ def test_where_both_are_damaged_nothing_is_touched(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.long
 def test_a_damaged_best_checkpoint_is_kept_and_made_anew(tmp_path: Path) -> None:
     run = _six(tmp_path / "run")
     _flip(run / CKPT / "best.ckpt")
@@ -118,6 +121,7 @@ def test_a_damaged_config_is_kept_and_taken_from_the_checkpoint(tmp_path: Path, 
     assert all(torch.equal(weights[name], never_stopped[name]) for name in weights)
 
 
+@pytest.mark.long
 def test_a_run_that_stopped_before_its_first_checkpoint_begins_again(
     tmp_path: Path, ten: Path
 ) -> None:
@@ -136,6 +140,7 @@ def trusted_breakers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TRUST, "tools.breaking")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("trusted_breakers")
 @pytest.mark.parametrize("words", [(), ("callbacks=[default,ema]", "data.workers=1")])
 def test_the_checkpoint_that_a_run_begins_with_is_enough(
@@ -154,6 +159,7 @@ def test_the_checkpoint_that_a_run_begins_with_is_enough(
     assert rows(run) == rows(whole)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("trusted_breakers")
 def test_a_validation_in_which_a_run_ended_is_done_when_it_goes_on(
     tmp_path: Path, ten: Path

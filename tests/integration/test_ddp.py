@@ -30,6 +30,7 @@ def test_two_processes_end_with_the_weights_of_one(trained: Path, pair: Path) ->
         assert float((alone[name] - together[name]).abs().max()) <= TOLERANCE, name
 
 
+@pytest.mark.long
 def test_two_processes_log_the_losses_and_scores_of_one(trained: Path, pair: Path) -> None:
     alone, together = rows(trained), rows(pair)
     assert [row["step"] for row in alone] == [row["step"] for row in together]

@@ -29,6 +29,7 @@ def _best(run: Path, score: str) -> tuple[int, dict[float, int]]:
     return kept["global_step"], steps
 
 
+@pytest.mark.long
 def test_the_best_checkpoint_has_the_least_distance(tmp_path: Path) -> None:
     words = (METRIC % "lpips", "monitor=val/lpips", f"hydra.run.dir={tmp_path}/run")
     done = command("train", *TINY, *LENGTH, *words)
@@ -37,6 +38,7 @@ def test_the_best_checkpoint_has_the_least_distance(tmp_path: Path) -> None:
     assert step == steps[min(steps)] == 1
 
 
+@pytest.mark.long
 def test_the_best_checkpoint_has_the_least_loss_also_after_a_resume(tmp_path: Path) -> None:
     run = tmp_path / "run"
     done = command("train", *TINY, *LENGTH, "monitor=train/loss", f"hydra.run.dir={run}")
@@ -50,6 +52,7 @@ def test_the_best_checkpoint_has_the_least_loss_also_after_a_resume(tmp_path: Pa
     assert step == steps[min(steps)]
 
 
+@pytest.mark.long
 def test_an_unknown_direction_is_refused_before_a_run_folder_is_made(tmp_path: Path) -> None:
     words = (METRIC % "odd", "monitor=val/odd", f"hydra.run.dir={tmp_path}/run")
     done = command("train", *TINY, *LENGTH, *words)

@@ -27,6 +27,7 @@ def _json(file: Path) -> Any:  # noqa: ANN401
     return json.loads(file.read_text())
 
 
+@pytest.mark.long
 def test_every_combination_leaves_what_it_would_alone(trained: Path, tmp_path: Path) -> None:
     names = (
         f"checkpoint={{best:{trained}/checkpoints/best.ckpt,last:{trained}/checkpoints/last.ckpt}}"

@@ -69,6 +69,7 @@ def test_the_network_comes_with_the_weights(trained: Path, tmp_path: Path) -> No
     assert all(torch.equal(theirs.weights[name], ours.weights[name]) for name in theirs.weights)
 
 
+@pytest.mark.long
 def test_what_is_typed_for_a_network_changes_that_of_the_weights(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_network_of_ones_own_choice_takes_what_fits_when_asked(
     assert torch.equal(before["head.weight"], after["head.weight"])
 
 
+@pytest.mark.long
 def test_added_attention_begins_at_the_score_of_the_trunk(tmp_path: Path) -> None:
     none = "model/attention=none"
     trunk = train_tiny(tmp_path / "trunk", none, "optimizer.lr=1e-2", steps=8)
@@ -125,6 +127,7 @@ def test_what_fits_of_another_scale_and_colour_needs_no_network_named(tmp_path: 
     assert (config.scale, config.in_channels, config.channels, config.blocks) == (4, 1, 8, 2)
 
 
+@pytest.mark.long
 def test_rates_of_parts_stay_in_proportion_when_a_run_goes_on(tmp_path: Path) -> None:
     def rates() -> list[float]:
         groups = read(tmp_path / "run/checkpoints/last.ckpt")["optimizer_states"][0]["param_groups"]

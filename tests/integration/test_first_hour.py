@@ -30,6 +30,7 @@ def _words(folder: Path, *words: str) -> tuple[str, ...]:
     return (*TINY, "trainer.max_steps=4", f"hydra.run.dir={folder}", *words)
 
 
+@pytest.mark.long
 def test_the_banner_names_the_parts_and_each_validation_is_a_line_also_in_a_file(
     tmp_path: Path,
 ) -> None:
@@ -50,6 +51,7 @@ def test_the_banner_names_the_parts_and_each_validation_is_a_line_also_in_a_file
     assert "4 to 6, batch 4" in again.err
 
 
+@pytest.mark.long
 def test_early_stopping_reads_as_such(tmp_path: Path) -> None:
     words = _words(tmp_path / "run", "trainer.max_steps=40", "trainer.val_check_interval=1", EARLY)
     done = command("train", *words)
@@ -139,6 +141,7 @@ def test_a_value_that_cannot_be_is_met_with_a_sentence(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.long
 def test_the_recipes_of_papers_take_ones_own_photographs(tmp_path: Path) -> None:
     photos = write_folder(tmp_path / "photos")
     own = ("data=folder", f"data.train_dir={photos}", f"data.val_dir={photos}", "--cfg=job")
@@ -147,6 +150,7 @@ def test_the_recipes_of_papers_take_ones_own_photographs(tmp_path: Path) -> None
         assert done.code == 0, done.err
 
 
+@pytest.mark.long
 def test_a_training_that_fails_ends_although_its_loader_ignores_signals(tmp_path: Path) -> None:
     words = _words(tmp_path / "run", FAILING, "data.workers=2")
     done = subprocess.run(
@@ -167,6 +171,7 @@ def test_runs_without_a_score_and_those_with_one_are_listed(tmp_path: Path) -> N
         assert part in done.out
 
 
+@pytest.mark.long
 def test_the_banner_names_the_attention_of_the_weights(tmp_path: Path) -> None:
     train_tiny(tmp_path / "first", "model/attention=none")
     words = [word for word in TINY if not word.startswith("model")]

@@ -66,6 +66,7 @@ def test_a_run_that_ended_between_two_intervals_goes_on_bit_by_bit(tmp_path: Pat
     assert losses[0] == losses[1]
 
 
+@pytest.mark.long
 def test_another_interval_at_a_resume_moves_no_number(tmp_path: Path) -> None:
     train_tiny(tmp_path / "run", *SELDOM, steps=4)
     words = ("trainer.max_steps=6", "trainer.val_check_interval=2")

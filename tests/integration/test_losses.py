@@ -20,6 +20,7 @@ def test_each_term_is_logged_before_its_weight(tmp_path: Path) -> None:
     assert "train/loss/tv" not in row
 
 
+@pytest.mark.long
 def test_a_run_with_a_perceptual_loss_is_scored_without_its_file(tmp_path: Path) -> None:
     file = tmp_path / "vgg19.pth"
     torch.save({f"features.{name}": each for name, each in vgg().state_dict().items()}, file)

@@ -35,6 +35,7 @@ def test_a_checkpoint_scores_as_it_did(old_run: Path, tmp_path: Path) -> None:
     assert scores["psnr"] == pytest.approx(10.654, abs=2e-3)
 
 
+@pytest.mark.long
 def test_a_run_folder_goes_on(old_run: Path) -> None:
     done = command("train", f"resume={old_run}", "trainer.max_steps=4")
     assert done.code == 0, done.err

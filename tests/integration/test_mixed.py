@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.support.images import write_folder
@@ -10,6 +11,7 @@ from tests.support.runs import TINY, trained_weights
 WORDS = tuple(word for word in TINY if not word.startswith("data="))
 
 
+@pytest.mark.long
 def test_a_run_on_shares_goes_on_bit_for_bit(tmp_path: Path) -> None:
     folders = [write_folder(tmp_path / name, 2, seed=ord(name)) for name in "ab"]
     mixture = "{a: {dir: %s, share: 3}, b: {dir: %s}}" % tuple(folders)  # noqa: UP031

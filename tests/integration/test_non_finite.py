@@ -30,6 +30,7 @@ def test_an_overflow_stops_with_module_step_and_advice(tmp_path: Path, loss: str
     assert "gradient_clip_val" in said
 
 
+@pytest.mark.long
 def test_the_last_checkpoint_is_the_last_good_state_and_can_be_resumed(tmp_path: Path) -> None:
     run = tmp_path / "run"
     _overflowing(run)

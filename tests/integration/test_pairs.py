@@ -33,6 +33,7 @@ def pairs(tmp_path: Path) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.long
 def test_a_run_on_pairs_goes_on_bit_for_bit_and_is_scored_on_pairs(
     pairs: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def test_a_run_has_none_in_its_folder_and_asks_for_it_to_go_on(
     assert _with_it(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_sweep_has_none_and_goes_on(tmp_path: Path) -> None:
     length = ("trainer.max_steps=1", "trainer.val_check_interval=1", "resume=auto", *GIVEN)
     words = ("-m", *TINY, *length, "seed=0,1", f"hydra.sweep.dir={tmp_path / 'sweep'}")

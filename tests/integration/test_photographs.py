@@ -359,6 +359,7 @@ def test_the_level_of_noise_is_estimated_for_a_network_that_is_told_it(tmp_path:
     assert results[0] != results[1]
 
 
+@pytest.mark.long
 def test_the_quality_of_a_jpeg_is_read_and_compared_with_that_of_the_training(
     tmp_path: Path,
 ) -> None:

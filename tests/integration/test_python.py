@@ -83,6 +83,7 @@ def test_torch_hub_takes_the_folder(name: str) -> None:
         assert net(torch.rand(1, 3, 16, 18)).shape == (1, 3, 16, 18)
 
 
+@pytest.mark.long
 def test_importing_the_names_imports_no_lightning_and_no_torch() -> None:
     code = "import sys, src; sys.exit(len({'torch', 'lightning', 'hydra'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -77,6 +77,7 @@ def test_the_batch_script_is_a_valid_script() -> None:
     subprocess.run(["/bin/bash", "-n", str(TEMPLATE)], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [(), ("optimizer.lr=3e-4",)])
 def test_resume_auto_starts_a_run_and_goes_on_with_it(
     words: tuple[str, ...], tmp_path: Path
@@ -96,6 +97,7 @@ def test_resume_auto_without_a_folder_of_its_own_is_refused() -> None:
     assert "add hydra.run.dir=outputs/<a name>" in done.err
 
 
+@pytest.mark.long
 def test_resume_auto_does_not_change_what_is_trained(tmp_path: Path) -> None:
     same = (*TINY, "trainer.max_steps=1", "resume=auto", f"hydra.run.dir={tmp_path / 'run'}")
     assert command("train", *same).code == 0
@@ -104,6 +106,7 @@ def test_resume_auto_does_not_change_what_is_trained(tmp_path: Path) -> None:
     assert "a resumed run keeps its seed" in done.err
 
 
+@pytest.mark.long
 def test_resume_auto_begins_again_where_nothing_was_saved(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     same = (*TINY, "trainer.max_steps=1", "resume=auto", f"hydra.run.dir={folder}")

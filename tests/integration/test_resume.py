@@ -34,7 +34,13 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("words", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(words, id=name, marks=() if name == "plain" else pytest.mark.long)
+        for name, words in VARIANTS.items()
+    ],
+)
 def test_five_steps_and_five_resumed_equal_ten(words: tuple[str, ...], tmp_path: Path) -> None:
     five = _train(tmp_path / "five", *words, steps=5)
     _to_ten(five)
@@ -43,6 +49,7 @@ def test_five_steps_and_five_resumed_equal_ten(words: tuple[str, ...], tmp_path:
     assert rows(five) == rows(ten)
 
 
+@pytest.mark.long
 def test_a_resumed_run_keeps_its_best_checkpoint(tmp_path: Path) -> None:
     folder = _train(tmp_path / "run", steps=5)
     best = (folder / "checkpoints/best.ckpt").read_bytes()
@@ -67,6 +74,7 @@ def test_another_group_replaces_the_one_chosen_then(tmp_path: Path) -> None:
     assert saved["loss"] == {"_target_": "torch.nn.L1Loss"}
 
 
+@pytest.mark.long
 def test_a_learning_rate_given_at_a_resume_is_used(tmp_path: Path) -> None:
     schedule = ("scheduler=multistep", "scheduler.milestones=[3]", "optimizer.lr=1e-3")
     folder = _train(tmp_path / "run", *schedule, steps=5)
@@ -75,6 +83,7 @@ def test_a_learning_rate_given_at_a_resume_is_used(tmp_path: Path) -> None:
     assert group["lr"] == pytest.approx(2e-4)  # halved once
 
 
+@pytest.mark.long
 def test_the_first_of_a_key_typed_twice_can_be_given_at_a_resume(tmp_path: Path) -> None:
     run = tmp_path / "run"
     train_tiny(run, "optimizer.lr=1e-3", "optimizer.lr=2e-3")
@@ -84,6 +93,7 @@ def test_the_first_of_a_key_typed_twice_can_be_given_at_a_resume(tmp_path: Path)
     assert config["optimizer"]["lr"] == 1e-3
 
 
+@pytest.mark.long
 def test_milestones_given_at_a_resume_are_used(tmp_path: Path) -> None:
     schedule = ("scheduler=multistep", "scheduler.milestones=[3]", "optimizer.lr=1e-3")
     folder = _train(tmp_path / "run", *schedule, steps=5)
@@ -96,6 +106,7 @@ def _lr(folder: Path) -> list[float]:
     return [float(row["train/lr"]) for row in rows(folder) if row["train/lr"]]
 
 
+@pytest.mark.long
 def test_another_length_does_not_change_the_schedule_unsaid(tmp_path: Path) -> None:
     folder = _train(tmp_path / "run", "scheduler=warmup_cosine", steps=5)
     before = (folder / "config.yaml").read_bytes()
@@ -127,6 +138,7 @@ def test_the_learning_rate_of_each_step_is_logged(tmp_path: Path) -> None:
     assert _lr(folder) == [1e-4, 1e-4, 1e-4, 5e-5, 5e-5]
 
 
+@pytest.mark.long
 def test_a_schedule_with_an_end_of_its_own_keeps_it(tmp_path: Path) -> None:
     schedule = ("scheduler=warmup_cosine", "scheduler.total_steps=7")
     folder = _train(tmp_path / "run", *schedule, steps=5)
@@ -135,6 +147,7 @@ def test_a_schedule_with_an_end_of_its_own_keeps_it(tmp_path: Path) -> None:
     assert saved["scheduler"]["total_steps"] == 7
 
 
+@pytest.mark.long
 def test_another_schedule_given_at_a_resume_is_used(tmp_path: Path) -> None:
     folder = _train(tmp_path / "run", steps=5)
     _to_ten(folder, "scheduler=warmup_cosine", "scheduler.floor=0.25")
@@ -156,6 +169,7 @@ def test_what_was_given_at_a_resume_holds_for_the_next(tmp_path: Path) -> None:
     assert history[0]["overrides"] == ["trainer.max_steps=10"]
 
 
+@pytest.mark.long
 def test_the_config_of_the_run_is_the_truth_for_what_is_not_given(tmp_path: Path) -> None:
     folder = _train(tmp_path / "run", steps=5)
     path = folder / "config.yaml"
@@ -170,6 +184,7 @@ def test_a_removed_callback_is_gone(run: Path) -> None:
     assert "throughput" not in (run / "config.yaml").read_text()
 
 
+@pytest.mark.long
 def test_a_run_folder_that_was_moved_goes_on_in_its_new_place(tmp_path: Path) -> None:
     old = _train(tmp_path / "old", steps=5)
     best = read(old / "checkpoints/best.ckpt")["global_step"]
@@ -222,6 +237,7 @@ def test_a_typo_beside_resume_is_refused_with_the_nearest_name(trained: Path) ->
     assert not (trained / "resumed.jsonl").exists()
 
 
+@pytest.mark.long
 def test_a_sweep_does_not_resume(trained: Path) -> None:
     done = command("train", "-m", f"resume={trained}", "optimizer.lr=1e-3,1e-4")
     assert done.code == 2

@@ -38,6 +38,7 @@ SHORT = (
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_group_loses_nothing(signum: signal.Signals, tmp_path: Path) -> None:
     done = stop_training(signum, tmp_path / "run", "data.workers=2")

@@ -82,6 +82,7 @@ def test_a_key_of_some_options_goes_to_the_jobs_that_have_it(tmp_path: Path, swe
     assert all((which == "none") == (reduction is None) for which, reduction in pairs)
 
 
+@pytest.mark.long
 def test_a_file_edited_while_a_sweep_runs_changes_no_job(tmp_path: Path) -> None:
     _experiment(tmp_path / "conf", "1e-4")
     typed = ("experiment=mine", "seed=0,1", f"hydra.sweep.dir={tmp_path / 'sweep'}", "resume=auto")

@@ -90,6 +90,7 @@ def test_an_average_is_not_dropped_silently(averaged: Path) -> None:
     assert read(averaged / "checkpoints" / LAST)["global_step"] == 2
 
 
+@pytest.mark.long
 def test_an_average_can_begin_at_a_resume(tmp_path: Path) -> None:
     folder = _train(tmp_path / "run", steps=2)
     done = command("train", f"resume={folder}", "callbacks=ema", "trainer.max_steps=4")
@@ -151,6 +152,7 @@ def test_a_compiled_run_resumes_exactly_and_its_weights_load_without_compiling(
     _train(tmp_path / "new", f"weights={four}", steps=1)
 
 
+@pytest.mark.long
 def test_the_loss_of_an_accumulated_step_is_the_mean_of_its_parts(tmp_path: Path) -> None:
     whole = _train(tmp_path / "whole", steps=2)
     parts = _train(tmp_path / "parts", "trainer.accumulate_grad_batches=2", steps=2)

@@ -191,6 +191,7 @@ def test_saved_words_lead_neither_into_another_run_nor_into_hydra(
     assert not (other / "resumed.jsonl").exists()
 
 
+@pytest.mark.long
 def test_a_sweep_folder_from_elsewhere_is_not_composed_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_sweep_folder_from_elsewhere_is_not_composed_from(
     assert not mark.exists()
 
 
+@pytest.mark.long
 def test_a_start_that_failed_before_training_does_not_block_the_corrected_one(
     tmp_path: Path,
 ) -> None:

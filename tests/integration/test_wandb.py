@@ -39,6 +39,7 @@ def logged(run: Path) -> RunFile:
     return read_closed(path)
 
 
+@pytest.mark.long
 def test_a_run_is_closed_once_and_says_what_it_belongs_to(logged: RunFile, run: Path) -> None:
     assert logged.exits == [0]
     assert logged.run["name"] == "denoise-panet_tiny-synthetic-s0"
@@ -106,6 +107,7 @@ def test_no_secret_of_the_environment_is_in_any_file(run: Path) -> None:
             assert secret.encode() not in content, f"{name} in {path}"
 
 
+@pytest.mark.long
 def test_checkpoints_know_their_run_and_a_resumed_one_goes_on_in_it(run: Path) -> None:
     (first,) = find_run_files(run)
     run_id = read_closed(first).run["id"]

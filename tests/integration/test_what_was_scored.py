@@ -23,6 +23,7 @@ def _evaluated(tmp_path: Path, *words: str) -> tuple[dict[str, Any], Finished]:
     return json.loads((output / "results.json").read_text()), done
 
 
+@pytest.mark.long
 def test_the_hash_covers_the_pixels_and_the_record_has_them(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "photos", 2)
     first, _ = _evaluated(tmp_path, *NOISE, f"sets={folder}")
@@ -35,6 +36,7 @@ def test_the_hash_covers_the_pixels_and_the_record_has_them(tmp_path: Path) -> N
     assert sets[0]["fingerprint"] != sets[1]["fingerprint"]
 
 
+@pytest.mark.long
 def test_the_hash_covers_how_each_image_went_through_the_network(tmp_path: Path) -> None:
     write(tmp_path / "photos/large.png", pixels(90, 60))
     write(tmp_path / "photos/small.png", pixels(20, 30))
@@ -53,6 +55,7 @@ def test_a_set_that_differs_from_the_published_one_is_marked(tmp_path: Path) -> 
     assert "no published score compares" in " ".join(done.out.split())
 
 
+@pytest.mark.long
 def test_the_seed_chooses_the_noise_and_realisations_have_a_spread(tmp_path: Path) -> None:
     words = (*NOISE, f"sets={write_folder(tmp_path / 'photos', 2)}")
     means = [

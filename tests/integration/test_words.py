@@ -63,6 +63,7 @@ def test_one_image_may_name_its_result_and_several_may_not(noisy: Path, tmp_path
     assert "looks like an image, and there are 2" in refused.err
 
 
+@pytest.mark.long
 def test_a_stream_goes_through_and_is_what_the_file_becomes(noisy: Path) -> None:
     typed = [sys.executable, "-m", "src", "denoise", "-", "--output", "-"]
     content = (noisy / "a.png").read_bytes()

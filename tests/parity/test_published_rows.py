@@ -22,6 +22,7 @@ SETS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("benchmark", SETS)
 def test_the_rows_of_a_set_are_reproduced(benchmark: str, tmp_path: Path) -> None:
     folder = BENCHMARKS / benchmark

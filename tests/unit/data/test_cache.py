@@ -155,6 +155,7 @@ sys.exit(2)
 """
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_leaves_nothing_half_made(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", pixels())
     command = [sys.executable, "-c", FULL_DISK, str(path), str(tmp_path / "cache")]

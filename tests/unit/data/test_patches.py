@@ -91,6 +91,7 @@ def test_the_crops_are_those_of_runs_that_albumentations_cut() -> None:
     )  # by the code before
 
 
+@pytest.mark.long
 def test_a_training_without_pixel_transforms_does_not_import_albumentations() -> None:
     code = (
         "import sys; import src.data.patches;"
@@ -109,6 +110,7 @@ Albumentations([{"name": "RandomGamma"}])
 """
 
 
+@pytest.mark.long
 def test_importing_albumentations_asks_no_server() -> None:
     subprocess.run([sys.executable, "-c", OFFLINE], check=True, cwd=ROOT)
 

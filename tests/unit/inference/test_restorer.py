@@ -152,6 +152,7 @@ def test_each_pass_through_the_network_is_told_to_who_looks_on(
     assert seen == parts
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", ["panet_tiny", "nafnet", "imdn"])
 def test_a_large_whole_image_moves_by_its_work_and_comes_out_in_the_same_bits(model: str) -> None:
     net: nn.Module = make(compose_config(f"model={model}").model).eval()

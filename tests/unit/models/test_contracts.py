@@ -123,6 +123,7 @@ def test_every_attention_block_works_in_every_model(option: str, block: str) -> 
     assert torch.isfinite(net(degraded)).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("registry", "folder"), [(ATTENTION, "model/attention"), (BACKBONES, "model")]
 )

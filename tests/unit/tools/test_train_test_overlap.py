@@ -29,6 +29,7 @@ CHANGES: dict[str, Change] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["astronaut", "chelsea"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_copy_is_found(name: str, change: str) -> None:

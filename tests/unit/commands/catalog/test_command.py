@@ -31,6 +31,7 @@ def test_models_are_listed_with_their_parameters_and_papers() -> None:
     assert "arXiv:2004.13824" in sizes["panet"][2]
 
 
+@pytest.mark.long
 def test_every_attention_block_has_a_paper_and_a_cost() -> None:
     for name, (count, cost, paper) in sizes_of(
         "model/attention", options_of("model/attention")

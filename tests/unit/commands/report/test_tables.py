@@ -159,6 +159,7 @@ def test_the_committed_table_is_what_its_rows_and_records_say(paper: Paper) -> N
     assert held == render_tables(paper, "md"), "run: python -m src.report"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["panet", "csnln"])
 def test_every_recipe_and_command_of_a_row_exists(name: str) -> None:
     register_resolvers(claim=False)

@@ -90,6 +90,7 @@ def test_keys_below_the_least_norm_have_the_gradients_of_the_dense_form() -> Non
         torch.testing.assert_close(ours_, dense_)
 
 
+@pytest.mark.long
 def test_the_operator_keeps_torchs_rules_for_compile_and_export() -> None:
     query, keys, values = inputs(4, 5, batch=1)
     min_norm = torch.tensor([1e-4], dtype=torch.float64)

@@ -224,6 +224,7 @@ def test_an_exported_program_computes_the_same(operator: Operator) -> None:
     torch.testing.assert_close(found, operator.attend(*leaves), rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 @needs_compiler
 @pytest.mark.parametrize("implementation", ["chunked", "native"])
 def test_a_block_is_exported_once_for_all_sizes(implementation: str) -> None:

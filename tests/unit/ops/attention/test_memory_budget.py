@@ -102,6 +102,7 @@ def test_peak_memory_stays_within_the_budget_in_inference_and_in_training() -> N
         assert peak >= int(budget) // 3, f"{case}: the budget is not used"
 
 
+@pytest.mark.long
 @on_linux
 @needs_compiler
 @pytest.mark.parametrize(

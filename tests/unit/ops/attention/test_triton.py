@@ -59,6 +59,7 @@ def exact(leaves: list[Tensor], *, scale: int = 1) -> Tensor:
     return dense_patch_attention(wide[0], keys, values, scale=scale)
 
 
+@pytest.mark.long
 @needs_interpreter
 @pytest.mark.parametrize(
     ("size", "options"),
@@ -82,6 +83,7 @@ def test_result_equals_the_dense_form(size: tuple[int, int], options: dict[str, 
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 @needs_interpreter
 @pytest.mark.parametrize(
     ("size", "options"),
@@ -172,6 +174,7 @@ def test_on_the_cpu_the_error_names_the_device_and_the_interpreter(
     assert ("on the CPU" in str(error.value)) == INSTALLED
 
 
+@pytest.mark.long
 def test_without_triton_the_error_says_how_to_get_it() -> None:
     script = (
         "import sys, torch\n"
