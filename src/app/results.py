@@ -20,16 +20,18 @@ METRIC_DIGITS = {"psnr": 2, "ssim": 4, "psnr_b": 2}
 
 
 def score_table(boards: Mapping[str, Scoreboard], protocol: str) -> FoldingTable:
-    """Return a table of each image and the mean: input, restored, gain; PSNR in dB."""
+    """Return a table of each image and the mean: input, if known, restored, gain; PSNR in dB."""
     metrics = list(next(iter(next(iter(boards.values())).restored.values())))
     names = [METRIC_NAMES.get(metric, metric) for metric in metrics]
-    numbers = [f"{name} {column}" for name in names for column in ("in", "out", "gain")]
+    known = any(board.baseline for board in boards.values())
+    columns = ("in", "out", "gain") if known else ("",)
+    numbers = [f"{name} {column}".rstrip() for name in names for column in columns]
     table = FoldingTable(["image"], numbers, title=f"Protocol {protocol}")
     for benchmark, board in boards.items():
         for key in board.restored:
-            table.add_row(key, *_cells(metrics, board.baseline[key], board.restored[key]))
+            table.add_row(key, *_cells(metrics, board.baseline.get(key), board.restored[key]))
         means = board.means()
-        before = {metric: means[f"{metric}_input"] for metric in metrics}
+        before = {metric: means[f"{metric}_input"] for metric in metrics} if known else None
         title = f"{benchmark}, mean of {len(board.restored)}"
         table.add_row(title, *_cells(metrics, before, means), style="bold", ends_section=True)
     return table
@@ -72,7 +74,7 @@ def write_results(
     }
     write_json(folder / RESULTS, finite({"schema": SCHEMA, **about, "benchmarks": benchmarks}))
     rows: list[list[object]] = [
-        [name, key, metric, board.baseline[key][metric], score]
+        [name, key, metric, board.baseline.get(key, {}).get(metric), score]
         for name, board in boards.items()
         for key, scores in board.restored.items()
         for metric, score in scores.items()
@@ -127,14 +129,15 @@ def _notes(board: Scoreboard) -> list[str]:
 
 
 def _cells(
-    metrics: list[str], before: Mapping[str, float], after: Mapping[str, float]
+    metrics: list[str], before: Mapping[str, float] | None, after: Mapping[str, float]
 ) -> list[str]:
     cells = []
     for metric in metrics:
         digits = METRIC_DIGITS.get(metric, 4)
-        cells += [
-            f"{before[metric]:.{digits}f}",
-            f"{after[metric]:.{digits}f}",
-            f"{after[metric] - before[metric]:+.{digits}f}",
-        ]
+        cell = f"{after[metric]:.{digits}f}"
+        if before is None:
+            cells.append(cell)
+        else:
+            gain = f"{after[metric] - before[metric]:+.{digits}f}"
+            cells += [f"{before[metric]:.{digits}f}", cell, gain]
     return cells

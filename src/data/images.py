@@ -228,12 +228,13 @@ class Opener:
         if self.on_error == "skip":
             for fault in faults:
                 logger.warning("skipped %s", fault)
-        elif len(faults) == 1:
+        elif len(faults) == 1 and not getattr(faults[0], "kind", ""):
             raise faults[0]
         elif faults:
             listed = "\n  ".join(_listed(faults))
+            count = "1 image" if len(faults) == 1 else f"{len(faults)} images"
             raise DataError(
-                f"{len(faults)} images of {source.describe()} cannot be used:\n  {listed}\n"
+                f"{count} of {source.describe()} cannot be used:\n  {listed}\n"
                 "  Mend them, or go on without them with data.on_error=skip."
             )
 

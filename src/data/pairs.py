@@ -11,6 +11,7 @@ from src.data.source import FaultyItem, FileItem, ImageFolder, ImageItem
 
 INPUT_WORDS = {"lr", "lrbi", "lq", "noisy", "input", "blur", "blurry", "degraded", "low"}
 TARGET_WORDS = {"hr", "hq", "gt", "clean", "target", "sharp", "high", "original"}
+OUTPUT_WORDS = {"restored", "sr", "out", "output", "result", "denoised", "dejpeg", "demosaiced"}
 """Words in names, between ``_`` and ``-``, that say which of a pair a file is, and not of which."""
 
 
@@ -34,15 +35,23 @@ class PairItem:
         target: What a network is to restore.
         given: What it is given, 1 / ``scale`` as large.
         scale: Size of the target over that of the input.
+        multiple: The target may be larger than what is given by its last rows and columns, which
+            make no multiple of this, and has them cut off.
     """
 
     target: ImageItem
     given: ImageItem
     scale: int
+    multiple: int = 1
 
     def load(self, channels: int) -> Pixels:
         """Return the target, uint8 (H, W, ``channels``)."""
-        return self.target.load(channels)
+        target = self.target.load(channels)
+        if self.multiple > 1:
+            height, width = (side - side % self.multiple for side in target.shape[:2])
+            if self.given.load(channels).shape[:2] == (height, width):
+                return target[:height, :width]
+        return target
 
     def check(self, key: str, target: Pixels) -> None:
         """Refuse an input that does not fit its target.
@@ -57,10 +66,13 @@ class PairItem:
         given = self.given.load(target.shape[2])
         (height, width), (rows, columns) = target.shape[:2], given.shape[:2]
         if (height, width) != (rows * self.scale, columns * self.scale):
+            lacks = height - rows * self.scale
+            around = lacks > 0 and lacks % 2 == 0 and lacks == width - columns * self.scale
+            border = f"; without a border of {lacks // 2} px the target would fit" if around else ""
             raise PairError(
                 "sizes that do not fit",
                 f"{key}: the input is {columns}×{rows}, the target {width}×{height} px and not "
-                f"{columns * self.scale}×{rows * self.scale} (×{self.scale})",
+                f"{columns * self.scale}×{rows * self.scale} (×{self.scale}){border}",
             )
         if is_grey(given) and not is_grey(target):
             raise PairError("a grey input of a coloured target", key)
@@ -94,7 +106,8 @@ class PairFolders:
         pattern: str | None = None,
     ) -> None:
         self.targets, self.inputs = ImageFolder(target_dir), ImageFolder(input_dir)
-        self.scale = scale
+        self.scale, self.multiple = scale, 1
+        self.words = INPUT_WORDS | TARGET_WORDS
         self.namers: tuple[Callable[[Path], str], ...] = (_path, self._without_words)
         if pattern is not None:
             try:
@@ -125,7 +138,7 @@ class PairFolders:
         keys = {path: key for key, path in targets.items()}
         pairs, double, (lonely, surplus) = self._matched(targets.values(), inputs.values())
         items: dict[str, ImageItem] = {
-            keys[target]: PairItem(FileItem(target), FileItem(given), self.scale)
+            keys[target]: PairItem(FileItem(target), FileItem(given), self.scale, self.multiple)
             for target, given in pairs.items()
         }
         wrong = [
@@ -163,9 +176,31 @@ class PairFolders:
         return "/".join(part for part in parts if part)
 
     def _plain(self, part: str) -> str:
-        tokens = [re.sub(rf"(?i)x{self.scale}$", "", token) for token in re.split("[_-]", part)]
-        words = INPUT_WORDS | TARGET_WORDS
-        return "_".join(token for token in tokens if token and token.lower() not in words)
+        tokens = [
+            re.sub(rf"(?i)x{max(self.scale, self.multiple)}$", "", token)
+            for token in re.split("[_-]", part)
+        ]
+        return "_".join(token for token in tokens if token and token.lower() not in self.words)
+
+
+class RestoredImages(PairFolders):
+    """What any program has made of degraded images, as inputs of the clean ones; not degraded.
+
+    Args:
+        target_dir: The folder of the clean images.
+        restored_dir: That of the restored ones, named as inputs are, or with a word such as SR.
+        multiple: Of enlarged images, the factor; sides of the clean ones are cut to multiples.
+    """
+
+    def __init__(
+        self, target_dir: str | Path, restored_dir: str | Path, *, multiple: int = 1
+    ) -> None:
+        super().__init__(target_dir, restored_dir)
+        self.multiple, self.words = multiple, self.words | OUTPUT_WORDS
+
+    def describe(self) -> str:
+        """Return where the images are."""
+        return f"clean images under {self.targets.root}, restored ones under {self.inputs.root},"
 
 
 def _by_name(

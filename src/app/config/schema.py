@@ -40,6 +40,7 @@ TYPES: dict[str, Any] = {
     "limits.image_gb": float | None,
     "limits.ratio": float | None,
     "checkpoint": str | Sequence[str] | Mapping[str, str] | None,
+    "restored": str | Sequence[str] | Mapping[str, str] | None,
     "input": str | Sequence[str],
     "attention": str | None,
     "sets": str | Sequence[str] | None,
@@ -203,6 +204,7 @@ def check_missing(config: Mapping[str, Any]) -> None:
     """
     lost = [path for path, value in leaves(config) if value == MISSING]
     scored = config.get("task") is not None or config.get("selfcheck")
+    scored = scored or config.get("restored") is not None
     if config.get("checkpoint", "") is None and not scored:
         lost.append("checkpoint")  # evaluate: or a task and a model that needs no weights
     if lost:

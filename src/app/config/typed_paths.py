@@ -12,10 +12,11 @@ from hydra.errors import HydraException
 from src.app.config.schema import show
 from src.core.paths import ROOT
 
-FILES = ("input", "output", "source", "comparison", "experiments", "data.train", "data.train_dir",
-         "data.val_dir", "data.target_dir", "data.input_dir", "data.val_target_dir",
-         "data.val_input_dir", "loss.perceptual_file", "data.cache_dir", "paths.output_root",
-         "paths.data_dir", "paths.cache_dir", "hydra.run.dir", "hydra.sweep.dir")  # fmt: skip
+FILES = ("input", "output", "restored", "source", "comparison", "experiments", "data.train",
+         "data.train_dir", "data.val_dir", "data.target_dir", "data.input_dir",
+         "data.val_target_dir", "data.val_input_dir", "loss.perceptual_file", "data.cache_dir",
+         "paths.output_root", "paths.data_dir", "paths.cache_dir",
+         "hydra.run.dir", "hydra.sweep.dir")  # fmt: skip
 """Keys whose values are paths."""
 
 NAMES = ("checkpoint", "resume", "weights", "sets", "results", "compare")

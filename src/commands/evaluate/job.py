@@ -131,12 +131,33 @@ def score(
     tiles = {name: board.tiles for name, board in boards.items()}
     alike = {"noise_seeds": seeds, "pixels": pixels, "tile": tiles}
     record |= {"noise_seeds": seeds, "config_sha256": config_hash(plain(merged), alike)}
+    if combination.restored is not None:
+        pixels = _judged(combination.restored, boards, record, pixels)
     spread = _spread(realised)
     if trainer.is_global_zero:
         write_results(folder, boards, record, pixels=pixels, spread=spread)
     return Scored(
         folder, boards, record, {name: identify(name, pixels[name]) for name in pixels}, spread
     )
+
+
+def _judged(
+    folder: Path,
+    boards: Mapping[str, Scoreboard],
+    record: dict[str, Any],
+    pixels: Mapping[str, Mapping[str, str]],
+) -> dict[str, dict[str, str]]:
+    """Say in a record that images of ``folder`` were scored; return fingerprints of the clean ones.
+
+    Nothing is said of inputs, which are not known.
+    """
+    record["restored"] = str(folder)
+    for board in boards.values():
+        board.baseline.clear()
+    return {
+        name: {key: both.rpartition(" ")[2] for key, both in images.items()}
+        for name, images in pixels.items()
+    }
 
 
 def noise_seeds(cfg: DictConfig, degradation: DictConfig) -> list[int]:

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from src.commands.evaluate.settings import READING
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root
 from src.data.prepared import known_sets, prepared_folder
 from src.models.backbones import BACKBONES
@@ -27,8 +27,9 @@ CONDITIONS = ("sigma", "quality", "phase", "scale")
 class Combination:
     """One thing to score."""
 
-    name: str | None  # what the checkpoint is called in tables; None where there is none
+    name: str | None  # what the checkpoint or folder is called in tables; None where there is none
     checkpoint: str | None  # where it is; None for a model without weights
+    restored: Path | None  # the folder of images that are restored already
     images: Path | None  # their folder; None: what the configuration says
     condition: Mapping[str, float | str]  # e.g. {"sigma": 25}; empty: what the configuration says
     varied: tuple[str, ...]  # what tells it from the others, e.g. ("runA", "set5", "sigma_25")
@@ -37,6 +38,7 @@ class Combination:
         """Return the configuration of ``src.evaluate`` for this combination alone."""
         alone = cfg.copy()
         alone.checkpoint = self.checkpoint
+        alone.restored = None if self.restored is None else str(self.restored)
         for key in CONDITIONS:
             alone[key] = self.condition.get(key)
         alone.sets = None if self.images is None else str(self.images)
@@ -47,14 +49,15 @@ class Combination:
 
 
 def combinations(cfg: DictConfig) -> list[Combination]:
-    """Return all combinations of ``checkpoint``, ``sets`` and ``CONDITIONS``.
+    """Return all combinations of ``checkpoint`` or ``restored``, ``sets`` and ``CONDITIONS``.
 
     Raises:
         ConfigError: If a list is empty or names one thing twice, or both sets and data are given.
         CheckpointError: If a checkpoint is not there.
         DataError: If a set is not there.
     """
-    checkpoints = _checkpoints(cfg.checkpoint)
+    restored = cfg.restored is not None
+    checkpoints = _restored(cfg) if restored else _checkpoints(cfg.checkpoint)
     folders = _folders(cfg)
     conditions = list(_conditions(cfg))
     product = itertools.product(checkpoints.items(), folders, conditions)
@@ -65,7 +68,9 @@ def combinations(cfg: DictConfig) -> list[Combination]:
             *([folder.name] if folder is not None and len(folders) > 1 else []),
             *([_words(condition)] if len(conditions) > 1 else []),
         ]
-        planned.append(Combination(name, checkpoint, folder, condition, tuple(varied)))
+        images = _restored_of(str(checkpoint), folder, folders) if restored else None
+        weights = None if restored else checkpoint
+        planned.append(Combination(name, weights, images, folder, condition, tuple(varied)))
     return planned
 
 
@@ -87,6 +92,37 @@ def output_folder(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
         return parent / task / model / stamp
     run = find(checkpoint).parent
     return (run.parent if run.name == "checkpoints" else run) / "evaluate" / stamp
+
+
+def _restored(cfg: DictConfig) -> dict[str | None, str | None]:
+    """Return name → folder of restored images."""
+    given = OmegaConf.to_container(cfg.restored) if OmegaConf.is_config(cfg.restored) else None
+    if isinstance(given, dict):
+        return {str(name).replace("/", "_"): folder for name, folder in given.items()}
+    listed = [cfg.restored] if given is None else given
+    _refuse_nothing("restored", listed)
+    names = [Path(folder).name for folder in listed]
+    _refuse_twice("restored", names, " Name them: restored={first:…,second:…}.")
+    return dict(zip(names, listed, strict=True))
+
+
+def _restored_of(given: str, folder: Path | None, folders: Sequence[object]) -> Path:
+    """Return where the restored images of one set are: in a sub-folder called like it, if any.
+
+    Raises:
+        DataError: If there are several sets, and no such sub-folder for this one.
+    """
+    if folder is None:
+        return from_root(given)
+    whole = from_root(given)
+    inside = sorted(whole.iterdir()) if whole.is_dir() else []
+    own = next((path for path in inside if path.name.lower() == folder.name.lower()), None)
+    if own is None and len(folders) > 1:
+        raise DataError(
+            f"restored={given}: of several sets, each has its restored images in a sub-folder "
+            f"called like it, and there is no {whole / folder.name}."
+        )
+    return own or whole
 
 
 def _checkpoints(given: Any) -> dict[str | None, str | None]:  # noqa: ANN401

@@ -1,6 +1,7 @@
 """What an evaluation is built from: the checkpoint's own configuration, and what was given."""
 
 import logging
+from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -34,6 +35,9 @@ def check_request(cfg: DictConfig) -> None:
         ConfigError: If neither a checkpoint nor a task is given, or both are; a network file needs
             a task, and brings its model.
     """
+    if cfg.restored is not None:
+        _check_restored_request(cfg)
+        return
     if names_network(cfg.checkpoint):
         _check_network_request(cfg)
         return
@@ -50,6 +54,25 @@ def check_request(cfg: DictConfig) -> None:
         raise ConfigError(
             f"Not given, and needed: checkpoint=…   a run folder or a .ckpt file\n{_EXAMPLE}\n"
             "A model that needs no weights: task=super_resolution model=bicubic"
+        )
+
+
+def _check_restored_request(cfg: DictConfig) -> None:
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    keys = [text.lstrip("+~").partition("=")[0] for text in typed]
+    vain = ("checkpoint", "attention", "model", "degradation", "sigma", "quality", "phase",
+            "realisations", "inference", "seed")  # fmt: skip
+    extra = [key for key in keys if key.partition(".")[0].partition("/")[0] in vain]
+    if extra:
+        raise ConfigError(
+            f"restored={cfg.restored} is scored as it is, nothing is degraded or restored: leave "
+            f"out {', '.join(extra)}."
+        )
+    if cfg.sets is None or (cfg.get("task") is None and cfg.get("protocol") is None):
+        raise ConfigError(
+            f"restored={cfg.restored} needs the clean images, sets=<prepared set or folder>, and "
+            "protocol=… or task=…; of enlarged images scale=… too.\n"
+            "For example: restored=rival/Set5 sets=set5 protocol=sr_y scale=2"
         )
 
 
@@ -91,6 +114,10 @@ def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     Raises:
         ConfigError: If a condition does not fit the degradation or the checkpoint.
     """
+    return _restoring(cfg, checkpoint) if cfg.restored is None else _judged(cfg)
+
+
+def _restoring(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     cfg = _with_scale(cfg, checkpoint)
     if checkpoint is None:
         merged = _as_given(cfg)
@@ -166,6 +193,36 @@ def _as_given(cfg: DictConfig) -> DictConfig:
     policy = merge_inference(None, cfg.inference)
     rest = {"inference": policy, "seed": cfg.seed, "channels_last": False}
     return OmegaConf.create({**merged, **rest})
+
+
+def _judged(cfg: DictConfig) -> DictConfig:
+    """Return settings that score images which are restored already: no network, no degradation.
+
+    Raises:
+        ConfigError: If the protocol makes targets that such images cannot be compared with.
+    """
+    cfg = cfg.copy()
+    named = cfg.get("task") or {"_target_": "src.training.tasks.restoration.Dejpeg"}
+    scale = cfg.scale or cfg.io.scale
+    cfg.io.scale = scale
+    if scale > 1 or "SuperResolution" in named["_target_"]:  # what is large already stays so
+        named = {"_target_": "src.training.tasks.restoration.Dejpeg"}
+    cfg.task = named
+    for group, name in (("model", "identity"), ("degradation", "identity")):
+        cfg[group] = OmegaConf.load(CONF_DIR / group / f"{name}.yaml")
+    merged = _as_given(cfg)
+    if scale > 1 and merged.protocol.get("multiple") == "resample":
+        raise ConfigError(
+            f"protocol={merged.protocol.name} resamples the clean images, and restored=… is "
+            "compared with them as they are; take protocol=sr_y."
+        )
+    folders = {"target_dir": cfg.sets, "restored_dir": cfg.restored, "multiple": scale}
+    source = {"_target_": "src.data.pairs.RestoredImages", **folders}
+    merged.data = _folder_of_images(cfg.sets, merged.get("data"))
+    merged.data.update({"val_dir": None, "benchmarks": {Path(cfg.sets).name: source}})
+    merged.inference.tile = None
+    OmegaConf.resolve(merged)
+    return merged
 
 
 def _with_scale(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:

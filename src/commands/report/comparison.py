@@ -208,7 +208,7 @@ def _unlike_images(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) 
             return [f"{name}: the images differ in their pixels: {', '.join(other_pixels[:5])}"]
     for key, scores in one["input"].items():
         for metric, score in scores.items():
-            seen = other["input"][key].get(metric)
+            seen = other["input"].get(key, {}).get(metric)
             if None not in {score, seen} and abs(score - seen) > SAME_INPUT:
                 return [f"{name}: the inputs differ, e.g. {key}: {metric} {score:.4f} | {seen:.4f}"]
     return []
@@ -253,12 +253,12 @@ class Group:
 
     @property
     def scores(self) -> dict[str, dict[str, Any]]:
-        """Name → image → metric → score; first the untouched input, then each record."""
+        """Name → image → metric → score; first the untouched input, if known, then each record."""
         untouched = self.records[0].benchmarks[self.benchmark]["input"]
         ours = {
             record.name: record.benchmarks[self.benchmark]["restored"] for record in self.records
         }
-        return {"input": untouched, **ours}
+        return {"input": untouched, **ours} if untouched else ours
 
 
 def group_records(records: Sequence[Record]) -> list[Group]:

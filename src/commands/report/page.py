@@ -64,7 +64,10 @@ def _section(group: Group, images: int, crop: int) -> dict[str, Any]:
 def _means(group: Group, metrics: Sequence[str]) -> list[dict[str, Any]]:
     """Return a row a method: mean and standard error of each metric, the two best marked."""
     boards = [record.benchmarks[group.benchmark] for record in group.records]
-    rows = [[_mean(boards[0], f"{metric}_input") for metric in metrics]]
+    untouched = [
+        _mean(boards[0], f"{metric}_input") for metric in metrics if "input" in group.scores
+    ]
+    rows = [untouched] if untouched else []
     rows += [[_mean(board, metric) for metric in metrics] for board in boards]
     for metric, column in zip(metrics, zip(*rows, strict=True), strict=True):
         more = group.records[0].higher_is_better(metric)
@@ -72,8 +75,7 @@ def _means(group: Group, metrics: Sequence[str]) -> list[dict[str, Any]]:
         for cell in column:
             marked = cell["text"] in best and len(boards) > 1
             cell["mark"] = best.index(cell["text"]) + 1 if marked else 0
-    names = ["input", *(record.name for record in group.records)]
-    return [{"name": name, "cells": cells} for name, cells in zip(names, rows, strict=True)]
+    return [{"name": name, "cells": cells} for name, cells in zip(group.scores, rows, strict=True)]
 
 
 def _mean(board: dict[str, Any], name: str) -> dict[str, Any]:
@@ -94,19 +96,19 @@ def _scores(group: Group, metrics: Sequence[str]) -> list[dict[str, Any]]:
                 for scores in group.scores.values()
             ],
         }
-        for key in group.scores["input"]
+        for key in next(iter(group.scores.values()))
     ]
 
 
 def _shots(group: Group, metrics: Sequence[str], images: int, crop: int) -> list[dict[str, Any]]:
     """Return the pictures that every record has kept: the same part of each, side by side."""
     shots: list[dict[str, Any]] = []
-    for key in group.scores["input"]:
+    for key in next(iter(group.scores.values())):
         read = [read_parts(record, group.benchmark, key) for record in group.records]
         parts = [part for part in read if part is not None]
         if len(parts) != len(read) or len(shots) == images:
             continue
-        layers = {"input": parts[0]["input"]}
+        layers = {"input": parts[0]["input"]} if "input" in group.scores else {}
         layers |= {r.name: part["restored"] for r, part in zip(group.records, parts, strict=True)}
         layers["target"] = parts[0]["target"]
         captions = {
