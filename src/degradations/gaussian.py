@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from src.degradations.drawn import note
+
 
 class GaussianNoise(nn.Module):
     """Add N(0, sigma²) noise, one sigma an image, drawn uniformly from ``sigma``.
@@ -49,6 +51,7 @@ class GaussianNoise(nn.Module):
     def _noisy(self, clean: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         sigma = torch.empty(len(clean), 1, 1, 1, device=clean.device)
         sigma.uniform_(self.low, self.high, generator=generator)
+        note("sigma", lambda: float(sigma.mean() * 255))
         noise = torch.empty_like(clean).normal_(generator=generator)
         return clean + sigma * noise, sigma.flatten()
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from src.degradations.drawn import note
 from src.ops.pillow import Subsampling, jpeg
 
 _BLOCK = 8
@@ -68,6 +69,8 @@ class Jpeg(nn.Module):
             shape = (len(clean), 2)
             start = torch.randint(_BLOCK, shape, generator=generator, device=clean.device)
         chosen = self._subsamplings(drawn.flatten(), generator)
+        note("quality", lambda: float(drawn.float().mean()))
+        note("subsampling", lambda: " ".join(chosen))
         settings = zip(clean, drawn.flatten().tolist(), start.tolist(), chosen, strict=True)
         return torch.stack([_compressed(*row) for row in settings])
 

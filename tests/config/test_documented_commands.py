@@ -22,6 +22,7 @@ CONFIGURED = (
     "benchmark",
     "prepare",
     "dashboard",
+    "degrade",
     "doctor",
     "report",
 )

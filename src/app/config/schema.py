@@ -167,7 +167,8 @@ def check_values(config: Mapping[str, Any], primary: Primary) -> None:
 
 
 def _check_value(path: str, value: object, default: object) -> None:
-    free = default is None and path not in TYPES and not isinstance(value, Mapping)
+    follows = isinstance(default, str) and default.startswith("${")  # another key
+    free = (default is None or follows) and path not in TYPES and not isinstance(value, Mapping)
     if value in (MISSING, UNRESOLVED) or free:
         return
     if isinstance(default, Mapping) and isinstance(value, Mapping):
@@ -183,7 +184,8 @@ def _check_value(path: str, value: object, default: object) -> None:
             f"e.g. {path}={EXAMPLES[path]}."
         )
     kind = TYPES.get(path, type(default))
-    if default != MISSING and not agrees(default, kind):  # a key of that name in another command
+    if default != MISSING and not follows and not agrees(default, kind):
+        # a key of that name in another command
         kind = type(default)
     if (default != MISSING or path in TYPES) and not agrees(value, kind):
         raise ConfigError(f"{path}={show(value)} is not possible; it must be {describe(kind)}.")

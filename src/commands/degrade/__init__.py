@@ -1,0 +1,1 @@
+"""Degraded images made, with a record of what was drawn for each."""

@@ -1,0 +1,77 @@
+"""Degrade: clean images in, degraded ones out, and all that was drawn for each of them."""
+
+from collections.abc import Iterator, Sequence
+
+from omegaconf import DictConfig
+from rich.progress import track
+
+from src.app.build import make, plain
+from src.core.console import make_console
+from src.core.errors import ConfigError, DataError
+from src.core.files import write_csv, write_json
+from src.core.origin import origin
+from src.core.paths import from_root, shown
+from src.core.seeding import generator_for
+from src.data.image_io import to_image, to_tensor, write_png
+from src.data.images import Opener, OpenImages
+from src.data.prepared import known_sets, prepared_folder
+from src.data.source import ImageFolder
+from src.degradations.drawn import Drawn, noted
+from src.ops.resize import mod_crop
+
+PARAMETERS = "parameters.csv"
+
+
+def degrade(cfg: DictConfig) -> int:
+    """Write ``input/``, ``target/`` and parameters.csv into ``cfg.output``; return how many images.
+
+    What is drawn for an image is a function of ``cfg.seed`` and of its name, the same as in
+    evaluation: ``src.evaluate`` scores these very inputs.
+
+    Raises:
+        ConfigError: If the degradation cannot be built.
+        DataError: If there is no image, one cannot be used, or results are there already.
+    """
+    output, images = from_root(cfg.output), _opened(cfg)
+    if output.is_dir() and any(output.iterdir()) and not cfg.overwrite:
+        raise DataError(
+            f"{shown(output)} is not empty; set overwrite=true, or take another output."
+        )
+    degradation = make(cfg.degradation).eval()
+    console = make_console(stderr=True)
+    rows: list[Drawn] = []
+    salt = (cfg.seed,) if cfg.seed else ()
+    for index in track(range(len(images)), "Degrading", console=console):
+        key = images.keys[index]
+        target = mod_crop(to_tensor(images.load(index))[None], cfg.scale)
+        with noted() as drawn:
+            degraded = degradation(target, generator_for("cpu", "noise", *salt, key))
+        write_png(output / "input" / f"{key}.png", to_image(degraded[0]))
+        write_png(output / "target" / f"{key}.png", to_image(target[0]))
+        rows.append({"image": key, **drawn})
+    write_csv(output / PARAMETERS, _table(rows))
+    settings = {key: plain(cfg)[key] for key in ("degradation", "scale", "channels", "seed")}
+    write_json(output / "degradation.json", {**origin(), **settings})
+    console.print(f"{len(images)} degraded into {shown(output)}: input, target, {PARAMETERS}")
+    return len(images)
+
+
+def _opened(cfg: DictConfig) -> OpenImages:
+    if cfg.scale < 1 or cfg.channels not in {1, 3}:
+        raise ConfigError(
+            f"scale={cfg.scale} channels={cfg.channels}: the scale is 1 or more, the channels are "
+            "3 for colour or 1 for luma."
+        )
+    folder = from_root(cfg.input)
+    if cfg.input in known_sets() and not folder.is_dir():
+        folder = prepared_folder(cfg.paths.data_dir, cfg.input)
+    opener = Opener(cfg.channels, cache_dir=None, on_error=cfg.on_error, cache_limit=None)
+    return opener.open(ImageFolder(folder), min_size=cfg.scale, reason="one pixel of {} px; crop")
+
+
+def _table(rows: Sequence[Drawn]) -> Iterator[Sequence[object]]:
+    """Yield a head with all that was drawn for any image, and a row each with empty places."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    yield [*names]
+    for row in rows:
+        yield [row.get(name) for name in names]
