@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from src.app.conditions import conditions_of
 from src.app.processes.place import cluster_environment
 from src.core.locks import OwnFolder
 from src.core.types import PlainConfig
@@ -45,6 +46,7 @@ def build_task(cfg: DictConfig) -> RestorationTask:
     task: RestorationTask = instantiate(cfg.task, _partial_=True, _convert_="all")(
         net=net,
         degradation=make(cfg.degradation),
+        conditions={name: make(node) for name, node in conditions_of(cfg).items()},
         loss=make(cfg.loss),
         evaluator=Evaluator(make(cfg.protocol), make(cfg.metrics)),
         restorer=Restorer(net, InferencePolicy(**plain(cfg.inference))),
@@ -69,6 +71,8 @@ def undegraded_pairs(cfg: DictConfig) -> DictConfig:
 def build_data(cfg: DictConfig) -> RestorationData:
     """Build the data of ``cfg``; nothing is read yet."""
     data: RestorationData = make(cfg.data)
+    if isinstance(data, RestorationData):  # else data of one's own, which is scored once
+        data.conditions = tuple(conditions_of(cfg))
     return data
 
 

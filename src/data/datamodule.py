@@ -62,6 +62,9 @@ class RestorationData(L.LightningDataModule):
             :class:`src.data.patches.Albumentations`; None leaves them.
         seed: Chooses order, crops and orientations.
 
+    Attributes:
+        conditions: Names of the conditions under which each benchmark is scored; none is one.
+
     Raises:
         ConfigError: If a setting is out of its range.
     """
@@ -130,13 +133,15 @@ class RestorationData(L.LightningDataModule):
         self._sources = {**(benchmarks or {}), **({} if val_dir is None else folders_of(val_dir))}
         if scored is not None:
             self._sources[scored.targets.root.name] = scored
+        self.conditions: tuple[str, ...] = ()
         self._train: OpenImages | None = None
         self._benchmarks: dict[str, OpenImages] = {}
 
     @property
     def benchmark_names(self) -> tuple[str, ...]:
-        """The benchmarks' names, in the order of their loaders."""
-        return tuple(self._sources)
+        """The benchmarks' names, with each of ``conditions``, in the order of their loaders."""
+        parts = [f"_{condition}" for condition in self.conditions] or [""]
+        return tuple(f"{name}{part}" for name in self._sources for part in parts)
 
     @property
     def patch_sizes(self) -> tuple[int, ...]:
@@ -227,6 +232,7 @@ class RestorationData(L.LightningDataModule):
                 generator=torch.Generator(),
             )
             for images in self._benchmarks.values()
+            for _ in self.conditions or [""]
         ]
 
     def test_dataloader(self) -> list[DataLoader[Sample]]:

@@ -71,6 +71,28 @@ class WarmupCosine(LambdaLR):
         super().__init__(optimizer, factor)
 
 
+class RangeTest(LambdaLR):
+    """Raise each learning rate from a small one to its peak, by the same factor at every step.
+
+    Where the loss falls fastest is a rate to train with (Smith, 2017, arXiv:1506.01186, Sec. 3.3).
+
+    Args:
+        optimizer: Its groups' learning rates are the peak, which the last step has.
+        total_steps: Optimizer steps of the test.
+        start: The first learning rate over the peak.
+
+    Raises:
+        ValueError: If ``start`` is not between 0 and 1.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, total_steps: int, start: float = 1e-6) -> None:
+        if not 0 < start < 1:
+            raise ValueError(f"start={start} must be between 0 and 1, e.g. 1e-6.")
+        super().__init__(
+            optimizer, lambda step: start ** max(1 - step / max(total_steps - 1, 1), 0)
+        )
+
+
 def linear_warmup(step: int, steps: int) -> float:
     """Return the factor of optimizer step ``step``: from 1/steps to 1, which it keeps.
 

@@ -52,6 +52,7 @@ TYPES: dict[str, Any] = {
     "papers": str | Sequence[str] | None,
     "compare": Sequence[str] | None,
     "better": Mapping[str, Literal["min", "max"]] | None,
+    "val_conditions": Mapping[str, Sequence[float | str]] | None,
     "lr_factors": Mapping[str, float] | None,
     "monitor_mode": Literal["min", "max"] | None,
     "size": Literal["any"] | Sequence[int],

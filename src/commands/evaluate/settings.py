@@ -1,6 +1,5 @@
 """What an evaluation is built from: the checkpoint's own configuration, and what was given."""
 
-import logging
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -8,20 +7,17 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.app.build import undegraded_pairs
+from src.app.conditions import LEVELS, set_level
 from src.app.config.options import read_primary
 from src.app.inference import merge_inference
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
 from src.weights.checkpoint import Checkpoint, names_network
 
-logger = logging.getLogger(__name__)
-
 READING = ("cache", "cache_dir", "cache_limit_gb", "grey", "on_error", "prefetch", "workers")
 """Keys of ``data`` that say how images are read, not which."""
 _PIXELS = ("channels", "grey")
 """Keys of ``data`` that decide which pixels are scored."""
-LEVELS = {"sigma": "gaussian", "quality": "jpeg", "phase": "mosaic"}
-"""What is given beside a degradation, and the degradation that has it."""
 _EXAMPLE = "For example: checkpoint=outputs/denoise/panet_small/2026-01-31_12-00-00"
 _GIVEN = ("task", "model", "data", "degradation", "protocol", "metrics", "io", "paths")
 _REPLACING = ("data", "degradation", "protocol", "metrics")
@@ -130,7 +126,7 @@ def _restoring(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     merged = undegraded_pairs(merged)
     for key in LEVELS:
         if cfg[key] is not None:
-            _set_level(merged.degradation, key, cfg[key])
+            set_level(merged.degradation, key, cfg[key])
     # Scoring needs nothing of training.
     for key in ("train", "train_dir", "target_dir", "input_dir", "transform"):
         if key in merged.data:
@@ -153,6 +149,7 @@ def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     if new_protocol and "clip8" in merged.degradation:
         # The trained degradation was frozen with the trained protocol's answer to this.
         merged.degradation.clip8 = merged.protocol.input_8bit
+    merged.val_conditions = None  # those of this evaluation are given by themselves
     merged.loss = {"_target_": "torch.nn.L1Loss"}  # no loss is computed, and none needs its files
     merged.paths = OmegaConf.to_container(cfg.paths)
     if cfg.get("data") is None and "cache_dir" in merged.data:
@@ -242,18 +239,6 @@ def _with_scale(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     scaled = cfg.copy()
     scaled.task.scale = cfg.scale
     return scaled
-
-
-def _set_level(degradation: DictConfig, key: str, level: float | str) -> None:
-    if key not in degradation:
-        kind = str(degradation["_target_"]).split(".")[-2]
-        raise ConfigError(
-            f"{key}={level}: the degradation {kind} has no {key}; leave it out, or take "
-            f"degradation={LEVELS[key]}."
-        )
-    if key == "phase" and degradation.phase not in {"random", level}:
-        logger.warning("phase=%s: the network was trained for phase %s.", level, degradation.phase)
-    degradation[key] = level if key == "phase" else [level, level]
 
 
 def _folder_of_images(folder: str, given: DictConfig | None) -> DictConfig:

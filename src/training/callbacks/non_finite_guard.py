@@ -39,9 +39,14 @@ class NonFiniteGuard(Callback):
     Costs one reduction over the gradients a step. The step at fault is run once more with hooks, to
     name the module; the randomness of training is a function of the step, so it repeats.
     Under fp16 a loss scaler skips steps with infinite gradients itself; only many in a row count.
+
+    Args:
+        log_norm: Whether the length of the gradient, before it is clipped, is logged as
+            ``train/grad_norm``; under a loss scaler that of the scaled one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, log_norm: bool = False) -> None:
+        self.log_norm = log_norm
         self._batch: Any = None
         self._losses: list[Tensor] = []
         self._in_a_row = 0
@@ -76,12 +81,21 @@ class NonFiniteGuard(Callback):
             bad = trainer.strategy.reduce(bad.int(), reduce_op="max")
         if not bad:
             self._in_a_row = 0
+            if self.log_norm:
+                self._log_norm(trainer, pl_module, parts)
             return
         self._in_a_row += 1
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         if scaled and self._in_a_row <= SCALER_PATIENCE:
             return
         raise NonFiniteError(self._message(trainer, pl_module))
+
+    @staticmethod
+    def _log_norm(trainer: Trainer, task: LightningModule, parts: list[Tensor]) -> None:
+        norm = torch.nn.utils.get_total_norm(filter(Tensor.numel, parts))
+        if any(isinstance(p.grad, DTensor) for p in task.parameters()):  # the others' parts too
+            norm = trainer.strategy.reduce(norm.square(), reduce_op="sum").sqrt()
+        task.log("train/grad_norm", norm)
 
     def _message(self, trainer: Trainer, task: LightningModule) -> str:
         return (

@@ -34,6 +34,8 @@ class RestorationTask(ScoredModule):
     Args:
         net: The network, which keeps the backbone contract.
         degradation: Called as (clean, generator) → input.
+        conditions: Name → degradation of each condition under which every benchmark is scored, as
+            the data's ``conditions``; None or {} is ``degradation`` alone.
         loss: Called as (restored, target) → scalar.
         evaluator: The protocol and its metrics.
         restorer: ``net`` with padding and tiles, for whole images.
@@ -63,6 +65,7 @@ class RestorationTask(ScoredModule):
         *,
         net: nn.Module,
         degradation: nn.Module,
+        conditions: Mapping[str, nn.Module] | None = None,
         loss: nn.Module,
         evaluator: Evaluator,
         restorer: Restorer,
@@ -78,6 +81,7 @@ class RestorationTask(ScoredModule):
         super().__init__(evaluator, restorer)
         self.net, self.degradation, self.loss = net, degradation, loss
         self.optimizer, self.scheduler = optimizer, scheduler
+        self.conditions = nn.ModuleDict(conditions or {})
         self.lr_factors = lr_factors or {}
         self.scale, self.seed, self.noise_seed = scale, seed, 0
         if restorer.net.scale not in {1, scale}:
@@ -124,6 +128,16 @@ class RestorationTask(ScoredModule):
         if "level" in drawn:
             pair["level"] = drawn["level"]
         return pair
+
+    def _score(self, batch: Clean, dataloader_idx: int) -> Mapping[str, Any]:
+        if not self.conditions:
+            return super()._score(batch, dataloader_idx)
+        trained, of_all = self.degradation, list(self.conditions.values())
+        self.degradation = of_all[dataloader_idx % len(of_all)]
+        try:
+            return super()._score(batch, dataloader_idx)
+        finally:
+            self.degradation = trained
 
     def spoil(self, clean: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Return the ``input`` made of a clean image, (1, C, H, W), and the ``level`` of noise."""
