@@ -82,17 +82,44 @@ def identify(name: str, pixels: Mapping[str, str]) -> dict[str, Any]:
 
     Returns:
         ``fingerprint`` of them all; ``known_as``, the set of conf/dataset/ whose images these are,
-        or None; ``foreign``, the images that the set called ``name`` does not have; ``missing``,
-        how many of its images are not here.
+        or None; ``foreign``, the images that the set called ``name`` (of another name: the set to
+        which most of these belong, and most of which are here) does not have, or has once;
+        ``missing``, how many of its images are not here.
     """
-    here, sets = frozenset(pixels.values()), known_pixels()
-    called = sets.get(name.lower(), frozenset())
+    here, sets = sorted(pixels.values()), known_pixels()
+    known = next((known for known, images in sets.items() if sorted(images) == here), None)
+    alike = (
+        s for s, images in sets.items() if 2 * len(images & {*here}) > max(map(len, (images, here)))
+    )
+    usual = sets.get(name.lower()) or sets.get(known or next(alike, ""), frozenset())
+    first = {one: key for key, one in sorted(pixels.items(), reverse=True)}
     return {
-        "fingerprint": hashlib.sha256("\0".join(sorted(pixels.values())).encode()).hexdigest()[:16],
-        "known_as": next((known for known, images in sets.items() if images == here), None),
-        "foreign": sorted(key for key, one in pixels.items() if called and one not in called),
-        "missing": len(called - here),
+        "fingerprint": hashlib.sha256("\0".join(here).encode()).hexdigest()[:16],
+        "known_as": known,
+        "foreign": sorted(
+            key for key, one in pixels.items() if usual and (one not in usual or first[one] != key)
+        ),
+        "missing": len(usual.difference(here)),
     }
+
+
+def doubt(name: str, images: Mapping[str, Any] | None) -> str:
+    """Return why scores cannot be compared with published ones of the set ``name``; else nothing.
+
+    Args:
+        name: What the set is called where it is scored.
+        images: What :func:`identify` returned; None where it was not recorded.
+    """
+    if images is None or images["known_as"] == name.lower():
+        return ""
+    if images["foreign"] or images["missing"]:
+        return (
+            f"{len(images['foreign'])} are not those of the published set and {images['missing']} "
+            "of it are missing: no published score compares"
+        )
+    if name.lower() in known_sets() and images["known_as"] is None:
+        return "the pixels of the published set are not known here: it may be another"
+    return ""
 
 
 def _described(name: str) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from omegaconf import OmegaConf
 
 from src.app.config.check import Request
 from src.app.config.options import options_of, register_resolvers
-from src.commands.prepare.image_set import all_sets, chosen_sets
-from src.commands.prepare.pixels import size_of
+from src.commands.prepare.image_set import all_sets, chosen_sets, size_of
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
 from src.data.prepared import known_sets
@@ -84,7 +83,15 @@ def test_a_set_can_be_downloaded_or_says_what_to_do(name: str) -> None:
 def test_known_images_are_as_many_as_the_set_has_and_of_an_allowed_size(name: str) -> None:
     one = SETS[name]
     assert len(one.pixels) == one.count
-    assert all(one.allows(*size_of(known)) for known in one.pixels.values())
+    sizes = [size_of(known) for known in one.pixels.values()]
+    assert all(one.allows(*size) for size in sizes)
+    assert not all(one.allows(width // 2, height // 2) for width, height in sizes)
+
+
+def test_urban100_of_half_size_is_refused_and_that_cut_to_multiples_of_12_is_not() -> None:
+    sizes = [size_of(known) for known in SETS["urban100"].pixels.values()]
+    assert not any(SETS["urban100"].allows(width // 2, height // 2) for width, height in sizes)
+    assert all(SETS["urban100"].allows(w // 12 * 12, h // 12 * 12) for w, h in sizes)
 
 
 def test_cbsd68_is_a_part_of_bsd100() -> None:

@@ -12,7 +12,7 @@ from src.core.errors import DataError
 from src.data.prepared import fingerprint, prepared_folder
 from tests.support.compose import compose_config
 from tests.support.images import pixels, write, write_folder
-from tests.support.prepared import names, prepare_set5
+from tests.support.prepared import SIZES, names, prepare_set5
 from tests.support.runs import command
 from tools.download_faults import GOOD, QUICK
 from tools.flaky_server import Answer, FlakyServer
@@ -48,8 +48,15 @@ def test_an_archive_of_this_machine_is_found_under_its_usual_name(tmp_path: Path
     assert prepare_set5(tmp_path / "data", f"source={tmp_path / 'Downloads'}") == 5
 
 
+def test_images_of_another_size_than_the_sets_are_refused(source: Path, tmp_path: Path) -> None:
+    done = command("prepare", "dataset=set5", f"source={source}", f"paths.data_dir={tmp_path}")
+    assert done.code == 1
+    assert "a.png has 24×20 pixels; images of set5 have other sizes" in " ".join(done.err.split())
+    assert not (tmp_path / "set5").exists()
+
+
 def test_a_second_call_does_nothing_and_says_so(source: Path, tmp_path: Path) -> None:
-    words = ("dataset=set5", f"paths.data_dir={tmp_path / 'data'}")
+    words = ("dataset=set5", SIZES, f"paths.data_dir={tmp_path / 'data'}")
     assert command("prepare", *words, f"source={source}").code == 0
     before = (tmp_path / "data/set5/manifest.json").stat()
     done = command("prepare", *words)
@@ -100,6 +107,7 @@ def test_one_failing_set_does_not_stop_the_others(tmp_path: Path) -> None:
     write_folder(tmp_path / "all/Set5", 5)
     cfg = compose_config(
         "dataset=[set14,set5]",
+        SIZES,
         f"paths.data_dir={tmp_path / 'data'}",
         f"source={tmp_path / 'all'}",
         config_name="prepare",
@@ -139,7 +147,7 @@ def test_a_training_set_that_was_prepared_before_a_test_set_is_named(
     place = f"paths.data_dir={tmp_path / 'data'}"
     train = ("dataset=wed", "dataset.wed.count=5", f"source={source}", place)
     assert command("prepare", *train).code == 0
-    done = command("prepare", "dataset=set5", f"source={source}", place)
+    done = command("prepare", "dataset=set5", SIZES, f"source={source}", place)
     assert "wed was prepared before and may hold some of them" in done.err
     assert "dataset=wed overwrite=true" in done.err
 
@@ -169,7 +177,14 @@ def test_a_password_in_the_address_of_a_mirror_is_written_nowhere(tmp_path: Path
         server.serve("/here.zip", cut, Answer(GOOD, ranges=True, headers={"ETag": '"one"'}))
         mirror = f"mirror='{server.url.replace('//', '//me:geheim@')}/'"
         archives = "dataset.set5.archives=[[{url: 'http://127.0.0.1:9/here.zip'}]]"
-        words = ("dataset=set5", f"paths.data_dir={tmp_path / 'data'}", archives, mirror, *QUICK)
+        words = (
+            "dataset=set5",
+            SIZES,
+            f"paths.data_dir={tmp_path / 'data'}",
+            archives,
+            mirror,
+            *QUICK,
+        )
         done = command("prepare", *words)
         assert done.code == 0, done.err
         assert server.asked[1][1] is not None  # the rest only: the note of the first half counts

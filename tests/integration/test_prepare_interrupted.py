@@ -12,7 +12,7 @@ import pytest
 from src.commands.cli.launch import EXIT_INTERRUPT
 from src.core.errors import DataError
 from tests.support.images import pixels, write, write_folder
-from tests.support.prepared import names, prepare_set5
+from tests.support.prepared import SIZES, names, prepare_set5
 from tests.support.runs import command, process
 from tools.download_faults import CUT, GOOD, HALF, QUICK, RESUMABLE
 from tools.flaky_server import Answer, FlakyServer
@@ -86,14 +86,14 @@ def test_ctrl_c_keeps_what_came_and_the_next_call_goes_on(tmp_path: Path) -> Non
     with FlakyServer() as server:
         url = server.serve("/a.zip", stalling, RESUMABLE)
         words = (f"dataset.set5.archives=[[{{url: '{url}'}}]]", f"paths.data_dir={tmp_path}")
-        running = process("prepare", "dataset=set5", *words, "timeout=30")
+        running = process("prepare", "dataset=set5", SIZES, *words, "timeout=30")
         _wait_for_bytes(tmp_path, running)
         running.send_signal(signal.SIGINT)
         said = running.communicate(timeout=60)[1]
         assert running.returncode == EXIT_INTERRUPT, said
         assert "Kept in" in said
         assert names(tmp_path) == [".downloads"]
-        assert command("prepare", "dataset=set5", *words).code == 0
+        assert command("prepare", "dataset=set5", SIZES, *words).code == 0
         assert server.asked[1][1] is not None
     assert names(tmp_path) == ["set5"]
 
@@ -104,11 +104,11 @@ def test_a_killed_download_goes_on_where_it_was(tmp_path: Path) -> None:
     with FlakyServer() as server:
         url = server.serve("/a.zip", stalling, RESUMABLE)
         words = (f"dataset.set5.archives=[[{{url: '{url}'}}]]", f"paths.data_dir={tmp_path}")
-        running = process("prepare", "dataset=set5", *words)
+        running = process("prepare", "dataset=set5", SIZES, *words)
         _wait_for_bytes(tmp_path, running)
         running.kill()
         running.communicate()
-        assert command("prepare", "dataset=set5", *words).code == 0
+        assert command("prepare", "dataset=set5", SIZES, *words).code == 0
         assert server.asked[1][1] is not None
     assert names(tmp_path) == ["set5"]
 

@@ -13,7 +13,7 @@ from src.training.callbacks.pictures import panel
 from tests.support.images import pixels
 
 PROTOCOL = {"name": "denoise_rgb_clip8", "version": 1, "border": 0}
-GAUSSIAN = {"_target_": "src.degradations.gaussian.GaussianNoise", "sigma": [25, 25]}
+GAUSSIAN = {"_target_": "src.degradations.gaussian.GaussianNoise", "sigma": [25, 25], "clip8": True}
 
 
 def write_evaluation(

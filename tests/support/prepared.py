@@ -5,10 +5,13 @@ from pathlib import Path
 from src.commands.prepare.command import prepare
 from tests.support.compose import compose_config
 
+SIZES = "dataset.set5.sizes=[[24,20],[160,120]]"
+"""For ``src.prepare dataset=set5``: the sizes of the images that tests make up are allowed."""
+
 
 def prepare_set5(data_dir: Path, *words: str) -> int:
     """Prepare Set5 below ``data_dir``; return how many images are there."""
-    typed = ("dataset=set5", f"paths.data_dir={data_dir}", *words)
+    typed = ("dataset=set5", SIZES, f"paths.data_dir={data_dir}", *words)
     return prepare(compose_config(*typed, config_name="prepare"))
 
 

@@ -19,6 +19,7 @@ from src.commands.evaluate.record import (
     CombinationResult,
     Scored,
     refuse_failures,
+    show_doubts,
     summary_table,
     write_summary,
 )
@@ -86,6 +87,7 @@ def _many(job: Job, cfg: DictConfig, planned: Sequence[Combination], bars: Bars)
             results.append(CombinationResult(combination, outcome))
     rank_zero_only(write_summary)(folder, results)
     console.print(summary_table(results))
+    show_doubts(console, [one.outcome for one in results if isinstance(one.outcome, Scored)])
     console.print(f"Written     {folder}")
     refuse_failures(results, folder)
     return results[0].score()

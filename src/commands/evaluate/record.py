@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from src.core.errors import ExemplarError
 from src.core.files import write_json
 from src.core.origin import hardware, origin, versions
 from src.core.paths import ROOT
+from src.data.prepared import doubt
 from src.metrics.direction import higher_is_better
 from src.metrics.scoreboard import Scoreboard
 from src.models.backbones import BACKBONES
@@ -67,17 +68,19 @@ class Scored:
             seeds = len(self.about["noise_seeds"])
             each = ", ".join(f"{METRIC_NAMES.get(m, m)} ±{s:.4f}" for m, s in spread.items())
             console.print(f"Noise       {name}: {seeds} realisations, standard deviation {each}")
-        for name, images in self.sets.items():
-            if images["foreign"] or (images["missing"] and not images["known_as"]):
-                console.print(
-                    f"Images      {name}: {len(images['foreign'])} are not those of the published "
-                    f"set and {images['missing']} of it are missing: no published score compares",
-                    style="yellow",
-                )
+        show_doubts(console, [self])
         chosen_on = (self.about["training"] or {}).get("chosen_on", [])
         if not self.boards.keys().isdisjoint(chosen_on):
             console.print(f"Chosen on   {', '.join(chosen_on)}: these scores chose the checkpoint")
         console.print(f"Written     {self.folder}")
+
+
+def show_doubts(console: Console, scored: Iterable[Scored]) -> None:
+    """Print once of each image set why no published score compares, where that is so."""
+    doubts = [(name, doubt(name, one)) for each in scored for name, one in each.sets.items()]
+    for name, reason in dict.fromkeys(doubts):
+        if reason:
+            console.print(f"Images      {name}: {reason}", style="yellow")
 
 
 def about(
@@ -213,6 +216,7 @@ class CombinationResult:
                 "standard_error": board.standard_errors(),
                 "protocol": self.outcome.about["protocol_in_words"],
                 "folder": self.outcome.folder.name,
+                "doubt": doubt(benchmark, self.outcome.sets.get(benchmark)),
             }
 
 
@@ -271,12 +275,12 @@ def write_summary(folder: Path, results: Sequence[CombinationResult]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         metrics = _metrics(rows)
         errors = [f"{metric}_standard_error" for metric in metrics]
-        writer.writerow([*_COLUMNS, *metrics, *errors, "error"])
+        writer.writerow([*_COLUMNS, *metrics, *errors, "error", "doubt"])
         for row in rows:
             scores = [row.get("mean", {}).get(metric) for metric in metrics]
             spread = [row.get("standard_error", {}).get(metric) for metric in metrics]
             what = (row["name"], row["benchmark"], _condition(row), row["images"])
-            writer.writerow([*what, *scores, *spread, row.get("error")])
+            writer.writerow([*what, *scores, *spread, row.get("error"), row.get("doubt")])
 
 
 def refuse_failures(results: Sequence[CombinationResult], folder: Path) -> None:

@@ -88,8 +88,9 @@ def _add(
     if not image_set.allows(width, height):
         sizes = " or ".join(f"{one}×{other}" for one, other in image_set.sizes or ())
         raise DataError(
-            f"{path} has {width}×{height} pixels; images of {image_set.name} have {sizes}. This is "
-            "another set, or was cut or scaled: give the original, source=<folder or archive>."
+            f"{path} has {width}×{height} pixels; images of {image_set.name} have "
+            f"{sizes or 'other sizes'}. This is another set, or was cut or scaled: give the "
+            "original, source=<folder or archive>."
         )
     known = None
     if image_set.role == "test" or (width, height) in tests.sizes:

@@ -158,6 +158,8 @@ class _Preparation:
             lines.append(f"  {known} of them equal the reference images, pixel for pixel")
             if known < len(built.images):
                 lines.append("  the others were cut or converted: scores will not be the published")
+        elif image_set.role == "test":
+            lines.append("  its pixels are not known here: checked by number and size alone")
         if len(built.images) < image_set.count:
             lines.append(f"  incomplete: the whole set has {image_set.count}")
         trusted = [one.place for one in sources if one.sha256 is not None and not one.checked]

@@ -15,6 +15,8 @@ from src.data.source import EXTENSIONS
 
 ROLES = ("test", "train")
 HASHES = ("sha256", "md5")
+CUT = 12
+"""Usual copies of test images are cut to multiples of this, so that up to 11 pixels are missing."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class ImageSet:
         archives: Each a list of mirrors (mappings, see :class:`Mirror`); all are needed.
         layouts: Each a list of patterns of paths, see :func:`choose`.
         exclude: Name without extension → why that image is left out.
-        sizes: The allowed [width, height], turned or not; None allows any.
+        sizes: The allowed [width, height], turned or not; None allows those of ``pixels``, cut by
+            less than ``CUT`` or not, and any where these are not known.
         pixels: Name → fingerprint (:mod:`src.data.prepared`), where the images are known.
         manual: What to do where there is no free direct link.
         terms: Of use, as the owner states them.
@@ -102,9 +105,18 @@ class ImageSet:
 
     def allows(self, width: int, height: int) -> bool:
         """Return whether an image of the set may have this size in pixels."""
-        if self.sizes is None:
-            return True
-        return [width, height] in map(list, self.sizes) or [height, width] in map(list, self.sizes)
+        side, longer = sorted((width, height))
+        sizes, cut = self.sizes or list(map(size_of, self.pixels.values())), self.sizes is None
+        return not sizes or any(
+            0 <= short - side < (CUT if cut else 1) and 0 <= long - longer < (CUT if cut else 1)
+            for short, long in map(sorted, sizes)
+        )
+
+
+def size_of(known: str) -> tuple[int, int]:
+    """Return width and height of the image with this fingerprint."""
+    width, _, height = known.partition(":")[0].partition("x")
+    return int(width), int(height)
 
 
 def chosen_sets(cfg: DictConfig) -> list[ImageSet]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from src.commands.prepare import manifest
-from src.commands.prepare.image_set import ImageSet
+from src.commands.prepare.image_set import ImageSet, size_of
 from src.core.errors import DataError, ImageFileError
 from src.data.image_io import FORMATS, PIXEL_LIMIT, apply_pixel_limit, has_one_channel
 
@@ -30,12 +30,6 @@ def header(content: bytes, path: Path) -> tuple[int, int, int]:
         ) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ImageFileError(path, "is not an image, whatever its name says.") from error
-
-
-def size_of(known: str) -> tuple[int, int]:
-    """Return width and height of the image with this fingerprint."""
-    width, _, height = known.partition(":")[0].partition("x")
-    return int(width), int(height)
 
 
 @dataclass(frozen=True)

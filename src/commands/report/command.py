@@ -84,6 +84,9 @@ def _compare(
         console.print(f"{item.benchmark} {item.metric}: {_verdict(item, first.name, second.name)}")
         for line in _spreads(item, (first, second)):
             console.print(line)
+    for name in first.benchmarks:
+        if reason := first.doubt(name):
+            console.print(f"Images      {name}: {reason}", style="yellow")
     others = other_differences(first, second)
     console.print(_also_different(others, (first.name, second.name)))
     if output is not None:

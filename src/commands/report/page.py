@@ -46,6 +46,7 @@ def _section(group: Group, images: int, crop: int) -> dict[str, Any]:
     metrics = list(next(iter(first.benchmarks[group.benchmark]["restored"].values())))
     return {
         "benchmark": group.benchmark,
+        "doubt": first.doubt(group.benchmark),
         "count": first.benchmarks[group.benchmark]["images"],
         "condition": first.condition,
         "protocol": first.content.get("protocol_in_words", first.protocol),

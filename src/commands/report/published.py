@@ -1,5 +1,6 @@
 """The rows that a paper publishes, from experiments/<paper>/table.yaml, and ours beside them."""
 
+import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,26 +94,21 @@ def _read_paper(file: Path) -> Paper:
 
 
 def _read_table(folder: Path, content: Mapping[str, Any]) -> PublishedTable:
-    metrics, protocol = tuple(content["metrics"]), content["protocol"]
     inference = content.get("inference", {})
-    rows = tuple(_read_row(folder, row, metrics, protocol, inference) for row in content["rows"])
-    texts = (content["name"], content["title"], content["source"], protocol)
-    return PublishedTable(*texts, inference, metrics, tuple(content["notes"]), rows)
+    rows = tuple(_read_row(folder, row, content) for row in content["rows"])
+    texts = (content["name"], content["title"], content["source"], content["protocol"])
+    metrics, notes = tuple(content["metrics"]), tuple(content["notes"])
+    return PublishedTable(*texts, inference, metrics, notes, rows)
 
 
-def _read_row(
-    folder: Path,
-    row: Mapping[str, Any],
-    metrics: tuple[str, ...],
-    protocol: str,
-    inference: Mapping[str, Any],
-) -> PublishedRow:
-    recipe = row.get("recipe")
+def _read_row(folder: Path, row: Mapping[str, Any], table: Mapping[str, Any]) -> PublishedRow:
+    recipe, metrics = row.get("recipe"), table["metrics"]
     record = recipe.rpartition("/")[2] if recipe else row.get("record")
     condition = row.get("condition", {})
     source = folder / RECORDS / record if record else None
-    needed = {"ensemble": False, **(inference if recipe else {})}
-    means = {} if source is None else _ours(source, row["dataset"], condition, protocol, needed)
+    needed = frozen(table["protocol"], table.get("degradation"), condition)
+    needed["inference"] = {"ensemble": False, **(table.get("inference", {}) if recipe else {})}
+    means = {} if source is None else _ours(source, row["dataset"], condition, needed)
     names = {metric: row.get("measured_as", {}).get(metric, metric) for metric in metrics}
     ours = {metric: means[name] for metric, name in names.items() if name in means}
     published = {metric: float(row[metric]) for metric in metrics if metric in row}
@@ -120,55 +116,72 @@ def _read_row(
     return PublishedRow(row["method"], row["dataset"], condition, published, *texts, ours)
 
 
+Steps = dict[str, dict[str, Any]]
+"""Of protocol, degradation and inference: key → value."""
+
+
 def _ours(
-    source: Path,
-    dataset: str,
-    condition: Mapping[str, float],
-    protocol: str,
-    inference: Mapping[str, Any],
+    source: Path, dataset: str, condition: Mapping[str, float], needed: Steps
 ) -> dict[str, float]:
     """Return our means on ``dataset`` from the records below ``source``; {} if it was not run."""
     if not any(source.rglob(RESULTS)):
         return {}
     for record in open_records(str(source)):
         if dataset in record.benchmarks:
-            _refuse_foreign(record, dataset, condition, frozen(protocol, condition), inference)
-            means = record.benchmarks[dataset]["mean"]
-            return {metric: mean for metric, mean in means.items() if mean is not None}
+            _refuse_foreign(record, dataset, condition, needed)
+            return _means(record.benchmarks[dataset]["restored"])
     return {}
 
 
-def frozen(protocol: str, condition: Mapping[str, float]) -> dict[str, Any]:
-    """Return all steps of a protocol of conf/, under a condition that may have a scale."""
+def _means(restored: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:
+    """Return the mean of each metric over the images; none where an image's is not finite."""
+    scores = {
+        metric: [score for row in restored.values() if (score := row[metric]) is not None]
+        for metric in next(iter(restored.values()))
+    }
+    return {m: statistics.fmean(each) for m, each in scores.items() if len(each) == len(restored)}
+
+
+def frozen(protocol: str, degradation: str | None, condition: Mapping[str, float]) -> Steps:
+    """Return all steps of a protocol and a degradation of conf/, under a row's condition.
+
+    Of a degradation, what the condition says is left out, and what concerns training alone.
+    """
     io = {"scale": int(condition.get("scale", 1))}
     node = OmegaConf.load(CONF_DIR / "protocol" / f"{protocol}.yaml")
-    steps: Any = OmegaConf.to_container(OmegaConf.create({"io": io, "it": node}), resolve=True)
-    del steps["it"]["_target_"]
-    return Protocol(**steps["it"]).as_dict()
+    files = {"protocol": node}
+    if degradation is not None:
+        files["degradation"] = OmegaConf.load(CONF_DIR / "degradation" / f"{degradation}.yaml")
+    steps: Any = OmegaConf.to_container(OmegaConf.create({"io": io, **files}), resolve=True)
+    del steps["io"], steps["protocol"]["_target_"]
+    degraded = steps.get("degradation", {})
+    degraded = {k: v for k, v in degraded.items() if k not in {*condition, "grid"}}
+    return {"protocol": Protocol(**steps["protocol"]).as_dict(), "degradation": degraded}
 
 
 def _refuse_foreign(
-    record: Record,
-    dataset: str,
-    condition: Mapping[str, float],
-    protocol: Mapping[str, Any],
-    inference: Mapping[str, Any],
+    record: Record, dataset: str, condition: Mapping[str, float], needed: Steps
 ) -> None:
     """Refuse a record whose numbers the row's cannot be compared with, naming every difference."""
-    content, board = record.content, record.benchmarks[dataset]
-    degradation = content["degradation"]
-    scored = {**Protocol("").as_dict(), **content["protocol"]}  # as steps of later versions are
-    restored = {**InferencePolicy().as_dict(), **content["inference"]}
-    pairs = [(f"protocol.{key}", scored.get(key), step) for key, step in protocol.items()]
-    pairs += [(f"inference.{k}", restored.get(k), way) for k, way in inference.items()]
+    content = record.content
+    usual = {  # of steps that records of before do not name
+        "protocol": Protocol("").as_dict(),
+        "degradation": {"border": "replicate"},
+        "inference": InferencePolicy().as_dict(),
+    }
+    pairs = [
+        (f"{part}.{key}", {**usual[part], **content[part]}.get(key), value)
+        for part, steps in needed.items()
+        for key, value in steps.items()
+    ]
+    given = content["degradation"]
     pairs += [
-        (key, level if degradation.get(key) == [level, level] else degradation.get(key), level)
+        (key, level if given.get(key) == [level, level] else given.get(key), level)
         for key, level in condition.items()
     ]
-    if "clip8" in degradation:
-        pairs.append(("degradation.clip8", degradation["clip8"], protocol["input_8bit"]))
     if dataset in known_pixels():
-        pairs.append(("set", (board.get("set") or {}).get("known_as", "not recorded"), dataset))
+        images = record.images(dataset) or {"known_as": "not recorded"}
+        pairs.append(("set", images["known_as"], dataset))
     wrong = [f"{key}={has}; its row needs {needs}" for key, has, needs in pairs if has != needs]
     if wrong:
         raise DataError(f"{record.folder}: not a record of its row: " + ", ".join(wrong) + ".")

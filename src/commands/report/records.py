@@ -9,6 +9,7 @@ from typing import Any
 from src.app.results import RESULTS, read_results
 from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root
+from src.data.prepared import doubt, identify
 from src.metrics.direction import higher_is_better
 
 LEVELS = {"sigma": "σ", "quality": "quality", "scale": "×"}
@@ -49,6 +50,20 @@ class Record:
                 f"better={{{metric}:min}} or better={{{metric}:max}}."
             )
         return more
+
+    def images(self, benchmark: str) -> dict[str, Any] | None:
+        """Return which images were scored, by their pixels; None where these are not recorded."""
+        board = self.benchmarks[benchmark]
+        pixels = board.get("pixels") or {}
+        return (
+            identify(benchmark, {key: pixels[key] for key in board["restored"] if key in pixels})
+            if pixels
+            else None
+        )
+
+    def doubt(self, benchmark: str) -> str:
+        """Return why no published score of an image set compares; else nothing."""
+        return doubt(benchmark, self.images(benchmark))
 
     @property
     def condition(self) -> str:

@@ -1,6 +1,7 @@
 """Published rows and ours, side by side."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ tables:
     title: Denoising
     source: Table 1
     protocol: denoise_rgb_clip8
+    degradation: gaussian
     metrics: [psnr]
     notes: [One note.]
     rows:
@@ -106,6 +108,10 @@ def test_a_record_of_another_set_does_not_fill_the_row(experiments: Path) -> Non
         ({"inference": {"ensemble": True}}, r"inference.ensemble=True; its row needs False"),
         ({"inference": {"tiling": "feathered"}}, r"inference.tiling=feathered; .*needs paper"),
         ({"degradation": {**GAUSSIAN, "clip8": False}}, r"clip8=False; its row needs True"),
+        (
+            {"degradation": {**GAUSSIAN, "_target_": "a.b.C"}},
+            r"degradation._target_=a.b.C; its row",
+        ),
     ],
     ids=[
         "protocol",
@@ -114,6 +120,7 @@ def test_a_record_of_another_set_does_not_fill_the_row(experiments: Path) -> Non
         "ensemble",
         "tiles",
         "rounding of the noise",
+        "kind of noise",
     ],
 )
 def test_a_record_that_does_not_belong_to_its_row_is_refused(
@@ -134,6 +141,29 @@ def test_a_row_of_a_known_set_takes_its_images_and_no_others(experiments: Path) 
     write_evaluation(experiments / "p/results/new_s25", {"a": 30.4}, benchmark="set5")
     with pytest.raises(DataError, match="set=not recorded; its row needs set5"):
         _paper(experiments)
+
+
+@pytest.mark.parametrize("edited", ["set", "mean", "restored", "border"])
+def test_a_record_edited_by_hand_does_not_become_its_row(edited: str, tmp_path: Path) -> None:
+    shutil.copytree(EXPERIMENTS / "csnln", tmp_path / "csnln")
+    file = tmp_path / "csnln/results/bicubic_x2/set5/results.json"
+    record = json.loads(file.read_text())
+    board = record["benchmarks"]["set5"]
+    if edited == "set":
+        board["pixels"]["baby"] = board["pixels"]["bird"]
+    elif edited == "mean":
+        board["mean"]["psnr"] = 99.0
+    elif edited == "restored":
+        del board["restored"]["baby"]
+    else:
+        record["degradation"]["border"] = "mirror"
+    file.write_text(json.dumps(record))
+    if edited == "mean":
+        (paper,) = read_papers(tmp_path, None)
+        assert paper.tables[1].rows[0].ours["psnr"] == pytest.approx(33.66, abs=0.02)
+    else:
+        with pytest.raises(DataError, match="its row needs"):
+            read_papers(tmp_path, None)
 
 
 def test_markdown_latex_and_html_mark_and_escape(experiments: Path) -> None:
