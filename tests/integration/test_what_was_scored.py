@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from src.commands.cli.launch import EXIT_CONFIG
 from src.core.paths import CONF_DIR
 from src.data.prepared import fingerprint
 from tests.support.images import pixels, write, write_folder
@@ -76,6 +77,14 @@ def test_a_seed_is_refused_where_nothing_is_drawn(tmp_path: Path) -> None:
     done = command("evaluate", *words, "seed=1", f"output={tmp_path / 'scores'}")
     assert done.code != 0
     assert "draws nothing" in " ".join(done.err.split())
+
+
+def test_no_realisation_is_refused_before_anything_is_scored(tmp_path: Path) -> None:
+    sets = f"sets=[{write_folder(tmp_path / 'one')},{write_folder(tmp_path / 'two')}]"
+    done = command("evaluate", *NOISE, sets, "realisations=0", f"output={tmp_path / 'scores'}")
+    assert done.code == EXIT_CONFIG
+    assert "realisations=0 must be 1 or more" in done.err
+    assert not (tmp_path / "scores").exists()
 
 
 TASKS_OF_CONF = sorted(file.stem for file in (CONF_DIR / "task").glob("*.yaml"))

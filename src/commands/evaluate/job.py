@@ -168,8 +168,6 @@ def noise_seeds(cfg: DictConfig, degradation: DictConfig) -> list[int]:
     """
     kind, level = str(degradation["_target_"]).rpartition(".")[2], degradation.get("quality")
     if kind not in _DRAWS_NOTHING and not (level and level[0] == level[1]):
-        if cfg.realisations < 1:
-            raise ConfigError(f"realisations={cfg.realisations} must be 1 or more.")
         return list(range(cfg.seed, cfg.seed + cfg.realisations))
     if cfg.seed or cfg.realisations != 1:
         raise ConfigError(

@@ -29,8 +29,10 @@ def check_request(cfg: DictConfig) -> None:
 
     Raises:
         ConfigError: If neither a checkpoint nor a task is given, or both are; a network file needs
-            a task, and brings its model.
+            a task, and brings its model; or if there is no realisation of the noise.
     """
+    if cfg.realisations < 1:
+        raise ConfigError(f"realisations={cfg.realisations} must be 1 or more.")
     if cfg.restored is not None:
         _check_restored_request(cfg)
         return
