@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from PIL import Image
 
 from src.core.paths import ROOT
 from src.weights.network_file import read_network
@@ -51,10 +50,7 @@ def measure(row: Mapping[str, Any], weights: Path, sets: Path) -> dict[str, Any]
             checkpoint, source = [f"checkpoint={network}"], read_network(network).about["source"]
         cache = f"data.cache_dir={name}/cache"
         out = [f"output={name}/scores", cache, "images=false", "device=cpu"]
-        images = sets / row["set"]
-        if row.get("grey"):
-            images = _grey(images, Path(name) / row["set"])
-        typed = [*checkpoint, *words, f"data.val_dir={images}"]
+        typed = [*checkpoint, *words, f"data.val_dir={sets / row['set']}"]
         _run("evaluate", *typed, *out)
         results = json.loads((Path(name) / "scores/results.json").read_text(encoding="utf-8"))
     scored = results["benchmarks"][row["set"]]
@@ -68,15 +64,6 @@ def measure(row: Mapping[str, Any], weights: Path, sets: Path) -> dict[str, Any]
         "mean": scored["mean"],
         "restored": scored["restored"],
     }
-
-
-def _grey(source: Path, folder: Path) -> Path:
-    """Copy the images of ``source`` to ``folder`` as grey ones, and return it."""
-    folder.mkdir()
-    for path in source.glob("*.png"):
-        with Image.open(path) as image:
-            image.convert("L").save(folder / path.name)
-    return folder
 
 
 def _run(command: str, *words: str) -> None:
