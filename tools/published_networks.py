@@ -62,6 +62,7 @@ def measure(row: Mapping[str, Any], weights: Path, sets: Path) -> dict[str, Any]
         **{key: results[key] for key in ("scored_by", "protocol", "inference", "hardware")},
         "images": scored["images"],
         "mean": scored["mean"],
+        "tile": scored["tile"],
         "restored": scored["restored"],
     }
 

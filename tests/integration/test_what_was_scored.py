@@ -72,6 +72,13 @@ def test_the_seed_chooses_the_noise_and_realisations_have_a_spread(tmp_path: Pat
     assert "3 realisations" in done.out
 
 
+def test_luma_is_said_and_recorded(tmp_path: Path) -> None:
+    words = ("task=dejpeg", "model=identity", "images=false", "device=cpu")
+    record, done = _evaluated(tmp_path, *words, f"sets={write_folder(tmp_path / 'photos', 1)}")
+    assert record["read_as"] == {"channels": 1, "grey": "content"}
+    assert "luma of 16 to 235" in done.out
+
+
 def test_a_seed_is_refused_where_nothing_is_drawn(tmp_path: Path) -> None:
     words = ("task=super_resolution", "model=bicubic", f"sets={write_folder(tmp_path / 'p')}")
     done = command("evaluate", *words, "seed=1", f"output={tmp_path / 'scores'}")

@@ -68,6 +68,8 @@ class Scored:
             seeds = len(self.about["noise_seeds"])
             each = ", ".join(f"{METRIC_NAMES.get(m, m)} ±{s:.4f}" for m, s in spread.items())
             console.print(f"Noise       {name}: {seeds} realisations, standard deviation {each}")
+        if self.about["read_as"]["channels"] == 1:
+            console.print("Pixels      luma of 16 to 235 where files have colour")
         show_doubts(console, [self])
         chosen_on = (self.about["training"] or {}).get("chosen_on", [])
         if not self.boards.keys().isdisjoint(chosen_on):
@@ -118,6 +120,7 @@ def about(
         "model": config["model"],
         "degradation": config["degradation"],
         "higher_is_better": {name: higher_is_better(name, metrics) for name in metrics},
+        "read_as": {key: config["data"].get(key) for key in _READ_AS},
         "protocol": task.evaluator.protocol.as_dict(),
         "inference": task.restorer.policy.as_dict(),
         "dtype": str(dtype).removeprefix("torch."),

@@ -173,7 +173,7 @@ def _for_network(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
         if has != needs and not (key == "in_channels" and has == needs + 1):  # a noise map
             raise ConfigError(
                 f"{checkpoint.path} has {key}={has}, the task {needs}; choose a task of the same "
-                "channels, e.g. task=dejpeg (luma) or task=dejpeg_colour."
+                "channels, e.g. task=denoise_grey, task=dejpeg (luma) or task=dejpeg_colour."
             )
     return merged
 

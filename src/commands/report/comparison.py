@@ -162,7 +162,7 @@ def _mean_scores(boards: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, flo
 
 
 _BESIDE = (
-    *("step", "parameters", "model", "inference", "dtype"),
+    *("step", "parameters", "model", "inference", "dtype", "read_as"),
     *("training", "trained_by", "scored_by"),
 )
 """Parts of a record that may move scores and do not say what was scored."""
