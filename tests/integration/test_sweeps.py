@@ -214,9 +214,9 @@ def test_scores_that_only_the_seed_tells_apart_have_a_mean_and_a_spread(tmp_path
     assert (
         (tmp_path / "sweep_seeds.csv")
         .read_text()
-        .startswith("model,seeds,metric,mean,standard_deviation")
+        .startswith("model,seeds,metric,mean,standard_deviation,standard_error")
     )
-    assert table_of_seeds([first])._rows[0].cells[-1].plain == "31.0000 ± 1.0000"
+    assert table_of_seeds([first])._rows[0].cells[-1].plain == "31.0000 ± 0.5774"
 
 
 def test_a_sweep_without_seeds_has_no_such_table(tmp_path: Path) -> None:

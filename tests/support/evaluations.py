@@ -25,9 +25,13 @@ def write_evaluation(
     noisy: float = 20.0,
     metric: str = "psnr",
     pictures: bool = False,
+    seen: Mapping[str, str] | None = None,
     **about: Any,  # noqa: ANN401
 ) -> Path:
-    """Write results.json, scores.csv and panels of ``scores``, one an image; return the folder."""
+    """Write results.json, scores.csv and panels of ``scores``, one an image; return the folder.
+
+    ``seen`` are the fingerprints of the images; without them the record is one of before.
+    """
     board = Scoreboard()
     for key, score in scores.items():
         board.add(key, {metric: score}, {metric: noisy})
@@ -47,7 +51,8 @@ def write_evaluation(
             "system": "a system",
         },
     }
-    write_results(folder, {benchmark: board}, {**said, **about})
+    pixels_of = {} if seen is None else {benchmark: seen}
+    write_results(folder, {benchmark: board}, {**said, **about}, pixels=pixels_of)
     for seed, key in enumerate(scores if pictures else ()):
         target = pixels(40, 56, seed=seed)
         parts = (np.zeros_like(target), target // 2, target)  # input, restored, target

@@ -214,7 +214,7 @@ def write_results(sweep: Path, results: Sequence[JobResult]) -> None:
 
 
 def over_seeds(results: Sequence[JobResult]) -> list[dict[str, Any]]:
-    """Return mean and standard deviation of the scores of jobs that only ``seed`` tells apart.
+    """Return mean, deviation and standard error of scores that only ``seed`` tells apart.
 
     Empty where no two scores do.
     """
@@ -231,17 +231,18 @@ def over_seeds(results: Sequence[JobResult]) -> list[dict[str, Any]]:
         if len(seeds) == len(scores) > 1:
             row = {**dict(zip(others, values, strict=True)), "seeds": len(seeds), "metric": metric}
             spread = statistics.stdev(scores)
-            rows.append({**row, "mean": statistics.fmean(scores), "standard_deviation": spread})
+            row |= {"mean": statistics.fmean(scores), "standard_deviation": spread}
+            rows.append({**row, "standard_error": spread / math.sqrt(len(scores))})
     return rows
 
 
 def table_of_seeds(rows: Sequence[Mapping[str, Any]]) -> FoldingTable:
     """Return the table of what ``over_seeds`` gives."""
-    keys = [key for key in rows[0] if key not in {"mean", "standard_deviation"}]
-    table = FoldingTable(keys, ["mean"], title="Over seeds: mean ± standard deviation")
+    keys = [key for key in rows[0] if not key.startswith(("mean", "standard_"))]
+    table = FoldingTable(keys, ["mean"], title="Over seeds: mean ± standard error")
     for row in rows:
         cells = (_short(str(row[key])) for key in keys)
-        table.add_row(*cells, f"{row['mean']:.4f} ± {row['standard_deviation']:.4f}")
+        table.add_row(*cells, f"{row['mean']:.4f} ± {row['standard_error']:.4f}")
     return table
 
 

@@ -1,13 +1,21 @@
 """The table of several combinations at 80 columns."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from src.commands.evaluate.plan import Combination
-from src.commands.evaluate.record import CombinationResult, Scored, summary_table
+from src.commands.evaluate.record import (
+    CombinationResult,
+    Scored,
+    show_doubts,
+    summary_table,
+    write_summary,
+)
 from src.core.console import make_console
 from src.core.errors import DataError
+from src.data.prepared import identify
 from src.metrics.scoreboard import Scoreboard
 
 METRICS = ("psnr", "ssim", "psnr_b", "lpips", "dists")
@@ -34,6 +42,26 @@ def test_each_row_keeps_its_model_set_and_condition_beside_every_score(
         rows = [line for line in lines if line.startswith(name[:12])]
         assert sum(line.count(" ± ") for line in rows) == len(METRICS)
         assert all("urban100" in row and "sigma=25" in row for row in rows)
+
+
+def test_several_sets_that_are_not_the_published_ones_are_marked_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swapped = {"urban100": identify("urban100", {"a": "24x20:0", "b": "24x20:1"})}
+    scored = [_outcome(name) for name in NAMES]
+    outcomes = [
+        replace(one.outcome, sets=swapped) for one in scored if isinstance(one.outcome, Scored)
+    ]
+    show_doubts(make_console(), outcomes)
+    assert capsys.readouterr().out.count("Images") == 1
+    write_summary(
+        tmp_path,
+        [
+            CombinationResult(one.combination, out)
+            for one, out in zip(scored, outcomes, strict=True)
+        ],
+    )
+    assert (tmp_path / "summary.csv").read_text().count("no published score compares") == 2
 
 
 def test_where_all_have_failed_the_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,16 @@ def test_the_page_names_no_other_place(tmp_path: Path) -> None:
     assert "Content-Security-Policy" in text
 
 
+def test_images_that_are_not_the_published_set_are_marked(tmp_path: Path) -> None:
+    write_evaluation(tmp_path / "r", {"a": 30.0}, benchmark="set5", seen={"a": "24x20:0"})
+    done = command("report", f"results={tmp_path / 'r'}", f"output={tmp_path / 'page.html'}")
+    assert done.code == 0, done.err
+    assert "no published score compares" in (tmp_path / "page.html").read_text()
+    other = write_evaluation(tmp_path / "o", {"a": 31.0}, benchmark="set5", seen={"a": "24x20:0"})
+    done = command("report", f"compare=[{tmp_path / 'r'},{other}]")
+    assert "no published score compares" in " ".join(done.out.split())
+
+
 def test_records_stand_together_only_where_they_may_be_compared(tmp_path: Path) -> None:
     write_evaluation(tmp_path / "1", {"x": 30.0}, name="one")
     write_evaluation(tmp_path / "2", {"x": 31.0}, name="two")
