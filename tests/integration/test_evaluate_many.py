@@ -87,6 +87,16 @@ def test_a_combination_that_fails_is_recorded_and_the_others_go_on(tmp_path: Pat
     assert (tmp_path / "out/two/results.json").is_file()
 
 
+@pytest.mark.long
+def test_each_job_of_a_sweep_has_a_record_of_its_own(tmp_path: Path) -> None:
+    folder = _sets(tmp_path).removeprefix("sets=[").partition(",")[0]
+    words = ("task=denoise", "model=identity", "sigma=15,50", f"hydra.sweep.dir={tmp_path / 's'}")
+    done = _many(tmp_path, "-m", *words, f"sets={folder}")
+    assert done.code == 0, done.err
+    records = [_json(tmp_path / f"out/{job}/results.json") for job in range(2)]
+    assert [record["degradation"]["sigma"] for record in records] == [[15, 15], [50, 50]]
+
+
 def test_how_sets_are_read_may_be_said(tmp_path: Path) -> None:
     (tmp_path / "sets").mkdir()
     cache = f"data.cache_dir={tmp_path / 'decoded'}"

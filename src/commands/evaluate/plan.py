@@ -78,10 +78,15 @@ def output_folder(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
     """Return ``cfg.output``, or a folder named after the present time.
 
     It is in the run of the one checkpoint, or below ``<output_root>/evaluate``: in
-    ``<task>/<model>`` where there is no checkpoint, directly where there are several.
+    ``<task>/<model>`` where there is no checkpoint, directly where there are several. Each job of a
+    sweep has a folder of its own in it, named by its number.
     """
-    if cfg.output is not None:
-        return from_root(cfg.output)
+    folder = _folder_of_results(cfg, planned) if cfg.output is None else from_root(cfg.output)
+    job = HydraConfig.get().job if HydraConfig.initialized() else None
+    return folder if job is None or OmegaConf.is_missing(job, "num") else folder / str(job.num)
+
+
+def _folder_of_results(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
     parent = from_root(str(cfg.paths.output_root)) / "evaluate"
     checkpoint = planned[0].checkpoint
