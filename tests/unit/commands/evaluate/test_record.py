@@ -87,4 +87,4 @@ def test_runs_that_differ_in_their_seed_alone_have_a_row_of_their_mean(
 
 
 def _combination(name: str) -> Combination:
-    return Combination(name, None, None, {"sigma": 25}, (name,))
+    return Combination(name, None, None, None, {"sigma": 25}, (name,))
