@@ -23,6 +23,9 @@ RESTORING = {
 }
 """Word → the task of `src.predict` that it stands for, and what it does."""
 
+_PATHS = ("output", "checkpoint")
+"""Keys whose values are names of files, in which any character may be."""
+
 USAGE = """\
 exemplar <word> <images> [--key value]    restores photographs, beside them
 
@@ -73,8 +76,9 @@ def _lines(purposes: dict[str, str]) -> str:
 def predict_words(task: str, words: Sequence[str]) -> list[str]:
     """Return the words of `src.predict` for a task and what was typed behind its word.
 
-    ``--key value`` and ``--key=value`` become ``key=value``; what is a file, or has no ``=``, is an
-    image, a folder or a glob. Without a value the process ends with status 2.
+    ``--key value`` and ``--key=value`` become ``key=value``, ``-o`` is ``--output``; what is a file,
+    has no ``=`` or stands behind ``--`` is an image, a folder or a glob. Without a value the process
+    ends with status 2.
     """
     images, others, rest = [], [], iter(words)
     for word in rest:
@@ -82,18 +86,24 @@ def predict_words(task: str, words: Sequence[str]) -> list[str]:
             others.append(word)
         elif word in {"--cfg", "-c"}:
             others += [word, next(rest, "job")]
-        elif word.startswith("--"):
-            key, equals, value = word[2:].partition("=")
+        elif word == "--":
+            images += map(_quoted, rest)
+        elif word.startswith("--") or word == "-o":
+            key, equals, value = ("output" if word == "-o" else word[2:]).partition("=")
             value = value if equals else next(rest, "--")
             if value.startswith("--"):
                 print(f"error: {word} needs a value: {word} <value>", file=sys.stderr)
                 sys.exit(2)
-            others.append(f"{key}={value}")
+            others.append(f"{key}={_quoted(value) if key in _PATHS else value}")
         elif "=" in word and not Path(word).exists():
             others.append(word)
         else:
-            images.append("'" + word.replace("'", "\\'") + "'")
+            images.append(_quoted(word))
     return [f"task={task}", *([f"input=[{','.join(images)}]"] if images else []), *others]
+
+
+def _quoted(word: str) -> str:
+    return "'" + word.replace("'", "\\'") + "'"
 
 
 def commands() -> dict[str, str]:

@@ -52,6 +52,18 @@ def test_results_of_an_earlier_start_are_not_restored_again(noisy: Path) -> None
     assert len(list(noisy.iterdir())) == 4
 
 
+def test_a_file_that_is_asked_for_by_name_and_is_there_is_an_error(noisy: Path) -> None:
+    words = ("predict", "task=denoise", f"input='{noisy}/a.png'", f"output='{noisy}/b.jpg'")
+    before = (noisy / "b.jpg").read_bytes()
+    done = command(*words)
+    assert done.code == 1
+    assert "b.jpg exists already (in all 1 of 1); set existing=skip, existing=overwrite" in done.err
+    assert (noisy / "b.jpg").read_bytes() == before
+    assert command(*words, "existing=skip").code == 0
+    assert command(*words, "existing=overwrite").code == 0
+    assert (noisy / "b.jpg").read_bytes() != before
+
+
 def test_one_image_may_name_its_result_and_several_may_not(noisy: Path, tmp_path: Path) -> None:
     result = tmp_path / "result.webp"
     done = command("predict", "task=denoise", f"input='{noisy}/a.png'", f"output='{result}'")

@@ -57,7 +57,9 @@ def test_the_words_are_those_of_the_module() -> None:
     [
         (["a.png"], ["input=['a.png']"]),
         (["a b.png", "it's.jpg"], ["input=['a b.png','it\\'s.jpg']"]),
-        (["-", "--output", "-"], ["input=['-']", "output=-"]),
+        (["-", "--output", "-"], ["input=['-']", "output='-'"]),
+        (["a.png", "-o", "out (1)"], ["input=['a.png']", "output='out (1)'"]),
+        (["--scale", "2", "--", "-a.png", "--b.png"], ["input=['-a.png','--b.png']", "scale=2"]),
         (["a.png", "--scale=3", "device=cpu"], ["input=['a.png']", "scale=3", "device=cpu"]),
         (["--help"], ["--help"]),
         (["a.png", "--cfg", "job"], ["input=['a.png']", "--cfg", "job"]),
@@ -67,7 +69,7 @@ def test_images_and_options_become_words_of_predict(typed: list[str], words: lis
     assert predict_words("denoise", typed) == ["task=denoise", *words]
 
 
-@pytest.mark.parametrize("typed", [["a.png", "--output"], ["--compare", "--output", "b"]])
+@pytest.mark.parametrize("typed", [["a.png", "--output"], ["a.png", "-o"], ["--compare", "--output", "b"]])
 def test_an_option_without_a_value_is_refused(
     typed: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,7 @@ GLOBAL_GROUPS = ("experiment", "local", "debug", "hparams_search")
 
 TYPES: dict[str, Any] = {
     "on_error": Literal["raise", "skip"],
-    "existing": Literal["skip", "overwrite", "refuse"],
+    "existing": Literal["skip", "overwrite", "refuse"] | None,
     "inference.tile": int | Literal["auto", "as_trained"] | None,
     "inference.overlap": int | Literal["as_trained"],
     "inference.ensemble": bool | Literal["as_trained"],

@@ -39,7 +39,7 @@ class Batch:
 def plan(
     patterns: Sequence[str],
     output: Path | None,
-    existing: str,
+    existing: str | None,
     kind: str | None = None,
     *,
     ending: str = "_restored",
@@ -49,7 +49,8 @@ def plan(
     Args:
         patterns: Files, folders or globs.
         output: Folder of the results, or the file of a single one; None is beside each source.
-        existing: What happens where a result is there: ``skip``, ``overwrite`` or ``refuse``.
+        existing: What happens where a result is there: ``skip``, ``overwrite`` or ``refuse``; None:
+            ``refuse`` where ``output`` is a file, as it was asked for by name, else ``skip``.
         kind: The format of all results; None for that of each source, or of the file ``output``.
         ending: Of the names of results that stand beside their sources. A source whose name has it
             is the result of an earlier start, and left out of folders and globs.
@@ -78,6 +79,7 @@ def plan(
     else:
         suffixes = {one: _suffix(one, kinds.get(one, (kind, None))[0]) for one in sources}
         targets = _targets(_names(sources, suffixes, None if output else ending), output or Path())
+    existing = existing or (REFUSE if as_file else SKIP)
     there = {source: target for source, target in targets.items() if target.exists()}
     for source, target in there.items():
         if target.resolve() == source.resolve():
