@@ -76,9 +76,9 @@ def _lines(purposes: dict[str, str]) -> str:
 def predict_words(task: str, words: Sequence[str]) -> list[str]:
     """Return the words of `src.predict` for a task and what was typed behind its word.
 
-    ``--key value`` and ``--key=value`` become ``key=value``, ``-o`` is ``--output``; what is a file,
-    has no ``=`` or stands behind ``--`` is an image, a folder or a glob. Without a value the process
-    ends with status 2.
+    ``--key value`` and ``--key=value`` become ``key=value``, ``-o`` is ``--output``; what is a
+    file, has no ``=`` or stands behind ``--`` is an image, a folder or a glob. Without a value the
+    process ends with status 2.
     """
     images, others, rest = [], [], iter(words)
     for word in rest:

@@ -34,13 +34,8 @@ def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
     can one in which nothing was trained: a run begins with a checkpoint.
 
     Raises:
-        DataError: If a run has started in ``folder`` before, or it cannot be written.
+        DataError: If it cannot be written.
     """
-    if (folder / CONFIG).exists() and any((folder / "checkpoints").glob("*.ckpt")):
-        raise DataError(
-            f"{folder} already holds a run. Continue it with resume={folder}, or start another "
-            "(a second later, or with another hydra.run.dir)."
-        )
     try:
         write_text(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))
         write_json(folder / ENVIRONMENT, {**environment(), "seed": config.get("seed")})
@@ -50,6 +45,19 @@ def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
             f"The run folder {folder} cannot be written: {error.strerror}. "
             "Set paths.output_root to a folder that can."
         ) from error
+
+
+def refuse_used(folder: Path) -> None:
+    """Refuse a folder in which a run has started before.
+
+    Raises:
+        DataError: Saying how to go on with it.
+    """
+    if (folder / CONFIG).exists() and any((folder / "checkpoints").glob("*.ckpt")):
+        raise DataError(
+            f"{folder} already holds a run. Continue it with resume={folder}, or start another "
+            "(a second later, or with another hydra.run.dir)."
+        )
 
 
 def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:

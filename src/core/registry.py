@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -104,7 +105,7 @@ def locate(dotted: str) -> Callable[..., Any]:
 
     Raises:
         ConfigError: If there is no such thing, with the nearest names; or if importing it needs a
-            package that is not installed.
+            package that is not installed, or fails.
     """
     parts = dotted.split(".")
     found: Any = None
@@ -116,7 +117,10 @@ def locate(dotted: str) -> Callable[..., Any]:
             break
         found = module
     if found is None:
-        raise ConfigError(f"{dotted}: there is no package {parts[0]!r}; is it installed?")
+        raise ConfigError(
+            f"{dotted}: there is no package {parts[0]!r}. Install it, or name the folder "
+            "that holds it: PYTHONPATH=<folder>"
+        )
     for position in range(depth, len(parts)):
         holder = ".".join(parts[:position])
         if not hasattr(found, parts[position]):
@@ -138,6 +142,14 @@ def _import_module(name: str, wanted: str) -> ModuleType | None:
         raise ConfigError(
             f"{wanted} needs the package {error.name!r}, which is not installed.\n"
             f"  Install it, or choose another option."
+        ) from error
+    except Exception as error:
+        if name.partition(".")[0] == __name__.partition(".")[0]:
+            raise
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"{wanted}: {name} cannot be imported: {type(error).__name__}: {error} "
+            f"({at.filename}, line {at.lineno})"
         ) from error
 
 

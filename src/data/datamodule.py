@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_NO_VAL = "set data.val_dir=<folder> to have each validation scored."
+_KEYS = {"train": ("train_dir", "target_dir"), "val": ("val_dir", "val_target_dir")}
+"""Keys of ``data`` that name folders of clean images, and of the targets of pairs."""
 _TOO_SMALL_TO_TRAIN_ON = "a training patch of {} px; lower data.patch_size"
 _TOO_SMALL_TO_SCORE = "the {} px that the protocol and its metrics can score; take other metrics"
 
@@ -144,6 +145,11 @@ class RestorationData(L.LightningDataModule):
         return tuple(f"{name}{part}" for name in self._sources for part in parts)
 
     @property
+    def described(self) -> str:
+        """The images to train on in words; empty for none."""
+        return "" if self._train_source is None else self._train_source.describe()
+
+    @property
     def patch_sizes(self) -> tuple[int, ...]:
         """The sides of the patches of each stage of training, in pixels."""
         return tuple(stage.patch_size for stage in self.stages)
@@ -187,9 +193,13 @@ class RestorationData(L.LightningDataModule):
             self.stages.check_shares(world=world, accumulated=self._accumulated())
             self._open_train()
             if not self._sources:
-                logger.warning("No image is scored, so there will be no best.ckpt: %s", _NO_VAL)
+                logger.warning(
+                    "No image is scored, so there will be no best.ckpt: set data.%s=<folder> to "
+                    "have each validation scored.",
+                    _key("val", self._train_source),
+                )
         elif not self._sources:
-            raise _nothing("benchmark to score", "val_dir")
+            raise _nothing("benchmark to score", "val")
         for name, source in self._sources.items():
             if name not in self._benchmarks:
                 least, reason = self._least_scored(), _TOO_SMALL_TO_SCORE
@@ -241,7 +251,7 @@ class RestorationData(L.LightningDataModule):
 
     def _open_train(self) -> OpenImages:
         if self._train_source is None:
-            raise _nothing("image to train on", "train_dir")
+            raise _nothing("image to train on", "train")
         if self._train is None:
             least, reason = max(self.patch_sizes), _TOO_SMALL_TO_TRAIN_ON
             self._train = self._open(
@@ -262,8 +272,9 @@ class RestorationData(L.LightningDataModule):
         if both:
             logger.warning(
                 "%d of the %d images of %s are training images too (%s): such scores do not say "
-                "how well other images are restored. Choose another data.val_dir.",
+                "how well other images are restored. Choose another data.%s.",
                 *(len(both), len(images), name, ", ".join(both[:3])),
+                _key("val", self._sources[name]),
             )
 
     def _open(self, name: str, source: ImageSource, **needs: Any) -> OpenImages:  # noqa: ANN401
@@ -306,10 +317,17 @@ def _pairs(
     return PairFolders(target_dir, input_dir, scale=scale, pattern=pattern)
 
 
-def _nothing(what: str, key: str) -> DataError:
+def _key(part: str, source: ImageSource | None) -> str:
+    """Return the key by which images like those of ``source`` are given."""
+    return _KEYS[part][isinstance(source, PairFolders)]
+
+
+def _nothing(what: str, part: str) -> DataError:
+    alone, paired = _KEYS[part]
     return DataError(
-        f"There is no {what}. Set data.{key}=<folder> (with data=folder), "
-        "or take data=sample_photos."
+        f"There is no {what}. Set data.{alone}=<folder> (with data=folder), data.{paired}=<folder> "
+        f"and data.{paired.replace('target', 'input')}=<folder> (with data=pairs), or take "
+        "data=sample_photos."
     )
 
 

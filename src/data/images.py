@@ -32,6 +32,7 @@ OnError = Literal["raise", "skip"]
 ON_ERROR: tuple[OnError, ...] = ("raise", "skip")
 
 _LISTED = 10  # faults named in one message
+_ROWS = 32  # by which an image is known again: all would be read from the disk once more
 
 
 class SmallImageError(DataError):
@@ -72,6 +73,7 @@ class OpenImages:
         size: All pixels together, in bytes.
         grey: What makes an image grey: its content, or its file's one channel.
         hashes: Of the content of each image's file, or of its pixels where it has no file.
+        looks: Of some rows of each image's pixels (of a pair: of its target's), with its size.
         shares: Of sets that are mixed, by name, which their images' keys begin with; else empty.
     """
 
@@ -81,6 +83,7 @@ class OpenImages:
     size: int
     grey: Grey
     hashes: tuple[str, ...]
+    looks: tuple[str, ...]
     shares: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -169,7 +172,7 @@ class Opener:
         usable: dict[str, ImageItem] = {}
         faults: list[ExemplarError] = []
         small: list[SmallImageError] = []
-        size, hashes = 0, []
+        size, hashes, looks = 0, [], []
         for key, item in self._cached(source.items()).items():
             try:
                 pixels = self._check(key, item, min_size, reason)
@@ -181,6 +184,7 @@ class Opener:
                 usable[key] = item
                 size += pixels.nbytes
                 hashes.append(_content_hash(item, pixels))
+                looks.append(_look(pixels))
         if without_small and usable:
             _say_small(small, len(usable), source)
         else:
@@ -189,8 +193,9 @@ class Opener:
         if not usable:
             raise DataError(f"Of {source.describe()} none can be used; each was skipped.")
         images = tuple(usable), tuple(usable.values())
+        known = tuple(hashes), tuple(looks)
         shares = getattr(source, "shares", {})
-        return OpenImages(*images, self.channels, size, self.grey, tuple(hashes), shares)
+        return OpenImages(*images, self.channels, size, self.grey, *known, shares)
 
     def _cached(self, given: dict[str, ImageItem]) -> dict[str, ImageItem]:
         pairs = {key: item for key, item in given.items() if isinstance(item, PairItem)}
@@ -262,9 +267,9 @@ def _listed(faults: Sequence[ExemplarError]) -> Iterator[str]:
 
 
 def keys_in_both(images: OpenImages, others: OpenImages) -> list[str]:
-    """Return the keys of those ``images`` that ``others`` have too, under whatever name."""
-    known = set(others.hashes)
-    return [key for key, one in zip(images.keys, images.hashes, strict=True) if one in known]
+    """Return the keys of those ``images`` that ``others`` have too, in whatever file."""
+    known = set(others.looks)
+    return [key for key, one in zip(images.keys, images.looks, strict=True) if one in known]
 
 
 def _parts(item: ImageItem) -> tuple[ImageItem, ...]:
@@ -294,6 +299,11 @@ def _content_hash(item: ImageItem, pixels: Pixels) -> str:
     if isinstance(item, FileItem):
         return sha256(item.path)  # decoded just now, so that it is in memory
     return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def _look(pixels: Pixels) -> str:
+    rows = pixels[:: -(-len(pixels) // _ROWS)]
+    return hashlib.sha256(f"{pixels.shape}".encode() + rows.tobytes()).hexdigest()
 
 
 class WholeImages(Dataset[WholeSample]):

@@ -80,6 +80,9 @@ class Restorer:
         net: A network that keeps the backbone contract.
         policy: Tiles and ensemble.
 
+    Raises:
+        ConfigError: If an attribute of the contract is missing.
+
     Attributes:
         choices: What was chosen for each size of image that came along: its sides, in order.
         pixels: Of the latest image, H·W before enlarging.
@@ -88,6 +91,13 @@ class Restorer:
     """
 
     def __init__(self, net: nn.Module, policy: InferencePolicy) -> None:
+        missing = [name for name in RestorationNet.__annotations__ if not hasattr(net, name)]
+        if missing:
+            raise ConfigError(
+                f"{type(net).__name__} has no {', '.join(missing)}, which every network has: let "
+                "it inherit src.models.backbones.Backbone, or set them; docs/how-to/extend.md says "
+                "what they are."
+            )
         self.module = net
         self.net = cast("RestorationNet", net)
         self.policy = policy

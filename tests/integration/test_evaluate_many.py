@@ -34,6 +34,7 @@ def test_every_combination_leaves_what_it_would_alone(trained: Path, tmp_path: P
     )
     done = _many(tmp_path, names, _sets(tmp_path), "sigma=[15,50]")
     assert done.code == 0, done.err
+    assert "±  standard error: over the images of a set" in done.out
     rows = _json(tmp_path / "out/summary.json")["combinations"]
     assert [(r["name"], r["benchmark"], r["condition"]) for r in rows] == [
         (name, benchmark, {"sigma": sigma})
@@ -95,6 +96,19 @@ def test_each_job_of_a_sweep_has_a_record_of_its_own(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     records = [_json(tmp_path / f"out/{job}/results.json") for job in range(2)]
     assert [record["degradation"]["sigma"] for record in records] == [[15, 15], [50, 50]]
+
+
+def test_a_metric_of_ones_own_that_fails_is_said_to_be_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_score.py").write_text("def bad(restored, target):\n    return target.none\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    metric = "+metrics.bad={_target_: own_score.bad, _partial_: true}"
+    words = ("task=denoise", "model=identity", _sets(tmp_path), "metrics=distortion", metric)
+    done = _many(tmp_path, *words)
+    assert done.code == 1
+    assert "2 of 2 combinations failed" in done.err
+    assert "(raised in metrics.bad (own_score.bad))" in done.err
 
 
 def test_how_sets_are_read_may_be_said(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from src.core.paths import ROOT
 from src.data.image_io import read_image
-from tests.support.images import write_folder
+from tests.support.images import pixels, write, write_folder
 from tests.support.runs import TINY, command, train_tiny
 
 EARLY = (
@@ -94,6 +94,18 @@ def test_a_misspelt_folder_leaves_no_run_folder(tmp_path: Path) -> None:
         assert done.code == 1
         assert "does not exist" in done.err
         assert not (tmp_path / "run").exists()
+
+
+def test_images_that_are_refused_leave_no_run_and_none_is_announced(tmp_path: Path) -> None:
+    photos, scored = write_folder(tmp_path / "photos"), write_folder(tmp_path / "scored")
+    write(scored / "banner.png", pixels(10, 90))
+    words = _words(tmp_path / "run", "data=folder", f"data.train_dir={photos}")
+    done = command("train", *words, f"data.val_dir={scored}")
+    assert done.code == 1
+    assert "banner: 90×10 px is smaller" in done.err
+    assert f"Data        folder: images under {photos}" in " ".join(done.err.split("\n"))
+    assert "Run folder" not in done.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_trial_run_validates_the_middle_of_an_image_only(tmp_path: Path) -> None:

@@ -69,7 +69,9 @@ def test_images_and_options_become_words_of_predict(typed: list[str], words: lis
     assert predict_words("denoise", typed) == ["task=denoise", *words]
 
 
-@pytest.mark.parametrize("typed", [["a.png", "--output"], ["a.png", "-o"], ["--compare", "--output", "b"]])
+@pytest.mark.parametrize(
+    "typed", [["a.png", "--output"], ["a.png", "-o"], ["--compare", "--output", "b"]]
+)
 def test_an_option_without_a_value_is_refused(
     typed: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from src.app.processes.job import Job
-from src.app.processes.user_errors import as_user_error
+from src.app.processes.user_errors import as_user_error, whose_code
 from src.core.errors import ConfigError, DataError, ExemplarError
 from src.core.preemption import EXIT_AGAIN, Preemption
 from src.core.redact import without_passwords
@@ -46,6 +46,7 @@ class Outcome:
         score: What the job returned; None where it returned nothing or NaN.
         message: The error; of a fault the traceback.
         signum: The signal that preempted it.
+        whose: In words, whose code a fault is in; empty for this program's.
     """
 
     rank: int
@@ -54,6 +55,7 @@ class Outcome:
     score: float | None = None
     message: str = ""
     signum: int = 0
+    whose: str = ""
 
     def write(self, place: Path) -> None:
         """Write the outcome into the folder ``place``.
@@ -135,7 +137,8 @@ def _of_error(error: Exception, job: Job, rank: int) -> Outcome:
             f"resume={job.folder}."
         )
         return Outcome(rank, job.digest(), ALONE, message=message)
-    return Outcome(rank, job.digest(), FAULT, message=traceback.format_exc())
+    whose = whose_code(error, job.config) or ""
+    return Outcome(rank, job.digest(), FAULT, message=traceback.format_exc(), whose=whose)
 
 
 def lost_partner(error: BaseException) -> str | None:
@@ -147,7 +150,16 @@ def lost_partner(error: BaseException) -> str | None:
 
 
 class ProcessFaultError(Exception):
-    """A fault of the program in one of several processes; holds that process's traceback."""
+    """A fault in one of several processes, with that process's traceback.
+
+    Args:
+        text: The process, and its traceback.
+        whose: In words, whose code it is in; None for this program's.
+    """
+
+    def __init__(self, text: str, whose: str | None) -> None:
+        super().__init__(text)
+        self.whose = whose
 
 
 def result_of(outcome: Outcome) -> float:
@@ -170,7 +182,7 @@ def result_of(outcome: Outcome) -> float:
         raise Preemption(outcome.message, outcome.signum)
     if outcome.status in {FAILED, ALONE}:
         raise ExemplarError(outcome.message)
-    raise ProcessFaultError(f"in process {outcome.rank}:\n{outcome.message}")
+    raise ProcessFaultError(f"in process {outcome.rank}:\n{outcome.message}", outcome.whose or None)
 
 
 def _file(place: Path, rank: int) -> Path:

@@ -162,7 +162,8 @@ def whose_code(error: BaseException, config: object) -> str | None:
                 named[getattr(target, "__code__", target)] = (
                     f"{path[: -len('._target_')]} ({dotted})"
                 )
-    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+    cause = error.__cause__ if isinstance(error, InstantiationException) else None
+    for frame, line in reversed(list(traceback.walk_tb((cause or error).__traceback__))):
         file = Path(frame.f_code.co_filename)
         if PACKAGE in file.parents:
             return None

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
@@ -39,7 +40,8 @@ def catalog(words: Sequence[str]) -> int:
     given = reader.parse_intermixed_args(words)
     out = make_console()
     if given.help:
-        out.print(f"python -m src.catalog [--config-dir=FOLDER] [{' | '.join(known_kinds())}]")
+        out.print("python -m src.catalog [kind …] [--config-dir=FOLDER]\n\nKinds:")
+        out.print(fill(", ".join(known_kinds()), 78, initial_indent="  ", subsequent_indent="  "))
         return 0
     try:
         search_path = with_config_dir([], given.config_dir)
@@ -149,19 +151,22 @@ def _smallest(group: str, name: str, search_path: Sequence[str]) -> "tuple[str, 
     """Return the target of an option and what it builds, at a published or else an accepted scale.
 
     The published one is what its class has as default.
+
+    Raises:
+        ConfigError: If it builds nothing at any.
     """
+    failed: Exception | None = None
     io = [*search_path, f"{group}={name}", "io.in_channels=3", "io.out_channels=3"]
     for scale in (*_published_scale(group, io), 1, 2, 3):
         config = compose("train", overrides=[*io, f"io.scale={scale}"]).model
         node = config if group == "model" else config.attention
         try:
             built = instantiate(node, _convert_="all")
-        except InstantiationException:
-            if scale == 3:
-                raise
+        except InstantiationException as error:
+            failed = error
             continue
         return str(node._target_), built if group == "model" else built(ATTENTION_CHANNELS)
-    raise AssertionError  # the last scale returns or raises
+    raise ConfigError(f"{group}={name} cannot be built: {failed}") from failed
 
 
 def _published_scale(group: str, words: Sequence[str]) -> list[int]:

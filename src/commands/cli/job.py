@@ -13,11 +13,13 @@ from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, run_job
+from hydra.errors import InstantiationException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from src.app.config.check import bring_up_to_date
 from src.app.config.schema import leaves
+from src.app.processes.outcome import ProcessFaultError
 from src.app.processes.user_errors import as_user_error, whose_code
 from src.app.sweeps.side_by_side import run_beside
 from src.app.sweeps.sweep import (
@@ -35,6 +37,8 @@ from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption
 from src.core.redact import without_passwords
+
+_CRASH = "crash.log"
 
 
 class UnexpectedError(Exception):
@@ -126,16 +130,26 @@ def _run(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
             raise known from error
         print(without_passwords(traceback.format_exc()), end="", file=sys.stderr)
         whose = whose_code(error, OmegaConf.to_container(cfg, resolve=False))
+        if isinstance(error, ProcessFaultError):
+            whose = error.whose
         raise UnexpectedError(_write_crash(cfg, error, whose)) from error
 
 
 def _drop_if_empty(folder: Path) -> None:
-    """Remove a run folder in which nothing was written; a refused run leaves nothing behind."""
+    """Remove a run folder of logs alone: a refused run, which has said why, leaves nothing."""
     files = list(folder.iterdir()) if folder.is_dir() else []
-    if files and all(file.suffix == ".log" and file.stat().st_size == 0 for file in files):
+    if files and all(file.suffix == ".log" and file.name != _CRASH for file in files):
         for file in files:
             file.unlink()
         folder.rmdir()
+
+
+def _in_a_line(error: BaseException) -> str:
+    """Return what was raised; of an error in the building of a part, or in a process, its cause."""
+    if isinstance(error, ProcessFaultError):
+        return str(error).splitlines()[-1]
+    cause = error.__cause__ if isinstance(error, InstantiationException) else None
+    return f"{type(cause or error).__name__}: {cause or error}"
 
 
 def _write_crash(cfg: DictConfig, error: Exception, whose: str | None) -> str:
@@ -143,7 +157,7 @@ def _write_crash(cfg: DictConfig, error: Exception, whose: str | None) -> str:
     folder = Path(settings.runtime.output_dir)
     if settings.run.dir == ".":  # a command without a run folder of its own
         folder = from_root(str(cfg.paths.output_root))
-    file = folder / "crash.log"
+    file = folder / _CRASH
     stamp = datetime.now().astimezone().isoformat(timespec="seconds")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -157,6 +171,6 @@ def _write_crash(cfg: DictConfig, error: Exception, whose: str | None) -> str:
     if whose is None:
         return f"That was unexpected: a fault of the program. {where}"
     return (
-        f"{type(error).__name__}: {error}\n  It was raised in {whose}, which is no code of this "
-        f"program. {where}"
+        f"{without_passwords(_in_a_line(error))}\n  It was raised in {whose}, which is no code of "
+        f"this program. {where}"
     )

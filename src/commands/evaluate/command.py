@@ -1,9 +1,9 @@
 """Evaluate: score checkpoints, or a model without weights, under a named protocol."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.errors import HydraException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -11,11 +11,12 @@ from src.app.inference import with_attention
 from src.app.processes.group import carry_out
 from src.app.processes.job import Job
 from src.app.processes.process import quiet_lightning
-from src.app.processes.user_errors import as_user_error
+from src.app.processes.user_errors import as_user_error, whose_code
 from src.commands.evaluate import selfcheck
 from src.commands.evaluate.job import score, settle_evaluation
 from src.commands.evaluate.plan import Combination, combinations, output_folder
 from src.commands.evaluate.record import (
+    SPREAD,
     CombinationResult,
     Scored,
     refuse_failures,
@@ -29,6 +30,8 @@ from src.core.console import make_console
 from src.core.errors import ExemplarError
 from src.weights.checkpoint import Checkpoint, open_checkpoint
 from src.weights.conversion import with_published_weights
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(cfg: DictConfig) -> float:
@@ -80,14 +83,20 @@ def _many(job: Job, cfg: DictConfig, planned: Sequence[Combination], bars: Bars)
                     opened = (combination.checkpoint, _open(combination, cfg.attention))
                 inside = folder.joinpath(*combination.varied)
                 outcome = score(cfg, combination, opened[1], inside, callbacks=[bars.images()])
-            except (ExemplarError, HydraException, RuntimeError, OSError, ValueError) as error:
+            except Exception as error:
+                known = as_user_error(error)
                 if job.processes > 1:
                     raise  # the others wait for this process within the same combination
-                outcome = as_user_error(error) or ExemplarError(f"{type(error).__name__}: {error}")
+                if known is None:
+                    logger.exception("%s: unexpected", combination)
+                    whose = whose_code(error, job.config) or "this program"
+                    known = ExemplarError(f"{type(error).__name__}: {error} (raised in {whose})")
+                outcome = known
             results.append(CombinationResult(combination, outcome))
     rank_zero_only(write_summary)(folder, results)
     console.print(summary_table(results))
     show_doubts(console, [one.outcome for one in results if isinstance(one.outcome, Scored)])
+    console.print(SPREAD)
     console.print(f"Written     {folder}")
     refuse_failures(results, folder)
     return results[0].score()

@@ -40,6 +40,8 @@ _READ_AS = ("channels", "grey")  # of ``data``
 """Parts of a configuration that move a score; folders and devices do not."""
 _TRAINED_WITH = ("task", "degradation", "loss", "optimizer", "scheduler", "seed", "monitor")
 _TRAINER = ("max_steps", "precision", "accumulate_grad_batches", "gradient_clip_val")
+SPREAD = "±  standard error: over the images of a set; of a mean of seeds, over the seeds"
+"""What the numbers behind ± of ``summary_table`` are."""
 _COLUMNS = ("name", "benchmark", "condition", "images")
 
 
@@ -66,7 +68,11 @@ class Scored:
         console.print(f"Inference   {self.about['inference_in_words']}")
         for name, spread in self.spread.items():
             seeds = len(self.about["noise_seeds"])
-            each = ", ".join(f"{METRIC_NAMES.get(m, m)} ±{s:.4f}" for m, s in spread.items())
+            each = ", ".join(
+                f"{METRIC_NAMES.get(m, m)} ±{s:.4f}"
+                for m, s in spread.items()
+                if not m.endswith("_input")
+            )
             console.print(f"Noise       {name}: {seeds} realisations, standard deviation {each}")
         if self.about["read_as"]["channels"] == 1:
             console.print("Pixels      luma of 16 to 235 where files have colour")

@@ -22,7 +22,6 @@ from src.core.console import make_console
 from src.core.locks import alone_in
 from src.core.preemption import PREEMPTING, Preemption
 from src.core.redact import plain_without_passwords
-from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.models.attention import ATTENTION
 from src.training.callbacks.carried import RUN_IDS, NewSettings, SameJob
@@ -77,13 +76,10 @@ def fit(job: Job) -> float:
     begin_with(task.net, cfg, begun)
     trainer = build_trainer(cfg, config)
     trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
-    if job.notes["resumes"]:
-        trainer.callbacks.append(_going_on(job, trainer, resume))  # type: ignore[attr-defined]
-    else:
-        _begin(folder, config, job.notes["overrides"])
+    trainer.callbacks.append(_begun(job, trainer, resume))  # type: ignore[attr-defined]
     if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, job.notes["given"]))  # type: ignore[attr-defined]
-    _announce(trainer, task, cfg, 0 if resume is None else resume.step)
+    _announce(trainer, task, data, cfg, 0 if resume is None else resume.step)
     shown = plain_without_passwords(config)
     with recorded(trainer.loggers, shown, facts(config, task.net)):
         path = None if resume is None else resume.path
@@ -106,18 +102,20 @@ def shared_data(cfg: DictConfig) -> RestorationData:
     return data
 
 
-@rank_zero_only
-def _begin(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
-    run_folder.start(folder, config, overrides)
+def _begun(job: Job, trainer: L.Trainer, resume: Checkpoint | None) -> SameSources:
+    """Return what compares images and code, and then writes down that the run begins or goes on.
 
-
-def _going_on(job: Job, trainer: L.Trainer, resume: Checkpoint | None) -> SameSources:
-    """Return what compares images and code, and then writes down that the run goes on."""
+    Before, nothing is in the run folder: images that are refused leave none.
+    """
     step, before = (0, {}) if resume is None else (resume.step, resume.origin)
     overrides, given = job.notes["overrides"], job.notes["given"]
 
     @rank_zero_only
     def go_on(changes: list[str]) -> None:
+        make_console(stderr=True).print(f"Run folder  {job.folder}")
+        if not job.notes["resumes"]:
+            run_folder.start(Path(job.folder), job.config, overrides)
+            return
         about = {"step": step, "changes": changes, "overrides": given}
         run_folder.go_on(Path(job.folder), job.config, overrides, about)
         for logger in trainer.loggers:
@@ -141,7 +139,9 @@ def _new_settings(cfg: DictConfig, given: list[str]) -> NewSettings:
 
 
 @rank_zero_only
-def _announce(trainer: L.Trainer, task: RestorationTask, cfg: DictConfig, begun: int) -> None:
+def _announce(
+    trainer: L.Trainer, task: RestorationTask, data: RestorationData, cfg: DictConfig, begun: int
+) -> None:
     """Say what is trained, on what, where, and from which step on."""
     chosen = HydraConfig.get().runtime.choices
     levels = [
@@ -154,14 +154,13 @@ def _announce(trainer: L.Trainer, task: RestorationTask, cfg: DictConfig, begun:
     shared = f", shared by {world} processes" if world > 1 else ""
     block = cfg.model.get("attention")  # of the weights' own network, if it begins with such
     attention = block and ATTENTION.name_of(str(block.get("_target_")))
-    folder = cfg.data.get("train_dir") or cfg.data.get("target_dir")
+    described = getattr(data, "described", "")  # not of data of one's own
     spoilt = (
         "pairs" if cfg.data.get("target_dir") else f"{chosen.get('degradation')}{''.join(levels)}"
     )
     rows = {
-        "Run folder": cfg.paths.output_dir,
         "Task": f"{chosen.get('task')}: {spoilt}",
-        "Data": f"{chosen.get('data')} {folder or ''}".rstrip(),
+        "Data": ": ".join(filter(None, [chosen.get("data"), described])),
         "Network": f"{type(task.net).__name__}, {count:,} parameters"
         + (f", attention {attention}" if attention else ""),
         "Protocol": task.evaluator.protocol,

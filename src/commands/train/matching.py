@@ -1,6 +1,7 @@
 """Which tensors of a file become those of a network, changed or not, and what is said of it."""
 
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -14,6 +15,7 @@ from src.models.blocks.trunk import AttentionSite
 from src.weights.checkpoint import Checkpoint, load_weights
 
 STRICT, PARTIAL = "strict", "partial"
+_NUMBER = re.compile(r"^trunk\.(\d+)\.")
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -73,7 +75,8 @@ def begin_from(net: nn.Module, checkpoint: Checkpoint, match: str) -> Matching:
     Raises:
         CheckpointError: If they do not fit, or with ``partial`` none does.
     """
-    own, weights = _shapes(net.state_dict()), dict(checkpoint.weights)
+    own = _shapes(net.state_dict())
+    weights = _in_its_order(checkpoint.weights, own)
     changed: dict[str, str] = {}
     if match == PARTIAL:
         for name, tensor in weights.items():
@@ -87,7 +90,10 @@ def begin_from(net: nn.Module, checkpoint: Checkpoint, match: str) -> Matching:
         try:
             load_weights(net, checkpoint)
         except CheckpointError as error:
-            raise CheckpointError(f"{error}\n  weights_match=partial takes what fits.") from error
+            raise CheckpointError(
+                f"{error}\n  Leave model=… out: the weights bring their own network; or take what "
+                "fits: weights_match=partial"
+            ) from error
     if not loaded:
         raise CheckpointError(
             f"{checkpoint.path}: none of its {len(given)} tensors has the name and shape of one of "
@@ -96,6 +102,27 @@ def begin_from(net: nn.Module, checkpoint: Checkpoint, match: str) -> Matching:
         )
     net.load_state_dict({name: weights[name] for name in loaded}, strict=False)
     return Matching(loaded, new, skipped, changed, *begin_as_identity(net, new))
+
+
+def _in_its_order(weights: Mapping[str, Tensor], own: Shapes) -> dict[str, Tensor]:
+    """Return weights by the names of the network, if those are others by their numbers alone.
+
+    Attention without weights, ``model.attention=none``, takes a number of the trunk too.
+    """
+    ours, theirs = _by_order(own), _by_order(weights)
+    if ours.keys() != theirs.keys():
+        return dict(weights)
+    named = {ours[name]: weights[theirs[name]] for name in ours}
+    return named if _shapes(named) == own else dict(weights)
+
+
+def _by_order(names: Collection[str]) -> dict[str, str]:
+    """Return each name, its number in the trunk counted without gaps, → the name."""
+    numbers = sorted({int(part[1]) for part in map(_NUMBER.match, names) if part})
+    return {
+        _NUMBER.sub(lambda part: f"trunk.{numbers.index(int(part[1]))}.", name): name
+        for name in names
+    }
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> Shapes:

@@ -35,6 +35,7 @@ def settle_training(cfg: DictConfig) -> Job:
     Raises:
         ConfigError: If the number of processes cannot be.
         CheckpointError: If a run to be resumed has no checkpoint that can be used.
+        DataError: If a new run is to begin in the folder of another.
     """
     folder = Path(cfg.paths.output_dir)
     typed = HydraConfig.get().overrides
@@ -83,7 +84,10 @@ def settle_training(cfg: DictConfig) -> Job:
 
 
 def _goes_on(resume: str | None, folder: Path) -> bool:
-    """Say whether the job goes on with the run in ``folder``, rather than starting it."""
-    if resume in {None, AUTO}:
-        return is_start_again(resume, folder) and (folder / run_folder.CONFIG).is_file()
-    return True
+    """Say whether the job goes on with the run in ``folder``; else refuse that of another run."""
+    if resume not in {None, AUTO}:
+        return True
+    goes_on = is_start_again(resume, folder) and (folder / run_folder.CONFIG).is_file()
+    if not goes_on:
+        run_folder.refuse_used(folder)
+    return goes_on

@@ -1,6 +1,7 @@
 import inspect
 import itertools
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 import yaml
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -364,3 +366,26 @@ def test_scored_images_that_are_training_images_are_named(
     (other / "under_another_name.png").unlink()
     data(tmp_path, benchmarks={"other": ImageFolder(other)}, cache=cache).setup("fit")
     assert "training images too" not in caplog.text
+    with Image.open(tmp_path / "images/b.png") as image:  # the same pixels in another file
+        image.save(other / "c.bmp")
+    data(tmp_path, benchmarks={"other": ImageFolder(other)}, cache=cache).setup("fit")
+    assert "1 of the 3 images of other are training images too (c)" in caplog.text
+
+
+def test_scored_pairs_whose_targets_are_training_images_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = write_folder(tmp_path / "images")
+    inputs = write_folder(tmp_path / "inputs", seed=7)
+    pairs = {"val_target_dir": images, "val_input_dir": inputs}
+    module = RestorationData(train_dir=images, **pairs, patch_size=8, cache="off")
+    with caplog.at_level(logging.WARNING):
+        module.setup("fit")
+    assert "3 of the 3 images of images are training images too" in caplog.text
+    assert "Choose another data.val_target_dir." in caplog.text
+
+
+def test_what_is_trained_on_is_described_with_shares(tmp_path: Path) -> None:
+    sets = {"a": {"dir": tmp_path / "a", "share": 3}, "b": {"dir": tmp_path / "b"}}
+    described = RestorationData(train=sets).described
+    assert re.fullmatch(rf"3 of a \(.*{tmp_path}/a\) and 1 of b \(.*{tmp_path}/b\)", described)

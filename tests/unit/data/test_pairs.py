@@ -81,7 +81,9 @@ def test_a_pattern_names_the_pair(tmp_path: Path) -> None:
         PairFolders(*written, pattern="(")
 
 
-def test_all_mistakes_are_listed_at_once_with_counts(tmp_path: Path) -> None:
+def test_all_mistakes_are_listed_at_once_with_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     good = [(f"{index}.png", f"{index}.png") for index in range(3)]
     targets, inputs = folders(tmp_path, *good)
     for index in range(4):  # missing
@@ -120,6 +122,8 @@ def test_all_mistakes_are_listed_at_once_with_counts(tmp_path: Path) -> None:
         assert words in said
     skipping = Opener(channels=3, cache_dir=None, on_error="skip", cache_limit=None)
     assert skipping.open(PairFolders(targets, inputs)).keys == ("0", "1", "2")
+    assert f"skipped {targets}/missing0.png (targets without an input)" in caplog.text
+    assert "skipped grey0 (a grey input of a coloured target)" in caplog.text
 
 
 def test_an_empty_or_missing_folder_is_refused(tmp_path: Path) -> None:

@@ -112,6 +112,14 @@ def test_auto_takes_the_whole_of_any_image_where_attention_is_local() -> None:
     assert restorer.choice(torch.zeros(1, 3, 300, 200)).tile is None
 
 
+@pytest.mark.parametrize("name", ["global_context", "multiple_of", "scale"])
+def test_a_network_without_what_the_contract_names_is_refused_at_once(name: str) -> None:
+    net = Picky()
+    vars(net).pop(name)
+    with pytest.raises(ConfigError, match=f"Picky has no {name}, which every network has"):
+        Restorer(net, InferencePolicy())
+
+
 def test_null_takes_the_whole_image() -> None:
     net = Picky()
     Restorer(net, InferencePolicy(tile=None))(torch.zeros(1, 3, 100, 20))

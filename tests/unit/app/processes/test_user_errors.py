@@ -111,6 +111,17 @@ def test_whose_code_has_failed_is_said_of_parts_that_are_not_ours(tmp_path: Path
     assert whose_code(_raised(lambda: space["f"](1)), config) == f"{own}, line 2"
 
 
+def test_a_part_of_ones_own_that_cannot_be_built_is_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_part.py").write_text("def build():\n    return None.nothing\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = {"model": {"_target_": "own_part.build"}}
+    failed = _raised(lambda: instantiate(config["model"]))
+    assert isinstance(failed, InstantiationException)
+    assert whose_code(failed, config) == "model (own_part.build)"
+
+
 def test_an_error_of_this_program_is_nobody_elses(tmp_path: Path) -> None:
     fault = _raised(lambda: write_json(tmp_path / "a.json", {1, 2}))
     assert whose_code(fault, {"optimizer": {"_target_": "torch.optim.Adam"}}) is None

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +108,38 @@ def test_at_80_columns_no_word_breaks_and_each_name_begins_a_line(
         assert " ".join(" ".join(said).split()).startswith(
             first_sentences(CONF_DIR / f"task/{name}.yaml")
         )
+
+
+def test_help_fits_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert catalog(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "hparams_search" in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (None, "there is no package 'own_net'. Install it, or name the folder"),
+        ("def f(:", "own_net cannot be imported: SyntaxError"),
+        ("def Net(): raise ValueError('too wide')", "model=own cannot be built"),
+    ],
+)
+def test_an_option_of_ones_own_that_cannot_be_built_is_a_sentence(
+    code: str | None,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/own.yaml").write_text("# Mine.\n_target_: own_net.Net\n")
+    if code is not None:
+        (tmp_path / "own_net.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "own_net", raising=False)
+    assert catalog(["model", f"--config-dir={tmp_path}"]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_unknown_kind_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from src.commands.train.matching import PARTIAL, Matching, begin_from
+from src.commands.train.matching import PARTIAL, STRICT, Matching, begin_from
 from src.models.attention import ATTENTION
 from src.models.attention.none import NoAttention
 from src.models.attention.pyramid import PyramidAttention
@@ -34,6 +34,14 @@ def image(channels: int = 3) -> torch.Tensor:
 
 def small(attention: Callable[..., nn.Module], channels: int = 3) -> PANet:
     return PANet(channels, channels, channels=8, blocks=2, attention=attention)
+
+
+def test_places_of_attention_without_weights_do_not_count() -> None:
+    with_place, without = small(NoAttention), PANet(3, 3, channels=8, blocks=2, attention_sites=[])
+    matching = begin_from(with_place, checkpoint_of(without), STRICT)
+    assert matching.loaded.keys() == with_place.state_dict().keys()
+    assert not matching.new
+    assert torch.equal(with_place(image()), without(image()))
 
 
 def added(name: str) -> tuple[PANet, PANet, Matching]:
