@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from src.core.errors import ExemplarError
+from src.core.errors import ConfigError, ExemplarError
 from src.metrics.protocol import Protocol
 
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -38,14 +38,27 @@ class Evaluator:
             restored: The restored images.
             target: The clean images.
             grey: Which of them (B,) count as grey; None is none.
+
+        Raises:
+            ConfigError: If a metric returns anything else than one score an image.
         """
         prepared = self.protocol.prepare(restored, grey)
         reference = self.protocol.prepare(target, grey)
-        columns = {name: metric(prepared, reference) for name, metric in self.metrics.items()}
+        columns = {name: self._column(name, prepared, reference) for name in self.metrics}
         return [
             {name: float(column[index]) for name, column in columns.items()}
             for index in range(len(target))
         ]
+
+    def _column(self, name: str, restored: Tensor, target: Tensor) -> Tensor:
+        """Return one score an image, (B,); that of a single image may have no dimension."""
+        scores = torch.as_tensor(self.metrics[name](restored, target))
+        if scores.numel() != len(target):
+            raise ConfigError(
+                f"metrics.{name} gives {tuple(scores.shape)} for {len(target)} images; a metric "
+                "returns one score an image."
+            )
+        return scores.reshape(-1)
 
     def smallest_side(self, channels: int, scale: int) -> int:
         """Return the least height and width of a target that every metric can score, by trial.

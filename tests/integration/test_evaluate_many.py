@@ -128,6 +128,8 @@ def test_how_sets_are_read_may_be_said(tmp_path: Path) -> None:
         (("sets=set5", "data=folder"), "both say what is scored"),
         (("sets=set5", "data.channels=1"), "both say what is scored"),
         (("data=synthetic", "quality=10"), "has no quality"),
+        (("data=folder", "+data.input_dir=x", "data.val_dir=y"), "nothing is trained here"),
+        (("data=synthetic", "realisations=0"), "realisations=0 must be 1 or more"),
         (("data=synthetic", "scale=2"), "only super-resolution has a scale"),
     ],
 )

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR, from_root
 
-_WHOLE: Any = {"break_on_hyphens": False, "break_long_words": False}
+WHOLE: Any = {"break_on_hyphens": False, "break_long_words": False}
+"""Of :func:`textwrap.fill`: no word is broken."""
 
 INTERNAL = ("hydra", "local", "paths")
 """Groups that are no choice between components."""
@@ -96,7 +97,7 @@ def describe_groups(config_name: str) -> str:
         head = f"  {group:<16} {default:<19} "
         options = ", ".join(options_of(group)) or "none yet"
         below = " " * len(head)
-        lines.append(fill(options, 80, initial_indent=head, subsequent_indent=below, **_WHOLE))
+        lines.append(fill(options, 80, initial_indent=head, subsequent_indent=below, **WHOLE))
     return "\n".join(lines)
 
 

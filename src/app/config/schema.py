@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import fill
 from typing import Any, Literal
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -11,7 +12,7 @@ from omegaconf.errors import (
     MissingMandatoryValue,
 )
 
-from src.app.config.options import Primary, options_of
+from src.app.config.options import WHOLE, Primary, options_of
 from src.app.config.signatures import agrees, describe
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
@@ -64,7 +65,6 @@ TYPES: dict[str, Any] = {
 EXAMPLES = {
     "checkpoint": "outputs/denoise/panet_small/2026-01-31_12-00-00",
     "input": "photos",
-    "output": "restored",
 }
 
 
@@ -211,19 +211,23 @@ def check_missing(config: Mapping[str, Any]) -> None:
     if config.get("checkpoint", "") is None and not scored:
         lost.append("checkpoint")  # evaluate: or a task and a model that needs no weights
     if lost:
-        lines = [f"  {path}=…   {_meaning(path)}".rstrip() for path in lost]
+        lines = [_explained(path, config) for path in lost]
         example = " ".join(f"{path}={EXAMPLES.get(path, '<value>')}" for path in lost)
         raise ConfigError(
             "Not given, and needed:\n" + "\n".join([*lines, f"For example: {example}"])
         )
 
 
-def _meaning(path: str) -> str:
-    """Return the comment beside ``key: ???`` or null in conf/, which says what the key means."""
+def _explained(path: str, config: Mapping[str, Any]) -> str:
+    """Return what a key means, folded: the whole comment beside ``key: ???`` or null in conf/.
+
+    Where commands share a key, that one's file counts which has all keys at the root of ``config``.
+    """
     key = path.rpartition(".")[2]
-    pattern = re.compile(rf"^\s*{key}:\s*(?:\?\?\?|null)\s*#\s*(.+)$", re.MULTILINE)
-    for file in sorted(CONF_DIR.rglob("*.yaml")):
-        match = pattern.search(file.read_text(encoding="utf-8"))
-        if match:
-            return match[1]
-    return ""
+    beside = rf"^\s*{key}:\s*(?:\?\?\?|null)\s*#(.+(?:\n\s+#.+)*)"
+    texts = [file.read_text(encoding="utf-8") for file in sorted(CONF_DIR.rglob("*.yaml"))]
+    texts.sort(key=lambda text: sum(f"\n{name}:" not in text for name in config))
+    comments = (match[1] for match in (re.search(beside, text, re.M) for text in texts) if match)
+    words = re.sub(r"\s*\n\s+#\s*", " ", next(comments, ""))
+    lead = f"  {path}=…  "
+    return fill(words, 80, initial_indent=lead, subsequent_indent=" " * len(lead), **WHOLE) or lead

@@ -18,6 +18,8 @@ READING = ("cache", "cache_dir", "cache_limit_gb", "grey", "on_error", "prefetch
 """Keys of ``data`` that say how images are read, not which."""
 _PIXELS = ("channels", "grey")
 """Keys of ``data`` that decide which pixels are scored."""
+_OF_TRAINING = ("train", "train_dir", "target_dir", "input_dir", "transform")
+"""Keys of ``data`` of which scoring needs nothing."""
 _EXAMPLE = "For example: checkpoint=outputs/denoise/panet_small/2026-01-31_12-00-00"
 _GIVEN = ("task", "model", "data", "degradation", "protocol", "metrics", "io", "paths")
 _REPLACING = ("data", "degradation", "protocol", "metrics")
@@ -31,6 +33,13 @@ def check_request(cfg: DictConfig) -> None:
         ConfigError: If neither a checkpoint nor a task is given, or both are; a network file needs
             a task, and brings its model; or if there is no realisation of the noise.
     """
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for text in typed:
+        if text.lstrip("+~").partition("=")[0].removeprefix("data.") in _OF_TRAINING:
+            raise ConfigError(
+                f"{text}: nothing is trained here. Images to score are data.val_dir=<folder>, pairs "
+                "data.val_target_dir=<folder> data.val_input_dir=<folder>."
+            )
     if cfg.realisations < 1:
         raise ConfigError(f"realisations={cfg.realisations} must be 1 or more.")
     if cfg.restored is not None:
@@ -130,7 +139,7 @@ def _restoring(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
         if cfg[key] is not None:
             set_level(merged.degradation, key, cfg[key])
     # Scoring needs nothing of training.
-    for key in ("train", "train_dir", "target_dir", "input_dir", "transform"):
+    for key in _OF_TRAINING:
         if key in merged.data:
             merged.data[key] = None
     OmegaConf.resolve(merged)

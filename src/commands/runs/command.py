@@ -48,10 +48,17 @@ def _row(folder: Path) -> tuple[str, ...] | None:
         return None
     step, best = _progress(folder / "metrics.csv", monitor, config)
     state = "done" if step >= steps else "stopped"
+    if _written(folder / "crash.log") > _written(folder / "metrics.csv"):
+        state = "failed"
     if is_taken(folder):
         state = "running"
     number = "" if math.isnan(best) else f"{best:.4f}"
     return str(folder), f"{step:,}", f"{steps:,}", number, monitor, task, model, state
+
+
+def _written(file: Path) -> float:
+    """Return when a file was last written; 0 where it is not there."""
+    return file.stat().st_mtime if file.is_file() else 0.0
 
 
 def _progress(file: Path, monitor: str, config: Mapping[str, Any]) -> tuple[int, float]:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from src.core.errors import ConfigError
 from src.metrics.evaluator import Evaluator
 from src.metrics.protocol import Protocol
 from src.metrics.psnr import psnr
@@ -74,3 +75,12 @@ def test_the_scoreboard_keeps_one_score_an_image_and_means_over_images() -> None
 
 def test_an_empty_scoreboard_has_no_mean() -> None:
     assert Scoreboard().means() == {}
+
+
+def test_a_metric_gives_one_score_an_image_which_of_a_single_one_may_be_a_number() -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    evaluator = Evaluator(Protocol("p"), {"mae": torch.nn.functional.l1_loss})
+    assert evaluator(image, image) == [{"mae": 0.0}]
+    maps = Evaluator(Protocol("p"), {"map": torch.sub})
+    with pytest.raises(ConfigError, match=r"metrics.map gives \(1, 3, \d+, \d+\) for 1 images"):
+        maps.smallest_side(3, scale=1)

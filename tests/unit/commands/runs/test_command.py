@@ -1,5 +1,6 @@
 """The list of runs says how far each is, how well, and in what state."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,15 @@ def test_each_run_has_its_step_its_best_score_and_its_state(
 ) -> None:
     _run(tmp_path / "a/done", steps=2, scores=(31.0, 30.0), monitor="val/psnr")
     _run(tmp_path / "b/stopped", steps=9, scores=(0.5, 0.25, 0.75), monitor="val/lpips")
+    crashed = _run(tmp_path / "ab/crashed", steps=2, scores=(31.0, 30.0), monitor="val/psnr")
+    os.utime(crashed / "metrics.csv", (1, 1))
+    (crashed / "crash.log").touch()
     (tmp_path / "c").mkdir()
     (tmp_path / "c/config.yaml").write_text("- no run\n")
     assert runs([str(tmp_path)]) == 0
-    done, stopped = capsys.readouterr().out.splitlines()[-2:]
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    done, stopped = lines["a/done"], lines["b/stopped"]
+    assert lines["ab/crashed"].split()[-1] == "failed"
     assert done.split() == ["a/done", "2", "2", "31.0000", "val/psnr", "denoise", "panet", "done"]
     assert stopped.split()[:4] == ["b/stopped", "3", "9", "0.2500"]
     assert stopped.split()[-1] == "stopped"
