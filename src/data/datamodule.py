@@ -150,6 +150,11 @@ class RestorationData(L.LightningDataModule):
         return "" if self._train_source is None else self._train_source.describe()
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether what is trained on are pairs."""
+        return isinstance(self._train_source, PairFolders)
+
+    @property
     def patch_sizes(self) -> tuple[int, ...]:
         """The sides of the patches of each stage of training, in pixels."""
         return tuple(stage.patch_size for stage in self.stages)
@@ -191,8 +196,9 @@ class RestorationData(L.LightningDataModule):
         if stage == "fit":
             _, world = self._place()  # may refuse, so before any file is read
             self.stages.check_shares(world=world, accumulated=self._accumulated())
+            first = self._train is None  # the caches are filled by a call of its own
             self._open_train()
-            if not self._sources:
+            if first and not self._sources:
                 logger.warning(
                     "No image is scored, so there will be no best.ckpt: set data.%s=<folder> to "
                     "have each validation scored.",

@@ -261,7 +261,8 @@ def _listed(faults: Sequence[ExemplarError]) -> Iterator[str]:
     for kind, some in kinds.items():
         if kind:
             yield f"{len(some)} {kind}:"
-        yield from (f"{'  ' if kind else ''}{fault}" for fault in some[:_LISTED])
+        indent = "  " if kind else ""
+        yield from (f"{indent}{getattr(fault, 'where', fault)}" for fault in some[:_LISTED])
         if len(some) > _LISTED:
             yield f"… and {len(some) - _LISTED} more"
 

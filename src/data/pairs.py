@@ -20,11 +20,12 @@ class PairError(DataError):
 
     Attributes:
         kind: What is wrong; errors of one kind are counted and listed together.
+        where: The files or the pair.
     """
 
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
+    def __init__(self, kind: str, where: str) -> None:
+        super().__init__(f"{where} ({kind})")
+        self.kind, self.where = kind, where
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def check_request(cfg: DictConfig) -> None:
     for text in typed:
         if text.lstrip("+~").partition("=")[0].removeprefix("data.") in _OF_TRAINING:
             raise ConfigError(
-                f"{text}: nothing is trained here. Images to score are data.val_dir=<folder>, pairs "
-                "data.val_target_dir=<folder> data.val_input_dir=<folder>."
+                f"{text}: nothing is trained here. Images to score are data.val_dir=<folder>, "
+                "pairs data.val_target_dir=<folder> data.val_input_dir=<folder>."
             )
     if cfg.realisations < 1:
         raise ConfigError(f"realisations={cfg.realisations} must be 1 or more.")

@@ -214,4 +214,7 @@ def _scored_by(trainer: L.Trainer, folder: Path) -> str:
     data = trainer.datamodule  # type: ignore[attr-defined]
     if getattr(data, "benchmark_names", ("",)):
         return f"checkpoint={folder}"
+    if getattr(data, "has_pairs", False):
+        pairs = "data.val_target_dir=<targets> data.val_input_dir=<inputs>"
+        return f"checkpoint={folder} data=pairs {pairs}"
     return f"checkpoint={folder} sets=<a folder of clean images>"

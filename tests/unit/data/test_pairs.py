@@ -126,6 +126,14 @@ def test_all_mistakes_are_listed_at_once_with_counts(
     assert "skipped grey0 (a grey input of a coloured target)" in caplog.text
 
 
+def test_a_single_mistake_is_named_with_its_reason(tmp_path: Path) -> None:
+    targets, inputs = folders(tmp_path, ("a.png", "a.png"))
+    write(targets / "b.png", pixels())
+    opener = Opener(channels=3, cache_dir=None, on_error="raise", cache_limit=None)
+    with pytest.raises(DataError, match=r"b\.png \(targets without an input\)"):
+        opener.open(PairFolders(targets, inputs))
+
+
 def test_an_empty_or_missing_folder_is_refused(tmp_path: Path) -> None:
     targets, _ = folders(tmp_path, ("a.png", "a.png"))
     (tmp_path / "empty").mkdir()
