@@ -12,9 +12,11 @@ from torch import nn
 
 from src.app.conditions import conditions_of
 from src.app.processes.place import cluster_environment
+from src.core.errors import ConfigError
 from src.core.locks import OwnFolder
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
+from src.data.prepared import folders_of_sets
 from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
 from src.models.blocks.trunk import recompute_blocks
@@ -65,6 +67,27 @@ def undegraded_pairs(cfg: DictConfig) -> DictConfig:
     if any(cfg.data.get(f"{part}target_dir") is not None for part in ("", "val_")):
         cfg = cfg.copy()
         cfg.degradation = {"_target_": "src.degradations.identity.Identity"}
+    return cfg
+
+
+def with_sets(cfg: DictConfig) -> DictConfig:
+    """Return the configuration of a training with the images that its ``sets`` names to score.
+
+    Raises:
+        ConfigError: If ``data`` names folders or pairs to score too.
+        DataError: If a set is not prepared.
+    """
+    if cfg.get("sets") is None:  # not in files of earlier versions
+        return cfg
+    folders = [str(folder) for folder in folders_of_sets(plain(cfg)["sets"], cfg.paths.data_dir)]
+    for key in ("val_dir", "val_target_dir"):
+        if cfg.data.get(key) not in (None, folders):
+            raise ConfigError(
+                f"sets={cfg.sets} and data.{key} both say what is scored; leave one out."
+            )
+    cfg = cfg.copy()
+    OmegaConf.update(cfg, "data.benchmarks", {}, merge=False, force_add=True)
+    OmegaConf.update(cfg, "data.val_dir", folders, merge=False, force_add=True)
     return cfg
 
 

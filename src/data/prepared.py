@@ -1,6 +1,7 @@
 """Image sets: where prepared ones are, as a source of images, and known by their pixels."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -51,6 +52,36 @@ def prepared_folder(data_dir: str | Path, name: str) -> Path:
         f"  Or take a copy:    python -m src.prepare dataset={name} source=<folder or archive>\n"
         "  Sets elsewhere:    paths.data_dir=<folder>"
     )
+
+
+def folders_of_sets(given: str | Sequence[str], data_dir: str | Path) -> list[Path]:
+    """Return the folder of each prepared set, or of images, that ``sets=`` names.
+
+    Raises:
+        ConfigError: If it names none, or one twice.
+        DataError: If a set is not prepared.
+    """
+    names = [given] if isinstance(given, str) else list(given)
+    refuse_nothing("sets", names)
+    folders = []
+    for name in names:
+        here = name not in known_sets() and from_root(name).is_dir()
+        folders.append(from_root(name) if here else prepared_folder(data_dir, name))
+    refuse_twice("sets", [folder.name for folder in folders])
+    return folders
+
+
+def refuse_nothing(key: str, values: Sequence[object]) -> None:
+    """Refuse an empty list with ConfigError."""
+    if not values:
+        raise ConfigError(f"{key}=[] names none; leave it out, or give one or several.")
+
+
+def refuse_twice(key: str, values: Sequence[object], advice: str = "") -> None:
+    """Refuse a list that names something twice with ConfigError."""
+    twice = [str(value) for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ConfigError(f"{key} names {', '.join(twice)} twice.{advice}")
 
 
 def fingerprint(pixels: Pixels) -> str:

@@ -76,14 +76,28 @@ def test_images_without_any_to_score_are_said_and_the_advice_works(tmp_path: Pat
     assert scored.code == 0, scored.err
 
 
-def test_several_folders_are_scored_each_under_its_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["data.val_dir", "sets"])
+def test_several_folders_are_scored_each_under_its_name(tmp_path: Path, key: str) -> None:
     folders = [write_folder(tmp_path / name, 2, seed=seed) for seed, name in enumerate("ab")]
     both = f"[{folders[0]},{folders[1]}]"
-    words = ("data=folder", f"data.train_dir={folders[0]}", f"data.val_dir={both}")
+    words = ("data=folder", f"data.train_dir={folders[0]}", f"{key}={both}")
     done = command("train", *_words(tmp_path / "run", *words))
     assert done.code == 0, done.err
     assert "val/a/psnr" in done.out + done.err
     assert "val/b/psnr" in done.out + done.err
+    again = command("train", f"resume={tmp_path / 'run'}", "sets=set5")
+    assert "a resumed run keeps its sets" in again.err
+
+
+def test_sets_take_the_place_of_what_the_data_would_score(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "own", 2)
+    done = train_tiny(tmp_path / "run", f"sets={folder}", steps=1)
+    assert "own, mean of 2" in done.err
+    assert "synthetic, mean" not in done.err
+    words = _words(tmp_path / "no", "data=folder", f"data.train_dir={folder}")
+    refused = command("train", *words, f"sets={folder}", f"data.val_dir={tmp_path}")
+    assert refused.code == 2
+    assert "both say what is scored" in refused.err
 
 
 def test_a_misspelt_folder_leaves_no_run_folder(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from src.weights.untrusted import Reading, check_config, read_text
 
 OVERRIDES = "overrides.yaml"
 
-FIXED = ("model", "io", "task", "seed", "weights", "freeze", "lr_factors")
-"""What a resumed run keeps, because its checkpoint or its random numbers rest on it."""
+FIXED = ("model", "io", "task", "seed", "weights", "freeze", "lr_factors", "sets")
+"""What a resumed run keeps, as its checkpoint, random numbers or best score rest on it."""
 
 OF_A_START = ("resume", "accept_changes")
 """What says how one start goes on, and is not part of a run."""

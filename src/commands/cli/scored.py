@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src.app.build import build_data
+from src.app.build import build_data, with_sets
 from src.core.errors import ConfigError
 from src.data.datamodule import RestorationData
 from src.metrics.direction import check_monitors, monitor_mode
@@ -25,7 +25,7 @@ def refuse_unscored(config: Mapping[str, Any]) -> None:
             "trainer.limit_val_batches=0: nothing would be validated, so that no job of this sweep "
             "would have a score. Leave it out."
         )
-    data = build_data(DictConfig(dict(config)))
+    data = build_data(with_sets(DictConfig(dict(config))))
     # Data of one's own alone know what they score.
     benchmarks = data.benchmark_names if isinstance(data, RestorationData) else None
     if benchmarks is not None and not benchmarks:

@@ -1,7 +1,6 @@
 """Which combinations of checkpoint, image set and condition an evaluation is made of."""
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.commands.evaluate.settings import READING
 from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root
-from src.data.prepared import known_sets, prepared_folder
+from src.data.prepared import folders_of_sets, refuse_nothing, refuse_twice
 from src.models.backbones import BACKBONES
 from src.training.tasks import TASKS
 from src.weights.checkpoint import find
@@ -143,11 +142,11 @@ def _checkpoints(given: Any) -> dict[str | None, str | None]:  # noqa: ANN401
         find(source)
     if isinstance(given, dict):
         return {str(name).replace("/", "_"): source for name, source in given.items()}
-    _refuse_twice("checkpoint", given)
+    refuse_twice("checkpoint", given)
     names = [_name(source) for source in given]
     if len(set(names)) < len(names):  # runs of the same second, or files of the same name
         names = ["_".join(Path(source).with_suffix("").parts[-3:]) for source in given]
-    _refuse_twice("checkpoint", names, " Name them: checkpoint={first:…,second:…}.")
+    refuse_twice("checkpoint", names, " Name them: checkpoint={first:…,second:…}.")
     return dict(zip(names, given, strict=True))
 
 
@@ -169,19 +168,7 @@ def _folders(cfg: DictConfig) -> list[Path | None]:
         which = key.startswith("data.") and key.removeprefix("data.") not in READING
         if key == "data" or which:
             raise ConfigError(f"sets={cfg.sets} and {text} both say what is scored; leave one out.")
-    given = [cfg.sets] if isinstance(cfg.sets, str) else list(cfg.sets)
-    _refuse_nothing("sets", given)
-    folders = [_folder(name, str(cfg.paths.data_dir)) for name in given]
-    _refuse_twice("sets", [folder.name for folder in folders])
-    return list(folders)
-
-
-def _folder(name: str, data_dir: str) -> Path:
-    """Return the folder of a prepared set, or ``name`` itself where it is a folder."""
-    folder = from_root(name)
-    if name not in known_sets() and folder.is_dir():
-        return folder
-    return prepared_folder(data_dir, name)
+    return list(folders_of_sets(cfg.sets, cfg.paths.data_dir))
 
 
 def _conditions(cfg: DictConfig) -> Iterator[dict[str, float | str]]:
@@ -192,21 +179,10 @@ def _conditions(cfg: DictConfig) -> Iterator[dict[str, float | str]]:
 
 def _values(key: str, given: Any) -> list[float | str]:  # noqa: ANN401
     values = list(given) if OmegaConf.is_config(given) else [given]
-    _refuse_nothing(key, values)
-    _refuse_twice(key, values)
+    refuse_nothing(key, values)
+    refuse_twice(key, values)
     return values
 
 
 def _words(condition: Mapping[str, float | str]) -> str:
     return "_".join(f"{key}_{value}" for key, value in condition.items())
-
-
-def _refuse_nothing(key: str, values: Sequence[object]) -> None:
-    if not values:
-        raise ConfigError(f"{key}=[] names none; leave it out, or give one or several.")
-
-
-def _refuse_twice(key: str, values: Sequence[object], advice: str = "") -> None:
-    twice = [str(value) for value, count in Counter(values).items() if count > 1]
-    if twice:
-        raise ConfigError(f"{key} names {', '.join(twice)} twice.{advice}")

@@ -6,7 +6,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from src.app import run_folder
-from src.app.build import build_data, plain, undegraded_pairs
+from src.app.build import build_data, plain, undegraded_pairs, with_sets
 from src.app.config.options import AUTO
 from src.app.config.resume import followers, given_now, is_resume, refuse_changes
 from src.app.config.search_path import is_search_path
@@ -53,7 +53,7 @@ def settle_training(cfg: DictConfig) -> Job:
         refuse_unsaid_change(old, cfg, given, followed, point.step)
         given = [*given, *followed]
     else:
-        cfg = undegraded_pairs(with_weights(cfg, overrides))
+        cfg = undegraded_pairs(with_sets(with_weights(cfg, overrides)))
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     config = plain(cfg)
