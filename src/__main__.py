@@ -80,7 +80,9 @@ def predict_words(task: str, words: Sequence[str]) -> list[str]:
     file, has no ``=`` or stands behind ``--`` is an image, a folder or a glob. Without a value the
     process ends with status 2.
     """
-    images, others, rest = [], [], iter(words)
+    images: list[str] = []
+    others: list[str] = []
+    rest = iter(words)
     for word in rest:
         if word in {"-h", "--help", "--resolve"}:
             others.append(word)

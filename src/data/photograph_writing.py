@@ -31,7 +31,9 @@ _EMBEDDED = frozenset({"icc_profile", "exif", "xmp"})
 KINDS: Final[Mapping[str, Kind]] = {
     "png": Kind((".png",), True, True, 2**31, _EMBEDDED | {"dpi"}),
     "tiff": Kind((".tif", ".tiff"), True, True, 2**31, _EMBEDDED | {"dpi"}),
-    "jpeg": Kind((".jpg", ".jpeg"), False, False, 65_500, _EMBEDDED | {"dpi", "comment"}),
+    "jpeg": Kind(
+        (".jpg", ".jpeg", ".jfif", ".jpe"), False, False, 65_500, _EMBEDDED | {"dpi", "comment"}
+    ),
     "webp": Kind((".webp",), True, False, 16_383, _EMBEDDED),
     "bmp": Kind((".bmp",), False, False, 2**31, frozenset({"dpi"})),
 }

@@ -1,5 +1,6 @@
 """What a data set is to the rest of the house: named clean images; and a folder of them."""
 
+import logging
 import math
 import os
 import unicodedata
@@ -7,12 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from src.core.errors import ConfigError, DataError, ExemplarError
 from src.core.paths import from_root, shown
 from src.data.image_io import Grey, Pixels, read_image, with_channels
+
+logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -84,11 +88,14 @@ class ImageSource(Protocol):
         ...
 
 
-EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+EXTENSIONS = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+UNREAD = (".arw", ".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef",
+          ".psd", ".raf", ".raw", ".svg", ".tga")  # fmt: skip
+"""Endings of pictures that are not read."""
 
 
 class ImageFolder:
-    """All images below ``root``; hidden files and folders are passed over.
+    """All images below ``root``; hidden files and folders are passed over, and others are said.
 
     Args:
         root: The folder; a relative path starts at the repository root.
@@ -113,8 +120,11 @@ class ImageFolder:
         """
         if not self.root.is_dir():
             raise DataError(_missing(self.root))
-        found = list(_walk(self.root))
+        unreadable: list[str] = []
+        found = list(_walk(self.root, lambda error: unreadable.append(str(error.filename))))
         images = [path for path in found if path.suffix.lower() in EXTENSIONS]
+        others = Counter(path.suffix.lower() for path in found if path.suffix.lower() in UNREAD)
+        _say_left_out(self.root, tuple(others.most_common()), tuple(unreadable))
         if not images:
             raise DataError(_no_images(self.root, found))
         return unique_keys(images, self.root)
@@ -221,9 +231,18 @@ def folders_of(given: str | Path | Sequence[str | Path]) -> dict[str, ImageFolde
     return ImageFolders([given] if isinstance(given, str | Path) else given).folders
 
 
-def _walk(root: Path) -> Iterator[Path]:
+@lru_cache  # once: a folder is listed when a command begins, and again when it reads
+def _say_left_out(root: Path, kinds: Sequence[tuple[str, int]], folders: Sequence[str]) -> None:
+    if kinds:
+        named = ", ".join(f"{count} {kind}" for kind, count in kinds)
+        logger.warning("left out of %s: %s, which are not read; convert them to PNG", root, named)
+    if folders:
+        logger.warning("left out of %s: folders not readable: %s", root, ", ".join(folders))
+
+
+def _walk(root: Path, failed: Callable[[OSError], None]) -> Iterator[Path]:
     seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+    for folder, subfolders, names in os.walk(root, onerror=failed, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:  # a link that leads back up
             subfolders.clear()

@@ -1,7 +1,9 @@
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from src.core.errors import ConfigError, DataError
 from src.data.datasets.sample_photos import FOLDER, PHOTOS, SamplePhotos
@@ -41,6 +43,30 @@ def test_folder_is_searched_deeply_by_extension_and_without_hidden_files(tmp_pat
         write(tmp_path / name, pixels())
     (tmp_path / "notes.txt").touch()
     assert list(ImageFolder(tmp_path).files()) == ["a", "b"]
+
+
+def test_pictures_of_other_kinds_are_counted_by_kind_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "a.png", pixels())
+    Image.fromarray(pixels()).save(tmp_path / "phone.jfif")
+    for name in ("b.HEIC", "sub/c.heic", "d.avif", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for _ in range(2):
+        assert list(ImageFolder(tmp_path).files()) == ["a", "phone"]
+    said = f"left out of {tmp_path}: 2 .heic, 1 .avif, which are not read; convert them to PNG"
+    assert caplog.messages == [said]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_folders_that_cannot_be_read_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "a.png", pixels())
+    write(tmp_path / "closed/b.png", pixels()).parent.chmod(0)
+    assert list(ImageFolder(tmp_path).files()) == ["a"]
+    assert f"folders not readable: {tmp_path}/closed" in caplog.text
 
 
 def test_linked_folders_are_searched_once(tmp_path: Path) -> None:
