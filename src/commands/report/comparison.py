@@ -1,5 +1,6 @@
 """Which records may be compared; and of two, is the difference larger than chance?"""
 
+import logging
 import math
 import statistics
 from collections import Counter
@@ -13,6 +14,8 @@ from scipy import stats
 from src.app.config.schema import leaves, show
 from src.commands.report.records import Record
 from src.core.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 CONFIDENCE = 0.95
 SAME_INPUT = 1e-3
@@ -49,13 +52,14 @@ def compare(first: Record, second: Record) -> list[Comparison]:
 
     Raises:
         ConfigError: If nothing says whether more or less of a score is better.
-        DataError: If protocol, degradation, image sets or inputs differ; it says in what.
+        DataError: If protocol, degradation, image sets or inputs differ, or all metrics; it says
+            in what.
     """
     refuse_unlike(first, second)
     comparisons = []
     for name, board in first.benchmarks.items():
         other = second.benchmarks[name]
-        for metric in next(iter(board["restored"].values())):
+        for metric in _shared(name, board, other):
             pairs = {
                 key: (row[metric], other["restored"][key][metric])
                 for key, row in board["restored"].items()
@@ -65,6 +69,21 @@ def compare(first: Record, second: Record) -> list[Comparison]:
                 more = first.higher_is_better(metric)
                 comparisons.append(_paired(name, metric, numbers, higher_is_better=more))
     return comparisons
+
+
+def _shared(name: str, *boards: Mapping[str, Any]) -> list[str]:
+    """Return the metrics that both have of an image set, and say which only one has.
+
+    Raises:
+        DataError: If there is none.
+    """
+    ours, theirs = (list(next(iter(board["restored"].values()))) for board in boards)
+    both = [metric for metric in ours if metric in theirs]
+    if not both:
+        raise DataError(f"{name}: scored by {', '.join(ours)} | {', '.join(theirs)}")
+    for metric in (metric for metric in (*ours, *theirs) if metric not in both):
+        logger.warning("%s: %s is in one of the two records and is not compared", name, metric)
+    return both
 
 
 def refuse_unlike(first: Record, second: Record) -> None:

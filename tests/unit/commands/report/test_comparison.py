@@ -50,6 +50,28 @@ def test_the_record_says_which_is_better_of_a_metric_of_ones_own(tmp_path: Path)
     assert item.verdict == "first"
 
 
+def test_a_score_of_one_record_alone_is_said_and_the_others_are_compared(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_evaluation(tmp_path / "a", FIRST, name="first")
+    write_evaluation(tmp_path / "b", SECOND, name="second")
+    file = tmp_path / "a/results.json"
+    record = json.loads(file.read_text())
+    for board in record["benchmarks"].values():
+        for row in board["restored"].values():
+            row["mae"] = 1.0
+    file.write_text(json.dumps(record))
+    paths = [str(tmp_path / "a"), str(tmp_path / "b")]
+    for some in (paths, paths[::-1]):
+        caplog.clear()
+        (item,) = compare(*open_records(some))
+        assert item.metric == "psnr"
+        assert "mae is in one of the two records and is not compared" in caplog.text
+    write_evaluation(tmp_path / "b", SECOND, name="second", metric="lpips")
+    with pytest.raises(DataError, match=r"scored by psnr, mae \| lpips"):
+        compare(*open_records(paths))
+
+
 def test_an_unknown_direction_is_refused_with_the_key_that_states_it(tmp_path: Path) -> None:
     for name, scores in (("a", FIRST), ("b", SECOND)):
         write_evaluation(tmp_path / name, scores, metric="odd")
