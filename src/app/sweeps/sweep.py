@@ -26,6 +26,8 @@ from src.metrics.direction import higher_is_better, monitor_mode
 DONE, PRUNED, FAILED, INTERRUPTED, LOST = "done", "pruned", "failed", "interrupted", "lost"
 PREEMPTED = "preempted"
 _FILE = "sweep_job.json"
+CHOSEN_ON = "Scores on images that choose best.ckpt; for others: python -m src.evaluate sets=…"
+"""What is said of the scores of validations."""
 _OF_SEARCH = "callbacks.report_to_study."  # what a search tells its trials beside their values
 
 RESTARTED = "EXEMPLAR_RESTARTED"
@@ -359,6 +361,8 @@ def concluded(sweep: Path) -> Iterator[None]:
             console.print(table_of(results))
             if seeds := over_seeds(results):
                 console.print(table_of_seeds(seeds))
+            if any(result.metric.startswith("val/") for result in results):
+                console.print(CHOSEN_ON)
     failed = [str(result.number) for result in results if result.status not in {DONE, PRUNED}]
     if failed:
         raise ExemplarError(

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from src.app.sweeps.sweep import LOST, JobResult, read_results, was_cut_short, write_results
+from src.app.sweeps.sweep import (
+    CHOSEN_ON,
+    LOST,
+    JobResult,
+    concluded,
+    read_results,
+    was_cut_short,
+    write_results,
+)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"number": 1}', "null"])
@@ -30,3 +38,13 @@ def test_a_table_of_jobs_holds_no_formula_and_every_number(tmp_path: Path) -> No
     with (tmp_path / "sweep_results.csv").open(newline="", encoding="utf-8") as file:
         values = [row["model.name"] for row in csv.DictReader(file)]
     assert values == ["'=1+1", "'@SUM(A1)", "-0.5", "'+x", "plain"]
+
+
+@pytest.mark.parametrize("metric", ["val/psnr", ""])
+def test_scores_of_validations_are_said_to_choose_the_checkpoint(
+    metric: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    JobResult(0, ["seed=0"], str(tmp_path / "0"), status="done", score=1.0, metric=metric).write()
+    with concluded(tmp_path):
+        pass
+    assert (CHOSEN_ON in capsys.readouterr().err) == bool(metric)
