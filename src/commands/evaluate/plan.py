@@ -104,9 +104,9 @@ def _restored(cfg: DictConfig) -> dict[str | None, str | None]:
     if isinstance(given, dict):
         return {str(name).replace("/", "_"): folder for name, folder in given.items()}
     listed = [cfg.restored] if given is None else given
-    _refuse_nothing("restored", listed)
+    refuse_nothing("restored", listed)
     names = [Path(folder).name for folder in listed]
-    _refuse_twice("restored", names, " Name them: restored={first:…,second:…}.")
+    refuse_twice("restored", names, " Name them: restored={first:…,second:…}.")
     return dict(zip(names, listed, strict=True))
 
 

@@ -31,17 +31,9 @@ def check_request(cfg: DictConfig) -> None:
 
     Raises:
         ConfigError: If neither a checkpoint nor a task is given, or both are; a network file needs
-            a task, and brings its model; or if there is no realisation of the noise.
+            a task, and brings its model. Or if keys are given that no evaluation can follow.
     """
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    for text in typed:
-        if text.lstrip("+~").partition("=")[0].removeprefix("data.") in _OF_TRAINING:
-            raise ConfigError(
-                f"{text}: nothing is trained here. Images to score are data.val_dir=<folder>, "
-                "pairs data.val_target_dir=<folder> data.val_input_dir=<folder>."
-            )
-    if cfg.realisations < 1:
-        raise ConfigError(f"realisations={cfg.realisations} must be 1 or more.")
+    _check_keys(cfg)
     if cfg.restored is not None:
         _check_restored_request(cfg)
         return
@@ -81,6 +73,19 @@ def _check_restored_request(cfg: DictConfig) -> None:
             "protocol=… or task=…; of enlarged images scale=… too.\n"
             "For example: restored=rival/Set5 sets=set5 protocol=sr_y scale=2"
         )
+
+
+def _check_keys(cfg: DictConfig) -> None:
+    """Refuse keys of training, and noise that is to be drawn less than once."""
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for text in typed:
+        if text.lstrip("+~").partition("=")[0].removeprefix("data.") in _OF_TRAINING:
+            raise ConfigError(
+                f"{text}: nothing is trained here. Images to score are data.val_dir=<folder>, "
+                "pairs data.val_target_dir=<folder> data.val_input_dir=<folder>."
+            )
+    if cfg.realisations < 1:
+        raise ConfigError(f"realisations={cfg.realisations} must be 1 or more.")
 
 
 def _check_network_request(cfg: DictConfig) -> None:
