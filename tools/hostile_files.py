@@ -136,6 +136,9 @@ CALLS = [
     _call("src.models.attention.ATTENTION.register", paper="MARK"),
     _call("tests.support.images.write_folder", folder="MARK", count="1"),
     _call("tests.support.runs.command", name="train"),
+    _call("${oc.decode:os.system}"),
+    _call("OS.system"),
+    _call("\N{FULLWIDTH LATIN SMALL LETTER O}s.system"),
 ]
 
 PLACES = [
@@ -186,6 +189,28 @@ VALUES = [
     _value("bytes", "is a bytes and no plain", lambda mark: b"x", (CHECKPOINT,)),
     _value("a list that contains itself", "is larger than any", _endless, (CHECKPOINT,)),
     _value("a list of 2³⁵ numbers", "is larger than any", _doubling, (CHECKPOINT,)),
+    Hostile(
+        "a metric that is a word",
+        "metrics describes nothing to build",
+        lambda config, mark: config["metrics"].update(psnr="tests.support.runs.command"),
+        (CHECKPOINT, RUN),
+    ),
+    Hostile(
+        "a network of no class",
+        "model describes nothing to build",
+        lambda config, mark: config["model"].pop("_target_"),
+    ),
+    Hostile(
+        "half of a network",
+        "model describes nothing to build",
+        lambda config, mark: config["model"].update(_partial_=True),
+    ),
+    Hostile(
+        "a number for a section",
+        "task describes nothing to build",
+        lambda config, mark: config.update(task=3),
+        (CHECKPOINT, RUN),
+    ),
     Hostile(
         "a secret of the environment",
         "protocol.name holds an interpolation",

@@ -10,6 +10,7 @@ from typing import Any
 from src.core.console import FoldingTable
 from src.core.errors import DataError
 from src.core.files import write_csv, write_json
+from src.core.redact import readable_texts
 from src.data.prepared import identify
 from src.metrics.scoreboard import Scoreboard
 
@@ -90,7 +91,7 @@ def read_results(path: Path) -> dict[str, Any]:
     """
     file = path / RESULTS if path.is_dir() else path
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = readable_texts(json.loads(file.read_text(encoding="utf-8")))
         readable = record["schema"] <= SCHEMA and isinstance(record["benchmarks"], dict)
     except OSError as error:
         raise DataError(

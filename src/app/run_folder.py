@@ -20,7 +20,7 @@ from src.core.paths import from_root
 from src.core.redact import HIDDEN, passwords_in, without_passwords
 from src.core.types import PlainConfig
 from src.weights.checkpoint_file import set_aside
-from src.weights.untrusted import check_config, read_text
+from src.weights.untrusted import PARTS, check_saved, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -144,9 +144,9 @@ def _read_config(folder: Path) -> DictConfig:
         saved = OmegaConf.load(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"resume={folder}: {CONFIG} is damaged; restore it.") from error
-    if not isinstance(saved, DictConfig):
-        raise ConfigError(f"resume={folder}: {CONFIG} holds no mapping.")
-    return DictConfig(check_config(path, OmegaConf.to_container(saved, resolve=False)))
+    if not isinstance(saved, DictConfig) or not {*PARTS} - {"logger"} <= {*saved}:
+        raise ConfigError(f"resume={folder}: {CONFIG} is no configuration of a run; restore it.")
+    return DictConfig(check_saved(path, OmegaConf.to_container(saved, resolve=False)))
 
 
 def _refuse_elsewhere(folder: Path, saved: DictConfig) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 HIDDEN = "***"
@@ -37,11 +37,20 @@ def with_passwords(text: str, passwords: Sequence[str]) -> str:
 
 def plain_without_passwords(node: Any) -> Any:  # noqa: ANN401
     """Return a copy of plain data without passwords."""
+    return _changed(node, without_passwords)
+
+
+def readable_texts(node: Any) -> Any:  # noqa: ANN401
+    """Return a copy of plain data whose texts, keys among them, are ``readable``."""
+    return _changed(node, readable)
+
+
+def _changed(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401
     if isinstance(node, dict):
-        return {key: plain_without_passwords(value) for key, value in node.items()}
+        return {_changed(key, change): _changed(value, change) for key, value in node.items()}
     if isinstance(node, list):
-        return [plain_without_passwords(value) for value in node]
-    return without_passwords(node) if isinstance(node, str) else node
+        return [_changed(value, change) for value in node]
+    return change(node) if isinstance(node, str) else node
 
 
 def readable(text: str) -> str:

@@ -24,12 +24,12 @@ def higher_is_better(name: str, metrics: Mapping[str, Any] | None = None) -> boo
 
     Args:
         name: As logged, e.g. ``psnr``, ``val/set5/lpips``, ``train/loss`` or ``val/psnr_input``.
-        metrics: Score → its function, a dotted name of it, or a node with such a ``_target_``.
+        metrics: Score → its function, or a node with its dotted name as ``_target_``, which is
+            imported: of a file from anywhere, check it before.
     """
     score = name.rpartition("/")[2].removesuffix("_input")
     metric = (metrics or {}).get(score)
-    metric = metric.get("_target_") if isinstance(metric, Mapping) else metric
-    metric = locate(metric) if isinstance(metric, str) else metric
+    metric = locate(metric["_target_"]) if isinstance(metric, Mapping) else metric
     metric = getattr(metric, "func", metric)  # of a functools.partial
     declared = getattr(metric, "higher_is_better", None)
     if declared is not None:

@@ -17,7 +17,7 @@ from src.core.paths import from_root
 from src.inference.restorer import InferencePolicy
 from src.weights.checkpoint_file import BEST, FORMAT, KEY, LAST, PREVIOUS, check_whole, read
 from src.weights.network_file import open_network, read_network
-from src.weights.untrusted import check_config
+from src.weights.untrusted import check_config, check_saved
 from src.weights.zoo import ZOO, zoo_file
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
             f"{path}: format {carried['format']}, written by version {carried['version']}; this "
             f"version reads up to format {FORMAT}. Update exemplar."
         )
-    config = DictConfig(check_config(path, carried.pop("config")))
+    config = DictConfig(check_saved(path, carried.pop("config")))
     check_config(path, {"origin": carried})
     prefix = "net."
     weights = {

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from src.core.errors import CheckpointError
 from src.core.files import replacing
 from src.weights.checkpoint_file import FORMAT, KEY
-from src.weights.untrusted import check_config
+from src.weights.untrusted import check_config, check_saved
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def read_network(path: Path) -> NetworkFile:
             f"{path}: damaged, truncated or no safetensors file ({error}); copy it again."
         ) from error
     carried = _carried(path, metadata)
-    model = check_config(path, {"model": carried.pop("model")})["model"]
+    model = check_saved(path, {"model": carried.pop("model")})["model"]
     check_config(path, {"origin": carried})
     return NetworkFile(path, model, carried, weights)
 
@@ -105,7 +105,7 @@ def open_network(path: str | Path) -> nn.Module:
 def _carried(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         carried = json.loads(metadata[KEY])
-        known = carried["format"] <= FORMAT and isinstance(carried["model"], dict)
+        known = dict(carried)["format"] <= FORMAT and "model" in carried
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: not written by this project (its metadata has no usable {KEY!r}). Convert it "

@@ -55,7 +55,13 @@ HARMLESS = {
 }
 """Section → package and names of its classes that only compute: often typed, and in no file."""
 
+SEVERAL = ("callbacks", "logger", "metrics")
+PARTS = ("model", "task", "degradation", "loss", "protocol", "optimizer", "scheduler", "data",
+         "trainer", *SEVERAL)  # fmt: skip
+"""Sections of a training that are called: one thing each, or several by name."""
+
 _SPECIAL = re.compile(r"_\w+_")
+_NAME = re.compile(r"\w+(\.\w+)*")
 _LONGEST = 10_000_000  # bytes
 _DEEPEST, _LARGEST = 40, 100_000  # of an honest configuration: 8 levels, some hundred values
 
@@ -97,6 +103,23 @@ def check_config(source: str | Path, config: object) -> dict[str, Any]:
     if not isinstance(checked, dict):
         reading.refuse(f"its configuration is a {type(config).__name__} and no mapping")
     reading.check_targets()
+    return checked
+
+
+def check_saved(source: str | Path, config: object) -> dict[str, Any]:
+    """Return a whole configuration as ``check_config`` does, each part of which can be built.
+
+    Raises:
+        UntrustedError: As there, and if a part describes nothing that is called.
+    """
+    checked = check_config(source, config)
+    for name in (name for name in PARTS if name in checked):
+        node = checked[name]
+        several = list(node.values()) if name in SEVERAL and isinstance(node, dict) else [node]
+        if not all(isinstance(one, dict) and "_target_" in one for one in several) or (
+            name == "model" and node.get("_partial_")
+        ):
+            Reading(str(source)).refuse(f"{name} describes nothing to build")
     return checked
 
 
@@ -147,7 +170,7 @@ class Reading:
         if key == "_partial_" and not isinstance(value, bool):
             self.refuse(f"{where} is neither true nor false")
         if key == "_target_":
-            if not isinstance(value, str):
+            if not (isinstance(value, str) and _NAME.fullmatch(value)):
                 self.refuse(f"{where} is no dotted name")
             value = current_name(value)
             self.targets.append((path, value))

@@ -289,7 +289,7 @@ def score_direction(command: str | None, config: Mapping[str, Any]) -> bool | No
         ConfigError: If nothing says which values of a training's ``monitor`` are best.
     """
     targets = {
-        key.split(".")[1]: target
+        key.split(".")[1]: {"_target_": target}
         for key, target in config.items()
         if key.startswith("metrics.") and key.endswith("._target_")
     }

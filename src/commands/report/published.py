@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
+from src.app.config.options import options_of
 from src.app.results import RESULTS
 from src.commands.report.records import LEVELS, Record, open_records
 from src.core.errors import DataError, did_you_mean
@@ -16,6 +17,7 @@ from src.core.paths import CONF_DIR
 from src.data.prepared import known_pixels
 from src.inference.restorer import InferencePolicy
 from src.metrics.protocol import Protocol
+from src.weights.untrusted import read_text
 
 TABLE = "table.yaml"
 RECORDS = "results"
@@ -84,7 +86,7 @@ def read_papers(experiments: Path, names: list[str] | None) -> list[Paper]:
 
 def _read_paper(file: Path) -> Paper:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(file))
         tables = tuple(_read_table(file.parent, table) for table in content["tables"])
         return Paper(file.parent, content["paper"], content["arxiv"], tables)
     except (yaml.YAMLError, KeyError, TypeError) as error:
@@ -142,16 +144,27 @@ def _means(restored: Mapping[str, Mapping[str, float | None]]) -> dict[str, floa
     return {m: statistics.fmean(each) for m, each in scores.items() if len(each) == len(restored)}
 
 
+def _option(group: str, name: str) -> Any:  # noqa: ANN401
+    """Return a file of conf/ that a table names; a table comes from anywhere.
+
+    Raises:
+        DataError: If there is none.
+    """
+    known = options_of(group)
+    if name not in known:
+        raise DataError(f"there is no {group} {name!r}. {did_you_mean(str(name), known)}")
+    return OmegaConf.load(CONF_DIR / group / f"{name}.yaml")
+
+
 def frozen(protocol: str, degradation: str | None, condition: Mapping[str, float]) -> Steps:
     """Return all steps of a protocol and a degradation of conf/, under a row's condition.
 
     Of a degradation, what the condition says is left out, and what concerns training alone.
     """
     io = {"scale": int(condition.get("scale", 1))}
-    node = OmegaConf.load(CONF_DIR / "protocol" / f"{protocol}.yaml")
-    files = {"protocol": node}
+    files = {"protocol": _option("protocol", protocol)}
     if degradation is not None:
-        files["degradation"] = OmegaConf.load(CONF_DIR / "degradation" / f"{degradation}.yaml")
+        files["degradation"] = _option("degradation", degradation)
     steps: Any = OmegaConf.to_container(OmegaConf.create({"io": io, **files}), resolve=True)
     del steps["io"], steps["protocol"]["_target_"]
     degraded = steps.get("degradation", {})

@@ -11,12 +11,14 @@ from typing import Any
 import yaml
 
 from src.core.console import FoldingTable, make_console
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, UntrustedError
 from src.core.locks import is_taken
 from src.core.paths import from_root
 from src.metrics.direction import monitor_mode
+from src.weights.untrusted import check_saved, read_text
 
 _FOLDER = "outputs"
+_LONGEST = 100_000  # signs of a line; csv refuses a field of some more
 
 
 def runs(words: Sequence[str]) -> int:
@@ -40,11 +42,11 @@ def runs(words: Sequence[str]) -> int:
 def _row(folder: Path) -> tuple[str, ...] | None:
     """Return the cells of one run; None for a folder that holds none."""
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        config = yaml.safe_load(read_text(folder / "config.yaml"))
         task = re.sub(r"(?<!^)(?=[A-Z])", "_", config["task"]["_target_"].split(".")[-1]).lower()
         model = config["model"]["_target_"].split(".")[-2]
         monitor, steps = str(config["monitor"]), int(config["trainer"]["max_steps"])
-    except (OSError, ValueError, TypeError, KeyError, IndexError, yaml.YAMLError):
+    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError, UntrustedError):
         return None
     step, best = _progress(folder / "metrics.csv", monitor, config)
     state = "done" if step >= steps else "stopped"
@@ -66,10 +68,12 @@ def _progress(file: Path, monitor: str, config: Mapping[str, Any]) -> tuple[int,
     step, scores = 0, []
     if file.is_file():
         with file.open(newline="", encoding="utf-8", errors="replace") as lines:
-            for row in csv.DictReader(lines):
+            for row in csv.DictReader(line[:_LONGEST] for line in lines):
                 with suppress(ValueError, TypeError, KeyError):  # a damaged row, none validated
                     step = max(step, int(row["step"]) + 1)
                     scores.append(float(row[monitor]))
-    with suppress(ConfigError):
-        return step, (min if monitor_mode(config) == "min" else max)(scores, default=math.nan)
+    with suppress(ConfigError, UntrustedError):  # what is not listed is not imported for its mode
+        known = check_saved(file, {"metrics": config.get("metrics", {})})
+        mode = monitor_mode({**config, **known})
+        return step, (min if mode == "min" else max)(scores, default=math.nan)
     return step, scores[-1] if scores else math.nan

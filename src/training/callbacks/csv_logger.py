@@ -24,6 +24,8 @@ STEP = "step"
 
 Row = dict[str, Any]
 
+csv.field_size_limit(2**31 - 1)  # zeros that a power cut has left are one field
+
 logger = logging.getLogger(__name__)
 
 

@@ -105,3 +105,8 @@ def test_an_image_whose_name_is_a_formula_is_text_in_a_spreadsheet(tmp_path: Pat
         (row,) = csv.DictReader(file)
     assert (row["benchmark"], row["image"]) == ("'@set", f"'{name}")
     assert row["restored"] == "-1.5"
+
+
+def test_a_record_steers_no_terminal(tmp_path: Path) -> None:
+    write_evaluation(tmp_path, {"x": 30.0}, name="\x1b[2Jgone")
+    assert read_results(tmp_path)["name"] == "\\x1b[2Jgone"

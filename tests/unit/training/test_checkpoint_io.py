@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,40 @@ def test_a_run_folder_that_moves_while_it_is_written_is_named_as_the_cause(tmp_p
     io = AtomicCheckpointIO(OwnFolder(tmp_path / "run"))
     with pytest.raises(DataError, match="was moved or removed while"):
         io.save_checkpoint({"a": Mover(tmp_path / "run")}, tmp_path / "run/checkpoints/last.ckpt")
+
+
+def _with_pickle(path: Path, pickled: bytes) -> Path:
+    """Write a file of torch's form with another pickle in it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/data.pkl", pickled)
+        archive.writestr("x/version", b"3\n")
+        archive.writestr("x/byteorder", b"little")
+    return path
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"\x80\x02.",  # nothing on the stack
+        b"\x80\x02}]K\x01s.",  # a list as a key
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(tR.",  # no arguments
+        b"\x80\x02ccollections\nOrderedDict\nK\x01R.",  # a number for arguments
+        b"\x80\x02r\xff\xff\xff\x7f.",  # an empty stack is noted
+        b"\x80\x02K\x01Q.",  # a number for a storage
+    ],
+)
+def test_a_pickle_of_nonsense_is_a_sentence(pickled: bytes, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"x\.ckpt: (damaged|refused)"):
+        read(_with_pickle(tmp_path / "x.ckpt", pickled))
+
+
+def test_a_file_that_unpacks_to_more_than_it_is_is_refused_before(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1_000_000)}, tmp_path / "a.ckpt")
+    with (
+        zipfile.ZipFile(tmp_path / "a.ckpt") as whole,
+        zipfile.ZipFile(tmp_path / "bomb.ckpt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in whole.namelist():
+            bomb.writestr(name, whole.read(name))
+    with pytest.raises(CheckpointError, match=r"unpacks to 4,\d+,\d+ bytes"):
+        read(tmp_path / "bomb.ckpt")

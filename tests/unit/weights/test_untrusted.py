@@ -26,6 +26,7 @@ from src.weights.untrusted import (
     TRUST,
     UNLISTED,
     check_config,
+    check_saved,
     offered,
 )
 from tests.support.compose import compose_config
@@ -42,7 +43,7 @@ def composed() -> dict[str, Any]:
 
 
 def test_what_training_saves_is_read_as_it_is(composed: dict[str, Any]) -> None:
-    assert check_config(FILE, composed) == composed
+    assert check_saved(FILE, composed) == composed
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -52,7 +53,7 @@ def test_a_hostile_configuration_is_refused_and_the_key_is_named(
     config = copy.deepcopy(composed)
     kind.edit(config, str(tmp_path / "ran"))
     with pytest.raises(UntrustedError, match=r"some\.ckpt: refused") as refused:
-        check_config(FILE, config)
+        check_saved(FILE, config)
     assert kind.says in str(refused.value)
     assert not (tmp_path / "ran").exists()
 

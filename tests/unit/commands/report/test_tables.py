@@ -13,7 +13,7 @@ from src.app.config.options import options_of, register_resolvers
 from src.commands.report.published import Paper, missing, read_papers
 from src.commands.report.rendering import render_tables
 from src.commands.report.tables import lines_of
-from src.core.errors import DataError
+from src.core.errors import DataError, UntrustedError
 from src.core.paths import ROOT
 from tests.support.compose import check
 from tests.support.evaluations import GAUSSIAN, PROTOCOL, write_evaluation
@@ -239,3 +239,22 @@ def test_the_rows_are_those_that_the_papers_print(paper: str, table: str, refere
         condition = scale.removeprefix("x") or (words[2] if len(words) > 2 else "")
         theirs[words[0], words[1].lower(), condition, metric] = value
     assert ours == theirs
+
+
+def test_a_table_from_elsewhere_names_a_protocol_of_the_configuration(
+    experiments: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXEMPLAR_TEST_SECRET", "the-secret-of-this-machine")
+    (experiments / "x.yaml").write_text("name: ${oc.env:EXEMPLAR_TEST_SECRET}\n_target_: x\n")
+    write_evaluation(experiments / "p/results/new_s25", {"x": 30.0}, benchmark="photos")
+    elsewhere = "../" * 20 + str(experiments / "x")[1:]
+    (experiments / "p/table.yaml").write_text(TABLE.replace("denoise_rgb_clip8", elsewhere))
+    with pytest.raises(DataError, match="there is no protocol") as refused:
+        read_papers(experiments, None)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_table_that_grows_when_it_is_read_is_refused(experiments: Path) -> None:
+    (experiments / "p/table.yaml").write_text("a: " + "[" * 5000)
+    with pytest.raises(UntrustedError, match="larger than any"):
+        read_papers(experiments, None)

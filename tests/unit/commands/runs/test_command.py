@@ -49,3 +49,38 @@ def test_a_folder_that_this_process_has_is_its_own_and_one_without_runs_is_said(
     with alone_in(tmp_path, busy="", unusable=""):
         assert runs([str(tmp_path)]) == 1
     assert "there is no run below" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("metric", [{"_target_": "her_node.f"}, "her_word.f"], ids=["node", "word"])
+def test_a_run_from_anywhere_has_nothing_imported(
+    metric: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    text = f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\ndef f(): ...\n"
+    for name in ("her_node.py", "her_word.py"):
+        (tmp_path / name).write_text(text)
+    folder = _run(tmp_path / "a", steps=2, scores=(31.0, 30.0), monitor="val/psnr")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({**config, "metrics": {"psnr": metric}}))
+    assert runs([str(tmp_path)]) == 0
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("config.yaml", "a: " + "[" * 5000),
+        ("config.yaml", "a: &a [*a]\n"),
+        ("config.yaml", "task: {_target_: a.b}\nmodel: {_target_: a.b}\nmetrics: word\n"),
+        ("metrics.csv", f"step,val/psnr\n0,{'9' * 200_000}\n"),
+        ("metrics.csv", "step\n" + "9" * 5000 + "\n"),
+    ],
+)
+def test_what_is_no_run_does_not_end_the_list(
+    file: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(tmp_path / "good", steps=2, scores=(31.0, 30.0), monitor="val/psnr")
+    bad = _run(tmp_path / "bad", steps=2, scores=(1.0,), monitor="val/psnr")
+    (bad / file).write_text(text)
+    assert runs([str(tmp_path)]) == 0
+    assert "good" in capsys.readouterr().out

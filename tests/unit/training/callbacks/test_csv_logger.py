@@ -95,3 +95,9 @@ def test_of_a_damaged_file_the_good_rows_and_a_copy_are_kept(tmp_path: Path, dam
     _logger(tmp_path).resume_at(9)
     assert [row["step"] for row in _rows(tmp_path)] == ["0", "1", "2", "3"]
     assert (tmp_path / "metrics.damaged.csv").read_bytes() == spoilt
+
+
+def test_a_block_of_zeros_is_damage_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"step,loss\n0,1.0\n" + b"\0" * 200_000 + b"\n")
+    _logger(tmp_path).resume_at(5)
+    assert _rows(tmp_path) == [{"step": "0", "loss": "1.0"}]
