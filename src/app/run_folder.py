@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.resume import OVERRIDES, saved_overrides
 from src.app.config.schema import leaves
+from src.app.config.search_path import is_known, remember_servers
 from src.core.errors import ConfigError, DataError, UntrustedError
 from src.core.files import write_json, write_text
 from src.core.origin import environment
@@ -87,11 +88,15 @@ def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
     return saved
 
 
-def refuse_hidden(config: PlainConfig) -> None:
+def check_addresses(config: PlainConfig, *, known: bool) -> None:
     """Refuse to go on without a password that the run began with, for none is saved.
 
+    And note the servers of a run's loggers, or refuse one that must be ``known`` and is not: it
+    gets the keys of this machine, and a run that goes on may come from anywhere.
+
     Raises:
-        ConfigError: Naming the key.
+        ConfigError: Naming the key of a password.
+        UntrustedError: Naming that of a server.
     """
     for key, value in leaves(config):
         if isinstance(value, str) and HIDDEN in passwords_in(value):
@@ -99,6 +104,17 @@ def refuse_hidden(config: PlainConfig) -> None:
                 f"{key}={value}: passwords are not saved; give it again, {key}=<the whole>, "
                 "or leave it out where the environment gives it, as PGPASSWORD does for PostgreSQL "
                 "and MLFLOW_TRACKING_PASSWORD for MLflow."
+            )
+    for key, value in leaves(config.get("logger", {})):
+        if not key.endswith(".tracking_uri") or value is None:
+            continue
+        if not known:
+            remember_servers([f"{key}={value}"])
+        elif not is_known(str(value)):
+            raise UntrustedError(
+                f"{CONFIG}: refused, because logger.{key}={value} was never given on this machine "
+                "and gets the keys of this machine for such servers. If it is yours, give it "
+                f"again: logger.{key}={value}"
             )
 
 

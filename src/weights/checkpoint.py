@@ -138,13 +138,22 @@ def _say_choice(source: Path, path: Path, step: int) -> None:
         logger.warning("%s is newer and was not taken: it has no newer %s", newer, BEST)
 
 
+_FORM = {"global_step": int, "callbacks": dict, "loops": dict, "optimizer_states": list,
+         "lr_schedulers": list, "pytorch-lightning_version": str}  # fmt: skip
+"""Entries of Lightning's and their types; what of them a checkpoint lacks is not asked for."""
+
+
 def _is_ours(content: Mapping[str, Any]) -> bool:
-    carried = content.get(KEY)
+    carried, weights = content.get(KEY), content.get("state_dict")
     return (
         isinstance(carried, dict)
         and isinstance(carried.get("format"), int)
         and isinstance(carried.get("config"), dict)
-        and isinstance(content.get("state_dict"), dict)
+        and isinstance(carried.get("version"), str)
+        and isinstance(carried.get("run_ids", {}), dict)
+        and isinstance(weights, dict)
+        and all(isinstance(tensor, Tensor) for tensor in weights.values())
+        and all(isinstance(content.get(key, kind()), kind) for key, kind in _FORM.items())
     )
 
 

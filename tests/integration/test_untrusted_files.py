@@ -10,7 +10,9 @@ import torch
 import yaml
 
 from src.app.sweeps.sweep import JobResult, mark
+from src.core.errors import CheckpointError
 from src.training.callbacks.checkpoint import BEST
+from src.weights.checkpoint import open_checkpoint
 from src.weights.checkpoint_file import KEY, read
 from src.weights.untrusted import TRUST
 from tests.support.images import pixels, write
@@ -221,3 +223,43 @@ def test_a_start_that_failed_before_training_does_not_block_the_corrected_one(
     assert failed.code == 1
     done = command("train", *words)
     assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("callbacks", [1]), ("loops", "x"), ("optimizer_states", {}), ("global_step", "x")),
+        *(("state_dict", {"net.a": "x"}), ("pytorch-lightning_version", 2)),
+        *((f"{KEY}.version", None), (f"{KEY}.run_ids", [1])),
+    ],
+)
+def test_a_checkpoint_of_another_form_is_refused_in_a_sentence(
+    key: str, value: object, run: Path
+) -> None:
+    path = run / "checkpoints/best.ckpt"
+    content = read(path)
+    *above, last = key.split(".")
+    (content[above[0]] if above else content)[last] = value
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="not written by this project"):
+        open_checkpoint(path)
+
+
+def test_a_run_from_elsewhere_sends_no_key_to_a_server_that_it_names(
+    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EXEMPLAR_CACHE", str(tmp_path / "cache"))
+    file = run / "config.yaml"
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    server = "http://hers.invalid"
+    config["logger"]["x"] = {**config["logger"]["csv"], "tracking_uri": server}
+    config["logger"]["x"]["_target_"] = "src.training.loggers.mlflow_run.MLflowRun"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    words = (f"resume={run}", "trainer.max_steps=3")
+    done = command("train", *words)
+    assert done.code == 1
+    assert f"logger.x.tracking_uri={server}" in done.err
+    assert "gets the keys of this machine" in done.err
+    done = command("train", *words, f"+logger.x.tracking_uri={server}")
+    assert "gets the keys of this machine" not in done.err
+    assert "gets the keys of this machine" not in command("train", *words).err  # it is known now

@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from src.core.errors import ConfigError
 from src.core.files import write_json
 from src.core.paths import user_cache
+from src.core.redact import without_passwords
 
 KEY = "hydra.searchpath"
 _FILE = "file://"
@@ -77,6 +78,19 @@ def _remembered() -> list[str]:
         return list(map(str, json.loads((user_cache() / _REMEMBERED).read_text(encoding="utf-8"))))
     except (OSError, ValueError, TypeError):
         return []
+
+
+def remember_servers(overrides: Iterable[str]) -> None:
+    """Note the servers that this user has given, such as ``logger.mlflow.tracking_uri=…``."""
+    split = (text.partition("=") for text in overrides)
+    given = [value.strip("'\"") for key, _, value in split if key.endswith(".tracking_uri")]
+    if given:
+        remember([without_passwords(server) for server in given])
+
+
+def is_known(server: str) -> bool:
+    """Say whether this user has given a server before, whatever its password."""
+    return without_passwords(server) in _remembered()
 
 
 def check_folders(overrides: Sequence[str]) -> None:

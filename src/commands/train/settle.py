@@ -57,7 +57,7 @@ def settle_training(cfg: DictConfig) -> Job:
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     config = plain(cfg)
-    run_folder.refuse_hidden(config)
+    run_folder.check_addresses(config, known=resumes)
     data = build_data(cfg)
     ours = isinstance(data, RestorationData)
     if ours:
