@@ -28,7 +28,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wandb") / "run"
     with mock.patch.dict(os.environ, SECRETS):
         words = (*LOGGED, "callbacks=attention", "trainer.val_check_interval=2")
-        train_tiny(folder, *words, "logger.wandb.log_model=true", steps=4)
+        named = ("logger.wandb.tags=['http://u:hunter3@h/x']",)
+        train_tiny(folder, *words, *named, "logger.wandb.log_model=true", steps=4)
     return folder
 
 
@@ -103,7 +104,7 @@ def test_no_secret_of_the_environment_is_in_any_file(run: Path) -> None:
     assert len(files) > 10
     for path in files:
         content = path.read_bytes()
-        for name, secret in SECRETS.items():
+        for name, secret in {**SECRETS, "an address": "hunter3"}.items():
             assert secret.encode() not in content, f"{name} in {path}"
 
 

@@ -18,9 +18,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from src.core.errors import ConfigError
 from src.core.paths import from_root
+from src.core.redact import without_passwords
 
 _SQLITE = "sqlite:///"
 _WORKER = "worker"
@@ -41,16 +43,27 @@ def storage_url(storage: str | None, study: str | None, *, sweep: Path, output_r
 
 
 def open_study(url: str, name: str, *, direction: str, seed: int) -> optuna.Study:
-    """Open or begin the study; trials of processes of this machine that are gone have failed."""
+    """Open or begin the study; trials of processes of this machine that are gone have failed.
+
+    Raises:
+        ConfigError: If its storage cannot be opened.
+    """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with _one_at_a_time(url):
-        study = optuna.create_study(
-            storage=url,
-            study_name=name,
-            direction=direction,  # type: ignore[arg-type]
-            load_if_exists=True,
-        )
+    try:
+        with _one_at_a_time(url):
+            study = optuna.create_study(
+                storage=url,
+                study_name=name,
+                direction=direction,  # type: ignore[arg-type]
+                load_if_exists=True,
+            )
+    except (ImportError, OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ConfigError(
+            f"hydra.sweeper.storage={without_passwords(url)} cannot be opened ({reason}). Give the "
+            "URL of a database, install its driver, or leave it out for a file in the sweep."
+        ) from error
     begun = len(study.get_trials(deepcopy=False))
     # A study that goes on must not choose again what it chose first.
     study.sampler = optuna.samplers.TPESampler(seed=seed + begun)

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
 from src.core.paths import home
+from src.core.redact import plain_without_passwords
 from src.core.types import PlainConfig
 from src.training.callbacks.pictures import Cell
 from src.training.loggers.lifecycle import Facts, keep_run_id, read_run_id, sweep_name
@@ -79,15 +80,17 @@ class WandbRun(WandbLogger):
         # Reports of wandb's own crashes to its makers: off unless the user wants them.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         self.folder = Path(save_dir)
+        shown = plain_without_passwords([name, group or sweep_name(), job_type, list(tags)])
+        name, group, job_type, tags = shown
         super().__init__(
             save_dir=str(save_dir),
             project=project,
             entity=entity,
             name=name,
             id=read_run_id(save_dir, "wandb"),
-            group=group or sweep_name(),
+            group=group,
             job_type=job_type,
-            tags=list(tags),
+            tags=tags,
             log_model=log_model,
             mode=self._reachable(mode or cast("Mode", os.environ.get("WANDB_MODE", "online"))),
             settings=wandb.Settings(init_timeout=timeout),

@@ -71,3 +71,14 @@ def test_a_killed_trial_is_made_up_for_and_one_that_failed_is_not(tmp_path: Path
     again = open_study(f"sqlite:///{tmp_path}/s.db", "s", direction="maximize", seed=0)
     assert again.trials[gone.number].state == optuna.trial.TrialState.FAIL
     assert count(again) == 3
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "sqlite:////nowhere/x.db", "evil://x", "nothing+driver://u:pw@h/db"]
+)
+def test_a_storage_that_cannot_be_opened_is_a_sentence_without_its_password(url: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"hydra\.sweeper\.storage=\w+.*cannot be opened"
+    ) as refused:
+        open_study(url, "x", direction="minimize", seed=0)
+    assert "pw" not in str(refused.value)
