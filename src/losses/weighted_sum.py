@@ -12,6 +12,7 @@ from torchmetrics.functional.image import (
 )
 
 from src.core.errors import ConfigError, did_you_mean
+from src.losses.adversarial import AdversarialLoss
 from src.losses.charbonnier import CharbonnierLoss
 from src.losses.perceptual import PerceptualLoss
 
@@ -22,8 +23,10 @@ class WeightedSum(nn.Module):
     """Sum of named losses, each times its weight; those of weight 0 are not computed.
 
     Args:
-        terms: Name → weight: l1, l2, charbonnier, ssim, ms_ssim, tv, fft, gradient, perceptual.
+        terms: Name → weight: l1, l2, charbonnier, ssim, ms_ssim, tv, fft, gradient, perceptual,
+            adversarial.
         perceptual_file: The weights of VGG-19 for the term ``perceptual``.
+        adversarial: The loss for the term ``adversarial``, with its discriminator.
 
     Attributes:
         latest: Of the last call, name → the term's value before it is weighted; logged.
@@ -33,7 +36,13 @@ class WeightedSum(nn.Module):
             there.
     """
 
-    def __init__(self, terms: Mapping[str, float], *, perceptual_file: str | None = None) -> None:
+    def __init__(
+        self,
+        terms: Mapping[str, float],
+        *,
+        perceptual_file: str | None = None,
+        adversarial: AdversarialLoss | None = None,
+    ) -> None:
         super().__init__()
         kinds: dict[str, Callable[[], nn.Module]] = {
             "l1": nn.L1Loss,
@@ -45,6 +54,7 @@ class WeightedSum(nn.Module):
             "fft": SpectrumLoss,
             "gradient": GradientLoss,
             "perceptual": lambda: PerceptualLoss(perceptual_file),
+            "adversarial": lambda: _given(adversarial),
         }
         for name, weight in terms.items():
             if name not in kinds:
@@ -55,6 +65,9 @@ class WeightedSum(nn.Module):
         if not self.weights:
             raise ConfigError("loss.terms: all weights are 0; e.g. loss.terms.l1=1.")
         self.terms = nn.ModuleDict({name: kinds[name]() for name in self.weights})
+        # Not a second name of the module, which would save it twice.
+        learns = [term for term in self.terms.values() if isinstance(term, AdversarialLoss)]
+        self._learning = tuple(learns)
         self.latest: dict[str, Tensor] = {}
 
     def forward(
@@ -63,7 +76,22 @@ class WeightedSum(nn.Module):
         """Return the weighted sum."""
         values = {name: term(restored, target) for name, term in self.terms.items()}
         self.latest = {name: value.detach() for name, value in values.items()}
+        for term in self._learning:
+            self.latest["discriminator"] = term.judged
         return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
+
+    def after_backward(self) -> None:
+        """Let what learns beside the network take its step."""
+        for term in self._learning:
+            term.after_backward()
+
+
+def _given(adversarial: AdversarialLoss | None) -> AdversarialLoss:
+    if adversarial is None:
+        raise ConfigError(
+            "loss.terms.adversarial needs a discriminator: take loss=adversarial, which has one."
+        )
+    return adversarial
 
 
 class SsimLoss(nn.Module):

@@ -152,9 +152,14 @@ def _is_ours(content: Mapping[str, Any]) -> bool:
         and isinstance(carried.get("version"), str)
         and isinstance(carried.get("run_ids", {}), dict)
         and isinstance(weights, dict)
-        and all(isinstance(tensor, Tensor) for tensor in weights.values())
+        and all(isinstance(value, Tensor) or _is_beside(key) for key, value in weights.items())
         and all(isinstance(content.get(key, kind()), kind) for key, kind in _FORM.items())
     )
+
+
+def _is_beside(name: object) -> bool:
+    """Say whether a name is that of what a loss keeps beside its weights, such as an optimizer."""
+    return isinstance(name, str) and name.startswith("loss.") and name.endswith("._extra_state")
 
 
 def _network_alone(path: Path) -> Checkpoint:

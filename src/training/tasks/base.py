@@ -168,6 +168,9 @@ class RestorationTask(ScoredModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the learning rate of the step that is being done, the same in all processes."""
         self._parts.clear()
+        learn = getattr(self.loss, "after_backward", None)
+        if learn is not None:
+            learn()
         rate = optimizer.param_groups[0]["lr"]
         self.log("train/lr", torch.tensor(rate, dtype=torch.float64))  # float32 would blur 1e-4
 
