@@ -56,7 +56,7 @@ def test_the_penalty_is_half_the_squared_slope_at_clean_images() -> None:
     restored, clean = _images(1), _images(2)
     plain = AdversarialLoss(channels=4).eval()
     with_penalty = AdversarialLoss(channels=4, r1=3).eval()
-    both = (each._own(restored, clean).detach() for each in (plain, with_penalty))  # noqa: SLF001
+    both = (each._own(restored, clean).detach() for each in (plain, with_penalty))
     without, penalised = map(float, both)
     more = penalised - without
     x = clean.clone().requires_grad_()
