@@ -163,7 +163,8 @@ def _is_beside(name: object) -> bool:
 
 
 def _network_alone(path: Path) -> Checkpoint:
-    file, net = read_network(path), open_network(path)
+    file = read_network(path)
+    net = open_network(file)
     config = {
         "model": file.model,
         "io": {key: getattr(net, key) for key in ("in_channels", "out_channels", "scale")},

@@ -87,13 +87,16 @@ def read_network(path: Path) -> NetworkFile:
     return NetworkFile(path, model, carried, weights)
 
 
-def open_network(path: str | Path) -> nn.Module:
+def open_network(source: str | Path | NetworkFile) -> nn.Module:
     """Return the network of a file that ``write_network`` wrote, in evaluation mode.
+
+    Args:
+        source: The file, or what has been read of it.
 
     Raises:
         CheckpointError: If it cannot be read, or is of a class or size that is not there.
     """
-    file = read_network(Path(path))
+    file = source if isinstance(source, NetworkFile) else read_network(Path(source))
     try:
         net: nn.Module = instantiate(file.model, _convert_="all")
         net.load_state_dict(file.weights)
