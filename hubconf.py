@@ -15,3 +15,8 @@ def denoise() -> nn.Module:
 def dejpeg() -> nn.Module:
     """Return the remover of JPEG artefacts, blind to quality; images as for ``denoise``."""
     return load("zoo/dejpeg")
+
+
+def super_resolution_x2() -> nn.Module:
+    """Return the ×2 enlarger: (B, 3, H, W) in [0, 1] → (B, 3, 2H, 2W)."""
+    return load("zoo/super_resolution_x2")
