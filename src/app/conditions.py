@@ -45,11 +45,13 @@ def conditions_of(cfg: DictConfig) -> dict[str, DictConfig]:
     given: Mapping[str, Any] = cfg.get("val_conditions") or {}
     nodes = {}
     for key, levels in given.items():
+        kind = str if key == "phase" else int | float
         listed = isinstance(levels, list | tuple | ListConfig) and len(levels) > 0
-        if key not in LEVELS or len(given) > 1 or not listed:
+        fits = listed and all(isinstance(level, kind) for level in levels)
+        if key not in LEVELS or len(given) > 1 or not fits or len({*levels}) < len(levels):
             raise ConfigError(
-                f"val_conditions={dict(given)} must be levels of one of {', '.join(LEVELS)}, e.g. "
-                "val_conditions={sigma:[15,25,50]}."
+                f"val_conditions={dict(given)} must be levels of one of {', '.join(LEVELS)}, each "
+                "once, e.g. val_conditions={sigma:[15,25,50]}."
             )
         for level in levels:
             node = cfg.degradation.copy()

@@ -240,7 +240,8 @@ class Opener:
             count = "1 image" if len(faults) == 1 else f"{len(faults)} images"
             raise DataError(
                 f"{count} of {source.describe()} cannot be used:\n  {listed}\n"
-                "  Mend them, or go on without them with data.on_error=skip."
+                "  Mend them, or go on without them with data.on_error=skip "
+                "(of src.degrade, on_error=skip)."
             )
 
 

@@ -65,6 +65,10 @@ class AdversarialLoss(nn.Module):
                 raise ConfigError(f"loss.adversarial.{name}={value}: {did_you_mean(value, known)}")
         if not r1 >= 0:
             raise ConfigError(f"loss.adversarial.r1={r1} must be at least 0.")
+        if channels < 1 or len(betas) != 2:
+            raise ConfigError(
+                f"loss.adversarial: channels={channels} must be 1 or more, betas={[*betas]} two."
+            )
         self.form, self.r1 = form, r1
         generator = generator_for("cpu", "discriminator", seed)
         self.discriminator = build(discriminator, in_channels, channels, generator)
@@ -86,6 +90,14 @@ class AdversarialLoss(nn.Module):
         if self.form == "hinge":
             return -judgement.mean()
         return self._as(judgement, clean=True)
+
+    def check_side(self, side: int) -> None:
+        """Refuse patches of ``side`` pixels that the discriminator cannot judge; ConfigError."""
+        if side % self.discriminator.multiple_of or side < self.discriminator.least:
+            raise ConfigError(
+                f"data.patch_size={side}: the discriminator takes multiples of "
+                f"{self.discriminator.multiple_of} pixels, {self.discriminator.least} or more."
+            )
 
     def after_backward(self) -> None:
         """Let the discriminator take one step, with all images since the last one."""
@@ -133,13 +145,16 @@ class AdversarialLoss(nn.Module):
         return self.optimizer.state_dict()
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Go on with a state of the optimizer.
+        """Go on with a state of the optimizer, at the rate and the betas that are given now.
 
         Raises:
             ConfigError: If it is none of this optimizer.
         """
+        (group,) = self.optimizer.param_groups
+        given = {key: group[key] for key in ("lr", "betas")}
         try:
             self.optimizer.load_state_dict(dict(state))
+            self.optimizer.param_groups[0].update(given)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ConfigError(
                 "The checkpoint's optimizer of the discriminator is not that of this loss "

@@ -28,6 +28,8 @@ class UNetDiscriminator(nn.Module):
         channels: Of the finest features; 64 in the paper.
     """
 
+    multiple_of, least = 8, 8
+
     def __init__(self, in_channels: int = 3, channels: int = 64) -> None:
         super().__init__()
         sizes = [channels, 2 * channels, 4 * channels, 8 * channels]
@@ -64,6 +66,8 @@ class PatchDiscriminator(nn.Module):
         channels: Of the finest features; 64 in the paper.
     """
 
+    multiple_of, least = 1, 32
+
     def __init__(self, in_channels: int = 3, channels: int = 64) -> None:
         super().__init__()
         sizes = [in_channels, channels, 2 * channels, 4 * channels, 8 * channels]
@@ -79,10 +83,11 @@ class PatchDiscriminator(nn.Module):
         return judged
 
 
-KINDS: dict[str, type[nn.Module]] = {"unet": UNetDiscriminator, "patch": PatchDiscriminator}
+Discriminator = UNetDiscriminator | PatchDiscriminator
+KINDS: dict[str, type[Discriminator]] = {"unet": UNetDiscriminator, "patch": PatchDiscriminator}
 
 
-def build(kind: str, in_channels: int, channels: int, generator: torch.Generator) -> nn.Module:
+def build(kind: str, in_channels: int, channels: int, generator: torch.Generator) -> Discriminator:
     """Return a discriminator whose initial weights are drawn from ``generator``, as torch's are."""
     network = KINDS[kind](in_channels, channels)
     with torch.no_grad():

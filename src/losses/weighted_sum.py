@@ -80,6 +80,11 @@ class WeightedSum(nn.Module):
             self.latest["discriminator"] = term.judged
         return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
 
+    def check_side(self, side: int) -> None:
+        """Refuse patches of ``side`` pixels that a discriminator cannot judge; ConfigError."""
+        for term in self._learning:
+            term.check_side(side)
+
     def after_backward(self) -> None:
         """Let what learns beside the network take its step."""
         for term in self._learning:

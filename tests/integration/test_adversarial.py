@@ -85,9 +85,33 @@ def test_the_recipe_trains_and_is_scored(tmp_path: Path) -> None:
         (("loss=adversarial", "loss.adversarial.discriminator=vgg"), "patch, unet"),
         (("loss=adversarial", "loss.adversarial.form=wgan"), "vanilla"),
         (("loss=adversarial", "loss.adversarial.r1=-1"), "at least 0"),
+        (("loss=adversarial", "loss.adversarial.channels=0"), "1 or more"),
+        (("loss=adversarial", "loss.adversarial.betas=[0.9]"), "two"),
+        (("loss=adversarial", "data.patch_size=12"), "takes multiples of 8 pixels"),
+        (
+            ("loss=adversarial", "loss.adversarial.discriminator=patch", "data.patch_size=24"),
+            "32 or more",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     done = command("train", *TINY, *words, f"hydra.run.dir={tmp_path / 'run'}")
     assert done.code != 0
     assert said in done.err
+
+
+@pytest.mark.long
+def test_a_run_keeps_its_discriminator_and_takes_another_rate_for_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train_tiny(run, *WORDS, steps=1)
+    before = (run / "config.yaml").read_bytes()
+    for word in ("loss.adversarial.channels=8", "loss.terms.adversarial=0", "loss=l1"):
+        done = command("train", f"resume={run}", "trainer.max_steps=2", word)
+        assert done.code == 2, word
+        assert "a resumed run keeps its discriminator" in done.err
+        assert (run / "config.yaml").read_bytes() == before  # so that it can still go on
+    done = command("train", f"resume={run}", "trainer.max_steps=2", "loss.adversarial.lr=3e-4")
+    assert done.code == 0, done.err
+    saved = read(run / "checkpoints/last.ckpt")["state_dict"]
+    (group,) = saved["loss.terms.adversarial._extra_state"]["param_groups"]
+    assert group["lr"] == 3e-4

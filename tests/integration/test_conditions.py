@@ -32,13 +32,13 @@ def test_each_set_is_scored_at_each_level_as_evaluation_scores_it(
     tiny = [word for word in TINY if word != "data=synthetic"]
     data = ("data=folder", f"data.train_dir={folders[0]}", f"data.val_dir={both}")
     length = ("trainer.max_steps=1", "trainer.val_check_interval=1", f"hydra.run.dir={run}")
-    done = command("train", *tiny, *data, "val_conditions={sigma:[15,50]}", *length)
+    done = command("train", *tiny, *data, "val_conditions={sigma:[15,7.5]}", *length)
     assert done.code == 0, done.err
     row = _last_row(run)
     assert row["val/psnr"] == row["val/first_sigma_15/psnr"]  # the first decides
     last, output = run / "checkpoints/last.ckpt", tmp_path / "scores"
     where = (f"output={output}", "images=false", "device=cpu")
-    done = command("evaluate", f"checkpoint={last}", f"sets={both}", "sigma=[15,50]", *where)
+    done = command("evaluate", f"checkpoint={last}", f"sets={both}", "sigma=[15,7.5]", *where)
     assert done.code == 0, done.err
     combinations = json.loads((output / "summary.json").read_text())["combinations"]
     assert len(combinations) == 4
@@ -55,6 +55,8 @@ def test_each_set_is_scored_at_each_level_as_evaluation_scores_it(
         ("{quality:[10]}", "gaussian has no quality"),
         ("{sigma:[15],phase:[rggb]}", "levels of one of"),
         ("{sigma:[]}", "levels of one of"),
+        ("{sigma:[15,15]}", "levels of one of"),
+        ("{sigma:[a]}", "levels of one of"),
         ("{scale:[2]}", "levels of one of"),
     ],
 )
@@ -71,6 +73,14 @@ def test_the_length_of_the_gradient_is_logged_where_asked(tmp_path: Path) -> Non
         norms = [row["train/grad_norm"] for row in csv.DictReader(file) if row["train/loss"]]
     assert len(norms) == 2
     assert all(float(norm) > 0 for norm in norms)
+
+
+@pytest.mark.parametrize("word", ["scheduler=constant", "optimizer.lr=0", "trainer.max_steps=2"])
+def test_a_finder_that_cannot_find_is_refused(word: str, tmp_path: Path) -> None:
+    where = f"hydra.run.dir={tmp_path / 'run'}"
+    done = command("train", *TINY, "debug=lr_finder", "trainer.max_steps=4", word, where)
+    assert done.code == 2, done.err
+    assert "debug=lr_finder takes" in done.err
 
 
 @pytest.mark.long

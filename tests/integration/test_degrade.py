@@ -66,7 +66,13 @@ def test_the_images_are_those_that_evaluation_scores(clean: Path, tmp_path: Path
         (("input={clean}", "scale=0"), "the scale is 1 or more"),
         (("input={clean}", "degradation=blur"), "degradation=blur"),
         (("input={clean}", "degradation.steps.jpeg.quality=[90,50]"), "low <= high"),
-        (("input={clean}", "output={clean}"), "is not empty; set overwrite=true"),
+        (("input={clean}", "output={tmp}"), "is not empty; set overwrite=true"),
+        (("input={clean}", "output={clean}/a.png"), "a.png is a file"),
+        (("input={clean}", "output={clean}", "overwrite=true"), "lies in input="),
+        (("input={clean}", "output={clean}/degraded"), "lies in input="),
+        (("input={tmp}", "output={clean}"), "lies in input="),
+        (("input={clean}", "scale=64"), "of src.degrade, on_error=skip"),
+        (("input=[{clean},{tmp}]",), "one folder or one prepared set"),
     ],
 )
 def test_what_cannot_be_made_is_refused(

@@ -1,6 +1,7 @@
 """Degrade: clean images in, degraded ones out, and all that was drawn for each of them."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.progress import track
@@ -32,7 +33,14 @@ def degrade(cfg: DictConfig) -> int:
         ConfigError: If the degradation cannot be built.
         DataError: If there is no image, one cannot be used, or results are there already.
     """
-    output, images = from_root(cfg.output), _opened(cfg)
+    output, folder = from_root(cfg.output), _folder(cfg)
+    if output.exists() and not output.is_dir():
+        raise DataError(f"output={shown(output)} is a file; a folder is needed.")
+    if output.resolve().is_relative_to(folder.resolve()):  # a second start would degrade its images
+        raise DataError(
+            f"output={shown(output)} lies in input={shown(folder)}; take a folder elsewhere."
+        )
+    images = _opened(cfg, folder)
     if output.is_dir() and any(output.iterdir()) and not cfg.overwrite:
         raise DataError(
             f"{shown(output)} is not empty; set overwrite=true, or take another output."
@@ -56,15 +64,21 @@ def degrade(cfg: DictConfig) -> int:
     return len(images)
 
 
-def _opened(cfg: DictConfig) -> OpenImages:
-    if cfg.scale < 1 or cfg.channels not in {1, 3}:
+def _folder(cfg: DictConfig) -> Path:
+    if not isinstance(cfg.input, str):
+        raise ConfigError(f"input={cfg.input} must be one folder or one prepared set.")
+    folder = from_root(cfg.input)
+    if cfg.input in known_sets() and not folder.is_dir():
+        return prepared_folder(cfg.paths.data_dir, cfg.input)
+    return folder
+
+
+def _opened(cfg: DictConfig, folder: Path) -> OpenImages:
+    if not isinstance(cfg.scale, int) or cfg.scale < 1 or cfg.channels not in {1, 3}:
         raise ConfigError(
             f"scale={cfg.scale} channels={cfg.channels}: the scale is 1 or more, the channels are "
             "3 for colour or 1 for luma."
         )
-    folder = from_root(cfg.input)
-    if cfg.input in known_sets() and not folder.is_dir():
-        folder = prepared_folder(cfg.paths.data_dir, cfg.input)
     opener = Opener(cfg.channels, cache_dir=None, on_error=cfg.on_error, cache_limit=None)
     return opener.open(ImageFolder(folder), min_size=cfg.scale, reason="one pixel of {} px; crop")
 

@@ -1,6 +1,8 @@
 """Decide all that a training depends on, once, before any of its processes starts."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -17,6 +19,7 @@ from src.app.resume_point import NEW, find_point
 from src.app.sweeps.sweep import is_start_again
 from src.commands.train.beginning import with_weights
 from src.commands.train.schedule import refuse_unsaid_change
+from src.core.errors import ConfigError
 from src.data.datamodule import RestorationData
 from src.metrics.direction import check_monitors, monitor_mode
 
@@ -50,7 +53,7 @@ def settle_training(cfg: DictConfig) -> Job:
         followed = followers(cfg, given)
         old = run_folder.continued(folder, cfg, [])
         cfg = run_folder.continued(folder, cfg, [*given, *followed])
-        refuse_unsaid_change(old, cfg, given, followed, point.step)
+        _refuse_changes_between(old, cfg, given, followed, point.step)
         given = [*given, *followed]
     else:
         cfg = undegraded_pairs(with_sets(with_weights(cfg, overrides)))
@@ -81,6 +84,27 @@ def settle_training(cfg: DictConfig) -> Job:
             "checkpoint": None if point.path is None else str(point.path),
         },
     )
+
+
+def _refuse_changes_between(
+    old: DictConfig, cfg: DictConfig, given: list[str], followed: list[str], step: int
+) -> None:
+    """Refuse a schedule that changes unsaid, and another discriminator than the saved one."""
+    refuse_unsaid_change(old, cfg, given, followed, step)
+    was, now = (_discriminator(plain(of)["loss"]) for of in (old, cfg))
+    if was != now:
+        raise ConfigError(
+            f"loss: a resumed run keeps its discriminator, {was or 'none'}, not {now or 'none'}; "
+            "start a new run, with weights=<this one> to begin from its weights."
+        )
+
+
+def _discriminator(loss: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the shapes of a discriminator's weights; {} without one."""
+    terms, given = loss.get("terms"), loss.get("adversarial")
+    if not (isinstance(terms, Mapping) and terms.get("adversarial") and given):
+        return {}
+    return {key: given.get(key) for key in ("discriminator", "channels", "in_channels")}
 
 
 def _goes_on(resume: str | None, folder: Path) -> bool:

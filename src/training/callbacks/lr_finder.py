@@ -9,7 +9,9 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from src.core.errors import ConfigError
 from src.core.files import write_csv
+from src.optim.schedules import RangeTest
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,16 @@ class LearningRateFinder(Callback):
         self.rates: list[float] = []
         self.losses: list[float] = []  # running means
         self._mean = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse a schedule that is no test of rates, or too short; ConfigError."""
+        (schedule,) = (config.scheduler for config in trainer.lr_scheduler_configs)
+        test = isinstance(schedule, RangeTest) and schedule.base_lrs[0] > 0
+        if not test or trainer.max_steps < 3 or trainer.global_step:
+            raise ConfigError(
+                "debug=lr_finder takes the rate through all values at once: leave out scheduler=… "
+                "and resume=…, and give optimizer.lr above 0, trainer.max_steps of 3 or more."
+            )
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -55,9 +67,9 @@ class LearningRateFinder(Callback):
         steepest = self.steepest()
         if steepest is None:
             logger.warning(
-                "Learning rate: the loss did not fall at any that was tried, up to %.2g; raise "
-                "optimizer.lr, or trainer.max_steps. %s has all.",
-                *(self.rates[-1], self.path),
+                "Learning rate: the loss did not fall at any that was tried, up to %.2g; %s "
+                "optimizer.lr, or raise trainer.max_steps. %s has all.",
+                *(self.rates[-1], "lower" if trainer.should_stop else "raise", self.path),
             )
             return
         least = self.rates[self.losses.index(min(self.losses))]

@@ -81,7 +81,7 @@ class RestorationTask(ScoredModule):
         super().__init__(evaluator, restorer)
         self.net, self.degradation, self.loss = net, degradation, loss
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.conditions = nn.ModuleDict(conditions or {})
+        self.conditions = nn.ModuleList((conditions or {}).values())  # 7.5 is no name of a module
         self.lr_factors = lr_factors or {}
         self.scale, self.seed, self.noise_seed = scale, seed, 0
         if restorer.net.scale not in {1, scale}:
@@ -132,8 +132,8 @@ class RestorationTask(ScoredModule):
     def _score(self, batch: Clean, dataloader_idx: int) -> Mapping[str, Any]:
         if not self.conditions:
             return super()._score(batch, dataloader_idx)
-        trained, of_all = self.degradation, list(self.conditions.values())
-        self.degradation = of_all[dataloader_idx % len(of_all)]
+        trained = self.degradation
+        self.degradation = self.conditions[dataloader_idx % len(self.conditions)]
         try:
             return super()._score(batch, dataloader_idx)
         finally:
@@ -178,6 +178,7 @@ class RestorationTask(ScoredModule):
         """Refuse what cannot work before the first step, later stages included."""
         for side in self.trainer.datamodule.patch_sizes:  # type: ignore[attr-defined]
             check_patch(side - 2 * self.margin, self.restorer.net, scale=self.scale)
+            getattr(self.loss, "check_side", lambda side: None)(side - 2 * self.margin)
         if self.compiled is not None:
             check_compiler(self.memory_format)
 
