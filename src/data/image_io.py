@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +39,10 @@ _DAMAGE = (
     zlib.error,
     RuntimeError,  # NotImplementedError among them
 )
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+AVIF = find_spec("PIL._avif") is not None
+"""Whether this Pillow has the decoder; it came with 11.3."""
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", *(("AVIF",) if AVIF else ()))
 """What is opened, whatever a file's name says: other decoders are for nobody's photographs, and one
 of them, PostScript's, hands the file to an outside program."""
 

@@ -63,7 +63,8 @@ def kind_of(image: Image.Image) -> tuple[str, str | None]:
     """
     own = "jpeg" if image.format == "MPO" else str(image.format).lower()
     if own not in KINDS:
-        return "png", f"{image.format} holds 256 colours: written as PNG"
+        why = "holds 256 colours" if own == "gif" else "is read only"
+        return "png", f"{image.format} {why}: written as PNG"
     if own == "tiff" and other_order(image):
         return "png", "a TIFF of 16-bit colour is written as PNG of 16 bits"
     if own == "bmp" and image.has_transparency_data:

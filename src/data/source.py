@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from src.core.errors import ConfigError, DataError, ExemplarError
 from src.core.paths import from_root, shown
-from src.data.image_io import Grey, Pixels, read_image, with_channels
+from src.data.image_io import AVIF, Grey, Pixels, read_image, with_channels
 
 logger = logging.getLogger(__name__)
 
@@ -88,9 +88,10 @@ class ImageSource(Protocol):
         ...
 
 
-EXTENSIONS = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-UNREAD = (".arw", ".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef",
-          ".psd", ".raf", ".raw", ".svg", ".tga")  # fmt: skip
+EXTENSIONS = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
+              *((".avif",) if AVIF else ()))  # fmt: skip
+UNREAD = (".arw", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".psd",
+          ".raf", ".raw", ".svg", ".tga", *(() if AVIF else (".avif",)))  # fmt: skip
 """Endings of pictures that are not read."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from src.models.backbones.dncnn import DnCNN
 from src.models.backbones.edsr import EDSR
 from src.weights.checkpoint import open_checkpoint
 from src.weights.checkpoint_file import read
@@ -97,6 +98,23 @@ def test_a_network_of_ones_own_choice_takes_what_fits_when_asked(
     assert re.search(r"skipped: .*\n +trunk\.1\.", done.err)  # the attention, now after two blocks
     before, after = open_checkpoint(trained).weights, open_checkpoint(tmp_path / "deeper").weights
     assert torch.equal(before["head.weight"], after["head.weight"])
+
+
+@pytest.mark.long
+def test_a_network_of_ones_own_choice_takes_the_switches_of_the_weights(tmp_path: Path) -> None:
+    node = {"_target_": "src.models.backbones.dncnn.DnCNN", "in_channels": 3, "out_channels": 3}
+    node |= {"channels": 8, "blocks": 2, "batch_norm": False, "attention_sites": []}
+    net = DnCNN(3, 3, channels=8, blocks=2, batch_norm=False, attention_sites=[])
+    write_network(tmp_path / "merged.safetensors", net.state_dict(), node, {})
+    words = ("model=dncnn", "model.blocks=2", "model.channels=8")
+    weights = f"weights={tmp_path / 'merged.safetensors'}"
+    begun = _tune(tmp_path / "run", *words, weights)
+    assert open_checkpoint(begun).config.model.batch_norm is False
+    typed = command(
+        "train", *OWN, *words, weights, "model.batch_norm=true", f"hydra.run.dir={tmp_path}"
+    )
+    assert typed.code == 1
+    assert "does not fit the network" in typed.err
 
 
 @pytest.mark.long

@@ -14,6 +14,7 @@ import tifffile
 import torch
 from PIL import ExifTags, Image, ImageCms
 
+from src.data.image_io import AVIF
 from src.models.backbones.ffdnet import FFDNet
 from src.models.backbones.untrained import Bicubic, Identity
 from src.weights.network_file import write_network
@@ -122,6 +123,7 @@ CASES = [
         ("a.png", "PNG", "RGB"),
         ("GIF holds 256 colours", "becomes RGB"),
     ),
+    *[Case("b.avif", _saved(COLOUR), ("b.png", "PNG", "RGB"), ("AVIF is read only",))] * AVIF,
 ]
 
 

@@ -60,7 +60,7 @@ def plan(
         DataError: If there is no image, or a result may not be written.
     """
     sources = _without_results(_found(patterns), output, ending)
-    as_file = output is not None and output.suffix.lower() in EXTENSIONS and not output.is_dir()
+    as_file = output is not None and kind_of_name(output) is not None and not output.is_dir()
     if output is not None and as_file and len(sources) > 1:
         raise ConfigError(
             f"output={output} looks like an image, and there are {len(sources)}: give a folder, in "

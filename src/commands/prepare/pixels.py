@@ -1,17 +1,14 @@
 """Images of test sets recognised by the fingerprint of their pixels."""
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from src.commands.prepare import manifest
 from src.commands.prepare.image_set import ImageSet, size_of
-from src.core.errors import DataError, ImageFileError
-from src.data.image_io import FORMATS, PIXEL_LIMIT, apply_pixel_limit, has_one_channel
+from src.core.errors import DataError
+from src.data.image_io import has_one_channel, opened
 
 
 def header(content: bytes, path: Path) -> tuple[int, int, int]:
@@ -20,16 +17,8 @@ def header(content: bytes, path: Path) -> tuple[int, int, int]:
     Raises:
         ImageFileError: If it is no image, or one beyond the limit of pixels.
     """
-    apply_pixel_limit()
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return image.width, image.height, 1 if has_one_channel(image) else 3
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageFileError(
-            path, f"is too large ({error}); set {PIXEL_LIMIT}=<pixels>."
-        ) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise ImageFileError(path, "is not an image, whatever its name says.") from error
+    with opened(path, content) as image:
+        return image.width, image.height, 1 if has_one_channel(image) else 3
 
 
 @dataclass(frozen=True)

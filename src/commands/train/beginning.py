@@ -1,5 +1,6 @@
 """What a training begins with: the weights of another network, and what of them stays fixed."""
 
+import logging
 from collections.abc import Sequence
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -13,6 +14,8 @@ from src.optim.groups import freeze
 from src.weights.checkpoint import Checkpoint, open_checkpoint
 from src.weights.conversion import with_published_weights
 
+logger = logging.getLogger(__name__)
+
 _CHOOSING = ("model=", "experiment=")
 _ATTENTION = "model/attention"
 
@@ -21,8 +24,8 @@ def with_weights(cfg: DictConfig, typed: Sequence[str]) -> DictConfig:
     """Return the configuration of a new training, with the network of the weights given.
 
     A choice of the user's own, ``model=…`` or an experiment, beats the network that the weights
-    bring; ``model.<key>=…`` and ``model/attention=…`` change that one. Published weights are
-    converted first.
+    bring, but for its switches, where all weights are to fit; ``model.<key>=…`` and
+    ``model/attention=…`` change that one. Published weights are converted first.
 
     Args:
         cfg: Composed, not resolved.
@@ -43,16 +46,35 @@ def with_weights(cfg: DictConfig, typed: Sequence[str]) -> DictConfig:
     begun = cfg.copy()
     begun.weights = _converted(cfg)
     begun.architecture = None
-    if any(text.lstrip("+~").startswith(_CHOOSING) for text in typed):
+    chosen = any(text.lstrip("+~").startswith(_CHOOSING) for text in typed)
+    if chosen and cfg.weights_match == PARTIAL:
         return begun
     checkpoint = open_checkpoint(begun.weights)
+    keys = [text.lstrip("+~").partition("=")[0] for text in typed]
+    if chosen:
+        _take_switches(begun, checkpoint.config.model, keys)
+        return begun
     begun.model = OmegaConf.to_container(checkpoint.config.model)
-    _change(begun, cfg, [text.lstrip("+").partition("=")[0] for text in typed])
+    _change(begun, cfg, keys)
     if cfg.weights_match == PARTIAL:
         _suit(begun.model, cfg)
     else:
         _check_fit(checkpoint, cfg)
     return begun
+
+
+def _take_switches(begun: DictConfig, theirs: DictConfig, keys: Sequence[str]) -> None:
+    """Set what is true or false of the same kind of network as the weights have it, and say so.
+
+    Published weights have, for one, batch norm merged into the convolutions. What is typed stays.
+    """
+    if begun.model.get("_target_") != theirs.get("_target_"):
+        return
+    for key, value in theirs.items():
+        differs = isinstance(value, bool) and begun.model.get(key) not in (value, None)
+        if differs and f"model.{key}" not in keys:
+            begun.model[key] = value
+            logger.warning("model.%s=%s, as the network of the weights has it", key, value)
 
 
 def _change(begun: DictConfig, cfg: DictConfig, keys: Sequence[str]) -> None:

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import EpsImagePlugin, Image
+from PIL import EpsImagePlugin, ExifTags, Image
 
 from src.commands.prepare.pixels import header
 from src.core.errors import ConfigError, DataError, ImageFileError
 from src.data.image_io import (
+    AVIF,
     DEFAULT_PIXEL_LIMIT,
     PIXEL_LIMIT,
     apply_pixel_limit,
@@ -264,11 +265,26 @@ def test_postscript_under_an_images_name_reaches_no_outside_program(
 
 def test_a_format_that_nobody_asked_for_is_refused_and_not_decoded(tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
-    file.write_bytes(b"\x00\x00\x00\x20ftypavif\x00\x00\x00\x00avifmif1miaf" + bytes(64))
+    Image.fromarray(pixels()).save(file, "ICO")
     with pytest.raises(ImageFileError, match="none of BMP, GIF"):
         read_image(file, channels=3)
     with pytest.raises(ImageFileError), opened(file):
         pass
+
+
+@pytest.mark.skipif(not AVIF, reason="this Pillow reads no AVIF")
+def test_avif_of_a_phone_is_read_upright_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    file, turned = tmp_path / "a.avif", Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    image = Image.linear_gradient("L").resize((40, 24)).convert("RGB")
+    image.save(file, quality=100, exif=turned)
+    upright = np.asarray(image.transpose(Image.Transpose.ROTATE_270))
+    read = read_image(file, channels=3)
+    assert read.shape == upright.shape
+    assert np.abs(read.astype(int) - upright).mean() < 3
+    (tmp_path / "b.jpg").write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(ImageFileError, match=r"b\.jpg: is "):
+        read_image(tmp_path / "b.jpg", channels=3)
 
 
 @pytest.mark.parametrize("order", "<>")

@@ -8,7 +8,7 @@ from PIL import Image
 from src.core.errors import ConfigError, DataError
 from src.data.datasets.sample_photos import FOLDER, PHOTOS, SamplePhotos
 from src.data.datasets.synthetic import Synthetic
-from src.data.image_io import read_image
+from src.data.image_io import AVIF, read_image
 from src.data.source import ImageFolder, unique_keys
 from tests.support.images import pixels, write, write_folder
 
@@ -50,12 +50,14 @@ def test_pictures_of_other_kinds_are_counted_by_kind_once(
 ) -> None:
     write(tmp_path / "a.png", pixels())
     Image.fromarray(pixels()).save(tmp_path / "phone.jfif")
-    for name in ("b.HEIC", "sub/c.heic", "d.avif", "notes.txt"):
+    (tmp_path / "z.avif").touch()
+    for name in ("b.HEIC", "sub/c.heic", "d.cr2", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     for _ in range(2):
-        assert list(ImageFolder(tmp_path).files()) == ["a", "phone"]
-    said = f"left out of {tmp_path}: 2 .heic, 1 .avif, which are not read; convert them to PNG"
+        assert list(ImageFolder(tmp_path).files()) == ["a", "phone", *("z" * AVIF)]
+    others = "2 .heic, 1 .cr2" if AVIF else "2 .heic, 1 .cr2, 1 .avif"
+    said = f"left out of {tmp_path}: {others}, which are not read; convert them to PNG"
     assert caplog.messages == [said]
 
 
