@@ -55,3 +55,9 @@ def test_a_key_that_only_some_options_of_a_sweep_have_is_checked_in_the_jobs_tha
         check(Request("train", (*words[:2], "scheduler.gama=0.5"), multirun=True))
     with pytest.raises(ConfigError, match=r"gamma=0\.5: scheduler has no key"):
         check(Request("train", (words[0], "scheduler=constant", "scheduler.gamma=0.5")))
+
+
+def test_a_key_of_a_group_that_a_checkpoint_chooses_names_what_can_be_typed() -> None:
+    words = ("checkpoint=outputs/demo", "sets=set5", "data.cache_dir=decoded")
+    with pytest.raises(ConfigError, match=r"no data is chosen here.*or take paths\.cache_dir\."):
+        check(Request("evaluate", words))

@@ -186,6 +186,11 @@ def _nearest_key(key: str, tree: Any) -> str:  # noqa: ANN401
         return f"{where} {did_you_mean(wrong, (name for name in keys if name[0] != '_'))}"
     if wrong == "scale":
         return "there is no key 'scale'. Take task=super_resolution task.scale=<2, 3 or 4>."
+    if wrong in all_groups():
+        last = key.rpartition(".")[2]
+        same = [dotted for dotted in _dotted_keys(node) if dotted.rpartition(".")[2] == last]
+        other = f", or take {', '.join(same)}" if same else ""
+        return f"no {wrong} is chosen here that could have keys: add {wrong}=<option>{other}."
     spelled = {name: name for name in [*keys, *all_groups()] if name != "hydra"}
     for dotted in _dotted_keys({name: node[name] for name in keys if name != "hydra"}):
         spelled.setdefault(dotted.rpartition(".")[2], dotted)

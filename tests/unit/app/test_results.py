@@ -1,10 +1,12 @@
 import csv
+import io
 import json
 import math
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from rich.console import Console
 
 from src.app.results import finite, read_results, score_table, write_results
 from src.core.console import make_console
@@ -27,6 +29,15 @@ def test_an_image_restored_exactly_is_null_in_strict_json_with_a_note(tmp_path: 
     assert board["notes"] == [
         "psnr of restored is null for b: equal to the target, so infinite",
     ]
+
+
+def test_what_was_equal_before_and_after_has_no_gain() -> None:
+    perfect = {"psnr": math.inf, "ssim": 1.0}
+    console = Console(file=io.StringIO(), width=100)
+    console.print(score_table({"photos": Scoreboard({"a": perfect}, {"a": perfect})}, ""))
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "+0.00" in said
+    assert "nan" not in said
 
 
 def test_finite_scores_need_no_note(tmp_path: Path) -> None:
