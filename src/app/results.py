@@ -139,7 +139,7 @@ def _cells(
         if before is None:
             cells.append(cell)
         else:
-            same = after[metric] == before[metric]  # of two infinite ones the difference is no number
+            same = after[metric] == before[metric]  # inf - inf is no number
             gain = f"{0.0 if same else after[metric] - before[metric]:+.{digits}f}"
             cells += [f"{before[metric]:.{digits}f}", cell, gain]
     return cells
