@@ -110,6 +110,30 @@ def test_a_misspelt_folder_leaves_no_run_folder(tmp_path: Path) -> None:
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "words", [("predict", "checkpoint=nope.ckpt", "input=a"), ("train", "data=folder")]
+)
+def test_a_refused_start_leaves_the_logs_of_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.log").write_text("a year's work")
+    run = (f"hydra.run.dir={tmp_path}", "data.train_dir=nope") if words[0] == "train" else ()
+    assert command(*words, *run).code == 1
+    assert (tmp_path / "mine.log").read_text() == "a year's work"
+
+
+@pytest.mark.long
+def test_images_that_two_processes_refuse_leave_no_run(tmp_path: Path) -> None:
+    photos = write_folder(tmp_path / "photos")
+    (photos / "bad.png").write_bytes(b"no image")
+    own = ("data=folder", f"data.train_dir={photos}", "data.val_dir=null", "trainer=ddp_cpu")
+    done = command("train", *_words(tmp_path / "run", *own))
+    assert done.code == 1
+    assert "bad.png: is not an image" in done.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_images_that_are_refused_leave_no_run_and_none_is_announced(tmp_path: Path) -> None:
     photos, scored = write_folder(tmp_path / "photos"), write_folder(tmp_path / "scored")
     write(scored / "banner.png", pixels(10, 90))

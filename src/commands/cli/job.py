@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from src.app.config.check import bring_up_to_date
 from src.app.config.schema import leaves
+from src.app.processes.job import PLACE
 from src.app.processes.outcome import ProcessFaultError
 from src.app.processes.user_errors import as_user_error, whose_code
 from src.app.sweeps.side_by_side import run_beside
@@ -65,7 +67,7 @@ def run_alone(cfg: DictConfig, function: Command) -> None:
             _run(function, cfg)
         except (ExemplarError, UnexpectedError) as error:
             failed.append(error)  # past Hydra, which would print the command line first
-            _drop_if_empty(Path(HydraConfig.get().runtime.output_dir))
+            _drop_if_empty()
 
     with read_write(cfg.hydra):
         cfg.hydra.mode = RunMode.RUN
@@ -135,13 +137,20 @@ def _run(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
         raise UnexpectedError(_write_crash(cfg, error, whose)) from error
 
 
-def _drop_if_empty(folder: Path) -> None:
-    """Remove a run folder of logs alone: a refused run, which has said why, leaves nothing."""
-    files = list(folder.iterdir()) if folder.is_dir() else []
-    if files and all(file.suffix == ".log" and file.name != _CRASH for file in files):
-        for file in files:
-            file.unlink()
-        folder.rmdir()
+def _drop_if_empty() -> None:
+    """Remove a run folder with this start's log alone: a refused run, which has said why.
+
+    What its processes noted goes too, unless one has said something of its own.
+    """
+    settings = HydraConfig.get()
+    folder = Path(settings.runtime.output_dir)
+    if settings.run.dir == ".":  # the current folder, of a command without a run folder of its own
+        return
+    log, notes = folder / f"{settings.job.name}.log", folder / PLACE
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    said = [path for path in files if path.suffix == ".log" and path.stat().st_size]
+    if files and all(path in (log, *notes.glob("*")) for path in files) and {*said} <= {log}:
+        shutil.rmtree(folder)
 
 
 def _in_a_line(error: BaseException) -> str:
