@@ -90,7 +90,7 @@ def test_a_network_of_ones_own_choice_takes_what_fits_when_asked(
         "train", *OWN, *other, f"weights={trained}", f"hydra.run.dir={tmp_path / 'no'}"
     )
     assert refused.code == 1
-    assert "weights_match=partial takes what fits" in refused.err
+    assert "take what fits: weights_match=partial" in refused.err
     words = (f"weights={trained}", "weights_match=partial", "model.blocks=4")
     done = train_tiny(tmp_path / "deeper", *words, "optimizer.lr=0", steps=1)
     for title in ("loaded", "new", "skipped"):

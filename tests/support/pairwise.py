@@ -11,6 +11,8 @@ Row = tuple[str, ...]
 
 def every_pair(pairs: Sequence[tuple[str, str]]) -> list[ParameterSet]:
     """Return pairs as a test's parameters: the quick ones show each choice, `long` ones all."""
+    if not pairs:  # networks of one's own that take no attention
+        return []
     first, second = (list(dict.fromkeys(choices)) for choices in zip(*pairs, strict=True))
 
     def is_quick(left: str, right: str) -> bool:

@@ -70,7 +70,8 @@ def _take_switches(begun: DictConfig, theirs: DictConfig, keys: Sequence[str]) -
     """
     if begun.model.get("_target_") != theirs.get("_target_"):
         return
-    for key, value in theirs.items():
+    for key in map(str, theirs):
+        value = theirs[key]
         differs = isinstance(value, bool) and begun.model.get(key) not in (value, None)
         if differs and f"model.{key}" not in keys:
             begun.model[key] = value
