@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from src.core.console import FoldingTable
 from src.core.errors import DataError
@@ -91,7 +91,8 @@ def read_results(path: Path) -> dict[str, Any]:
     """
     file = path / RESULTS if path.is_dir() else path
     try:
-        record = readable_texts(json.loads(file.read_text(encoding="utf-8")))
+        text = file.read_text(encoding="utf-8")
+        record = readable_texts(json.loads(text, parse_constant=_no_number, parse_int=_whole))
         readable = record["schema"] <= SCHEMA and isinstance(record["benchmarks"], dict)
     except OSError as error:
         raise DataError(
@@ -105,6 +106,16 @@ def read_results(path: Path) -> dict[str, Any]:
     if not readable:
         raise DataError(f"{file}: schema {record['schema']}; this version reads up to {SCHEMA}.")
     return dict(record)
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 300:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def finite(node: Any) -> Any:  # noqa: ANN401

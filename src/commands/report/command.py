@@ -127,9 +127,9 @@ def _table(comparisons: Sequence[Comparison], names: tuple[str, str]) -> Folding
 def _spreads(item: Comparison, records: Sequence[Record]) -> Iterator[str]:
     """Yield of each record of several seeds how far these are apart."""
     for record, mean in zip(records, item.means, strict=True):
-        spread = record.content.get("over_seeds", {}).get(item.benchmark, {}).get(item.metric)
+        spread = record.over_seeds.get(item.benchmark, {}).get(item.metric)
         if spread is not None:
-            error = spread / math.sqrt(record.content["seeds"])
+            error = spread / math.sqrt(record.seeds)
             yield (
                 f"  {record.name}: {mean:.4f} ± {error:.4f} (standard error; deviation "
                 f"{spread:.4f})"

@@ -131,8 +131,8 @@ _WAS: dict[str, dict[str, Any]] = {
 def pooled(records: Sequence[Record], name: str) -> Record:
     """Return one record of several whose trainings differ in their seed alone.
 
-    The score of each image is the mean over them. ``over_seeds`` says how far their means over
-    images are apart: image set → score → standard deviation.
+    The score of each image is the mean over them; its ``over_seeds`` say how far their means over
+    images are apart.
 
     Raises:
         DataError: If they differ in anything else.
@@ -156,17 +156,17 @@ def pooled(records: Sequence[Record], name: str) -> Record:
             name: {**alike[0], "restored": _mean_scores([board["restored"] for board in alike])}
             for name, alike in boards.items()
         },
-        "seeds": len(records),
-        "over_seeds": {
-            name: {
-                metric: statistics.stdev(board["mean"][metric] for board in alike)
-                for metric in alike[0]["mean"]
-                if all(board["mean"][metric] is not None for board in alike)
-            }
-            for name, alike in boards.items()
-        },
     }
-    return Record(f"{name} ({len(records)} seeds)", first.folder, content)
+    deviations = {
+        name: {
+            metric: statistics.stdev(board["mean"][metric] for board in alike)
+            for metric in alike[0]["mean"]
+            if all(board["mean"].get(metric) is not None for board in alike)
+        }
+        for name, alike in boards.items()
+    }
+    named = f"{name} ({len(records)} seeds)"
+    return Record(named, first.folder, content, len(records), deviations)
 
 
 def _mean_scores(boards: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:

@@ -49,7 +49,7 @@ def _section(group: Group, images: int, crop: int) -> dict[str, Any]:
         "doubt": first.doubt(group.benchmark),
         "count": first.benchmarks[group.benchmark]["images"],
         "condition": first.condition,
-        "protocol": first.content.get("protocol_in_words", first.protocol),
+        "protocol": first.content.get("protocol_in_words") or first.protocol,
         "metrics": [(metric, METRIC_NAMES.get(metric, metric)) for metric in metrics],
         "means": _means(group, metrics),
         "scores": _scores(group, metrics),
@@ -81,7 +81,7 @@ def _means(group: Group, metrics: Sequence[str]) -> list[dict[str, Any]]:
 
 def _mean(board: dict[str, Any], name: str) -> dict[str, Any]:
     digits = METRIC_DIGITS.get(name.removesuffix("_input"), 4)
-    error = board.get("standard_error", {}).get(name)
+    error = (board.get("standard_error") or {}).get(name)
     spread = "" if error is None else f"± {error:.{digits}f}"
     return {"text": _text(board["mean"][name], digits), "spread": spread}
 
@@ -131,14 +131,14 @@ def _about(record: Record) -> dict[str, Any]:
         "name": record.name,
         "rows": [
             ("scored", ", ".join(record.benchmarks) + f"; {record.condition}"),
-            ("protocol", content.get("protocol_in_words", record.protocol)),
+            ("protocol", content.get("protocol_in_words") or record.protocol),
             ("command", content.get("command")),
             ("checkpoint", content.get("checkpoint")),
             ("inference", ", ".join(f"{k}={v}" for k, v in content["inference"].items())),
             ("commit", content["scored_by"].get("commit")),
             ("configuration", content.get("config_sha256")),
             ("date", content.get("date")),
-            ("took", _took(content.get("took", {}))),
+            ("took", _took(content.get("took") or {})),
             ("hardware", _hardware(content["hardware"])),
         ],
     }
@@ -154,7 +154,7 @@ def _took(took: dict[str, Any]) -> str:
 
 def _hardware(about: dict[str, Any]) -> str:
     words = [about["processor"], f"{about['cores']} cores", f"{about['memory_gib']} GiB"]
-    return ", ".join([*words, *about["gpus"], f"torch {about['torch']}", about["system"]])
+    return ", ".join([*words, *map(str, about["gpus"]), f"torch {about['torch']}", about["system"]])
 
 
 def _score(scores: dict[str, float | None], metric: str) -> str:
