@@ -62,7 +62,7 @@ def _compiled(source: Path) -> Path:
     folder = user_cache()
     target = folder / f"{source.stem}-{digest}.so"
     note = target.with_suffix(".sha256")  # a library that was cut short would end the process
-    if target.is_file() and note.is_file() and note.read_text() == sha256(target):
+    if target.is_file() and note.is_file() and note.read_bytes() == sha256(target).encode():
         return target
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
