@@ -76,7 +76,7 @@ def _pass_on(over: threading.Event) -> None:
                     os.kill(job.pid, _received[-1])
 
 
-def run_beside(job: Callable[[], float], starter: int) -> float:
+def run_beside(job: Callable[[], float], starter: int, not_begun: Callable[[], object]) -> float:
     """Run a job of a sweep; one that is stopped in a process of joblib's returns NaN.
 
     Its error would make joblib kill the other jobs, which are saving.
@@ -84,11 +84,13 @@ def run_beside(job: Callable[[], float], starter: int) -> float:
     Args:
         job: Does it, and writes down how it ended.
         starter: The process that runs the sweep.
+        not_begun: Called in place of a job that comes after one that was stopped.
     """
     log_cleanly()
     if os.getppid() != starter:
         return job()
     if _state["stopped"]:
+        not_begun()
         return math.nan
     _settle_in()
     try:

@@ -84,7 +84,11 @@ def job_of_sweep(function: Command) -> Command:
     The error of a job is written into its folder, and the others go on.
     """
     starter = os.getpid()
-    return lambda cfg: run_beside(lambda: _job_of_sweep(function, cfg), starter)
+
+    def not_begun() -> None:
+        _drop_if_empty(Path(HydraConfig.get().runtime.output_dir))  # else it would count as lost
+
+    return lambda cfg: run_beside(lambda: _job_of_sweep(function, cfg), starter, not_begun)
 
 
 def _job_of_sweep(function: Command, cfg: DictConfig) -> float:
