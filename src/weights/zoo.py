@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.core.errors import CheckpointError, did_you_mean
+from src.core.errors import CheckpointError
 from src.core.paths import SHIPPED
 
 ZOO = "zoo/"
@@ -29,7 +29,7 @@ def zoo_file(name: str) -> Path:
     """
     names = zoo_names()
     if name not in names:
-        raise CheckpointError(f"{name}: {did_you_mean(name, names)}")
+        raise CheckpointError(f"{name}: no such network comes along, but {', '.join(names)}.")
     return _FOLDER / name.removeprefix(ZOO) / MODEL
 
 

@@ -85,10 +85,8 @@ def job_of_sweep(function: Command) -> Command:
     """
     starter = os.getpid()
 
-    def not_begun() -> None:
-        _drop_if_empty(Path(HydraConfig.get().runtime.output_dir))  # else it would count as lost
-
-    return lambda cfg: run_beside(lambda: _job_of_sweep(function, cfg), starter, not_begun)
+    # A job that does not begin leaves no folder: it would count as lost.
+    return lambda cfg: run_beside(lambda: _job_of_sweep(function, cfg), starter, _drop_if_empty)
 
 
 def _job_of_sweep(function: Command, cfg: DictConfig) -> float:
