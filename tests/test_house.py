@@ -28,6 +28,7 @@ def test_the_commands_are_the_top_layer_and_nothing_else_is() -> None:
     assert below == packages
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT_CONFIG])
 def test_help_fits_80_columns(name: str) -> None:
     shown = command(name, "--help")

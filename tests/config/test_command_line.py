@@ -38,6 +38,7 @@ def _launch(job: str, *words: str, folder: Path) -> subprocess.CompletedProcess[
     return _python("-c", code, *GIVEN, *places, *words, cwd=folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
 def test_help_explains_the_command_without_importing_torch(command: str, tmp_path: Path) -> None:
     code = (
@@ -140,6 +141,7 @@ def test_a_sweep_leaves_a_table_of_results_and_failures(tmp_path: Path) -> None:
         assert any(all(word in line for word in words) for line in done.stderr.splitlines())
 
 
+@pytest.mark.long
 def test_an_interrupted_sweep_still_says_what_was_done(tmp_path: Path) -> None:
     done = _launch("be_interrupted", "-m", "device=cpu,cuda", folder=tmp_path)
     (sweep,) = (tmp_path / "runs/multirun").iterdir()

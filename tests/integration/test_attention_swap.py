@@ -25,6 +25,7 @@ def scores(trained: Path, photos: Path, output: Path, *words: str) -> dict[str, 
     return means
 
 
+@pytest.mark.long
 def test_local_attention_takes_the_weights_and_scores_alike_within_its_window(
     trained: Path, tmp_path: Path
 ) -> None:

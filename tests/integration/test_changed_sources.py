@@ -99,6 +99,7 @@ def test_other_code_is_refused_until_it_is_meant(run: Path) -> None:
     assert "accept_changes" not in (run / "overrides.yaml").read_text()
 
 
+@pytest.mark.long
 def test_a_checkpoint_from_before_there_were_fingerprints_goes_on(run: Path) -> None:
     content = read(run / LAST)
     about = {key: value for key, value in content[KEY].items() if key not in {"code", "images"}}

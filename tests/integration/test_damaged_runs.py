@@ -78,6 +78,7 @@ def test_a_last_checkpoint_that_is_missing_is_the_one_before_it(tmp_path: Path, 
     assert rows(run) == rows(ten)
 
 
+@pytest.mark.long
 def test_where_both_are_damaged_nothing_is_touched(tmp_path: Path) -> None:
     run = _six(tmp_path / "run")
     for name in ("last.ckpt", "previous.ckpt"):

@@ -42,6 +42,7 @@ def test_two_processes_log_the_losses_and_scores_of_one(trained: Path, pair: Pat
         )
 
 
+@pytest.mark.long
 def test_two_processes_read_one_frozen_job_and_share_one_folder(pair: Path) -> None:
     left = [json.loads((pair / f"processes/rank_{rank}.json").read_text()) for rank in (0, 1)]
     assert len({outcome["digest"] for outcome in left}) == 1

@@ -56,6 +56,7 @@ def test_scores_csv_holds_the_same_scores(trained: Path, tmp_path: Path) -> None
         assert float(row["input"]) == board["input"][row["image"]][row["metric"]]
 
 
+@pytest.mark.long
 def test_a_run_folder_and_its_best_file_score_alike_and_so_does_a_second_time(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_pictures_are_written_where_they_are_asked_for(trained: Path, tmp_path: 
     assert len(list((tmp_path / "out/images").iterdir())) == 2
 
 
+@pytest.mark.long
 def test_without_pictures_only_numbers_are_written(trained: Path, tmp_path: Path) -> None:
     _evaluate(trained, tmp_path, "images=false")
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "scores.csv"}

@@ -82,6 +82,7 @@ def test_what_is_typed_for_a_network_changes_that_of_the_weights(
     assert ours.attention._target_.endswith("ChannelAttention")
 
 
+@pytest.mark.long
 def test_a_network_of_ones_own_choice_takes_what_fits_when_asked(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_added_attention_begins_at_the_score_of_the_trunk(tmp_path: Path) -> Non
     assert _first_score(tmp_path / "grown") == pytest.approx(scores["mean"]["psnr"], abs=0.01)
 
 
+@pytest.mark.long
 def test_what_fits_of_another_scale_and_colour_needs_no_network_named(tmp_path: Path) -> None:
     task = ("task=super_resolution", "data=synthetic", "data.patch_size=16")
     words = (*OWN, *task, "model=edsr_tiny", "model.blocks=2", "model.channels=8")

@@ -211,6 +211,7 @@ def test_a_training_that_fails_ends_although_its_loader_ignores_signals(tmp_path
     assert "numel" in done.stderr
 
 
+@pytest.mark.long
 def test_runs_without_a_score_and_those_with_one_are_listed(tmp_path: Path) -> None:
     train_tiny(tmp_path / "scored")
     train_tiny(tmp_path / "unscored")

@@ -322,6 +322,7 @@ def test_before_after_and_difference_lie_beside_a_result_where_they_are_asked_fo
     assert set(np.unique(compared[:, 96:])) <= {127, 128}
 
 
+@pytest.mark.long
 def test_strength_goes_softer_and_stronger(run: Path, tmp_path: Path) -> None:
     Image.fromarray(pixels(channels=3) // 4 + 96).save(tmp_path / "a.png")  # far from black, white
     before = _levels(tmp_path / "a.png").astype(float)

@@ -70,6 +70,7 @@ def _flip(folder: Path) -> None:
     (folder / "b.png").write_bytes(content)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "words", "says"),
     [

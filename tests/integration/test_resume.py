@@ -132,6 +132,7 @@ def test_the_schedule_of_a_longer_run_is_the_one_that_was_said(
     assert _lr(folder)[6] == pytest.approx(rate, rel=0.4)
 
 
+@pytest.mark.long
 def test_the_learning_rate_of_each_step_is_logged(tmp_path: Path) -> None:
     words = ("scheduler=multistep", "scheduler.milestones=[3]", "optimizer.lr=1e-4")
     folder = _train(tmp_path / "run", *words, steps=5)
@@ -178,6 +179,7 @@ def test_the_config_of_the_run_is_the_truth_for_what_is_not_given(tmp_path: Path
     assert "every_n_steps: 3\n" in path.read_text()
 
 
+@pytest.mark.long
 def test_a_removed_callback_is_gone(run: Path) -> None:
     done = command("train", f"resume={run}", "trainer.max_steps=3", "~callbacks.throughput")
     assert done.code == 0, done.err
@@ -202,6 +204,7 @@ def test_the_weights_that_a_run_began_with_are_not_needed_again(tmp_path: Path, 
     _to_ten(folder)
 
 
+@pytest.mark.long
 def test_a_key_typed_again_as_it_was_is_no_change(run: Path) -> None:
     done = command("train", f"resume={run}", *TINY, "trainer.max_steps=3")
     assert done.code == 0, done.err

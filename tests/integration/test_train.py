@@ -76,6 +76,7 @@ def test_the_same_seed_gives_the_same_checkpoint_bit_by_bit(trained: Path, tmp_p
     assert rows(trained) == rows(tmp_path / "again")
 
 
+@pytest.mark.long
 def test_the_number_of_loader_processes_changes_nothing(trained: Path, tmp_path: Path) -> None:
     train_tiny(tmp_path / "workers", "data.workers=2")
     assert_same(trained, tmp_path / "workers")

@@ -83,6 +83,7 @@ def test_what_is_scored_is_the_average(averaged: Path, tmp_path: Path) -> None:
     assert f"{float(logged[-1]):.2f}" in done.out
 
 
+@pytest.mark.long
 def test_an_average_is_not_dropped_silently(averaged: Path) -> None:
     done = command("train", f"resume={averaged}", "~callbacks.ema", "trainer.max_steps=4")
     assert done.code != 0

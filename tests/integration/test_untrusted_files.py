@@ -245,6 +245,7 @@ def test_a_checkpoint_of_another_form_is_refused_in_a_sentence(
         open_checkpoint(path)
 
 
+@pytest.mark.long
 def test_a_run_from_elsewhere_sends_no_key_to_a_server_that_it_names(
     run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def test_checkpoints_know_their_run_and_a_resumed_one_goes_on_in_it(run: Path) -
     assert second.config["max_steps"] == 6
 
 
+@pytest.mark.long
 def test_a_failed_run_is_closed_as_failed(tmp_path: Path) -> None:
     breaking = "{_target_: tools.breaking.OverflowAt, step: 1, layer: trunk.0.body.0}"
     words = (*TINY, *LOGGED, "trainer.max_steps=4", f"hydra.run.dir={tmp_path / 'run'}")

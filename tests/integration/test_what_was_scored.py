@@ -97,6 +97,7 @@ def test_no_realisation_is_refused_before_anything_is_scored(tmp_path: Path) -> 
 TASKS_OF_CONF = sorted(file.stem for file in (CONF_DIR / "task").glob("*.yaml"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", TASKS_OF_CONF)
 def test_sets_and_val_dir_score_the_same_pixels(task: str, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "photos", 2, height=26, width=34)

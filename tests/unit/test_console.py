@@ -42,6 +42,7 @@ def test_help_and_version_import_neither_torch_nor_hydra(word: str) -> None:
     assert not imported & {"torch", "hydra", "omegaconf"}
 
 
+@pytest.mark.long
 def test_the_words_are_those_of_the_module() -> None:
     words = ("train", "task=demosaic", "data.batch_sise=3", "--cfg", "job")
     module = [sys.executable, "-m", f"src.{words[0]}", *words[1:]]

@@ -59,6 +59,7 @@ def test_what_cannot_be_searched_is_refused(texts: tuple[str, ...], says: str) -
         _split(*texts)
 
 
+@pytest.mark.long
 def test_a_killed_trial_is_made_up_for_and_one_that_failed_is_not(tmp_path: Path) -> None:
     study = open_study(f"sqlite:///{tmp_path}/s.db", "s", direction="maximize", seed=0)
     done, failed, stopped, _running = (study.ask() for _ in range(4))

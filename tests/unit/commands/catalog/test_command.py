@@ -18,6 +18,7 @@ from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR, ROOT
 
 
+@pytest.mark.long
 def test_enlarging_networks_are_counted_at_a_scale_that_was_published() -> None:
     sizes = sizes_of("model", ["imdn", "rcan", "dncnn"])
     counts = [sizes[name][0] for name in sizes]
@@ -60,6 +61,7 @@ def test_parts_of_options_are_not_listed() -> None:
         assert not any(name.startswith("_") for name in options_of(group))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "option"), [("losses", "charbonnier"), ("models", "ffdnet")])
 def test_the_command_prints_one_kind(kind: str, option: str) -> None:
     done = subprocess.run(
@@ -117,6 +119,7 @@ def test_help_fits_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hparams_search" in " ".join(lines)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "says"),
     [

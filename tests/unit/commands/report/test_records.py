@@ -15,6 +15,7 @@ from tests.support.evaluations import write_evaluation
 WRONG: tuple[Any, ...] = (None, "x", {"a": 1})
 
 
+@pytest.mark.long
 def test_a_record_edited_by_hand_is_used_or_refused_in_a_sentence(tmp_path: Path) -> None:
     took = {"wall_seconds": 1.0, "peak_memory_mib": 2.0, "peak_gpu_memory_mib": 3.0}
     about = {"took": took, "higher_is_better": {"psnr": True}, "seen": {"a": "8x8:0", "b": "8x8:1"}}

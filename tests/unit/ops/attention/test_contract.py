@@ -194,6 +194,7 @@ def unchecked() -> Iterator[None]:
 # torch 2.13: Dynamo itself instantiates what it says should not be
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 # and Inductor still uses what it says is deprecated
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_as_one_graph_nothing_changes(operator: Operator, backend: str) -> None:

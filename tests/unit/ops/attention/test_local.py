@@ -86,6 +86,7 @@ def test_gradients_equal_those_of_the_masked_dense_form() -> None:
         torch.testing.assert_close(gradient, other, rtol=0, atol=1e-11)
 
 
+@pytest.mark.long
 def test_gradients_are_right_by_finite_differences() -> None:
     # 9 rows are two blocks, whose regions overlap
     query, keys, values = inputs(9, 3, batch=1, match=2, channels=2)
@@ -139,6 +140,7 @@ def test_multiplications_grow_with_the_pixels_not_with_their_square(*, backward:
     assert growth <= 1.2 * 4
 
 
+@pytest.mark.long
 def test_a_narrow_window_costs_linearly_already_on_small_images() -> None:
     local = LocalPyramidAttention(16, window=9, levels=2)
     assert flops(local, 96, backward=False) / flops(local, 48, backward=False) <= 1.2 * 4
