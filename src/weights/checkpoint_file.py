@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: there is no such checkpoint file.")
     _refuse_packed(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+        with warnings.catch_warnings():  # torch's word on TorchScript, which is refused below
+            warnings.filterwarnings("ignore", message=".*TorchScript")
+            content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except MemoryError:
         raise
     except Exception as error:  # what of Python's a made-up pickle raises has no end
