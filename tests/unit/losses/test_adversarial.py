@@ -70,6 +70,7 @@ def test_the_discriminator_learns_in_its_own_step_alone_and_tells_images_apart()
     restored = _images(1).requires_grad_()
     loss(restored, _images(2) / 2).backward()
     assert restored.grad is not None
+    assert bool(restored.grad.abs().sum(dim=(1, 2, 3)).gt(0).all())  # the network is told something
     assert all(weights.grad is None for weights in loss.discriminator.parameters())
     assert all(map(torch.equal, before, loss.discriminator.parameters()))
     for _ in range(30):
