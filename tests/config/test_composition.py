@@ -23,7 +23,12 @@ from tests.support.pairwise import every_pair
 
 # dataset is the group of `prepare`: test_image_sets.py
 GROUPS = [group for group in all_groups() if group != "dataset"]
-OPTIONS = [(group, option) for group in GROUPS for option in options_of(group)]
+OPTIONS = [
+    # of a search every job is composed
+    pytest.param(group, option, marks=pytest.mark.long if group == "hparams_search" else ())
+    for group in GROUPS
+    for option in options_of(group)
+]
 
 BLOCKS = options_of("model/attention")
 MODELS = [model for model in options_of("model") if model not in WITHOUT_ATTENTION]

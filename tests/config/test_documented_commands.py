@@ -51,7 +51,15 @@ def test_the_pages_hold_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "name", "words"), COMMANDS, ids=[f"{p}: {n} {' '.join(w)}" for p, n, w in COMMANDS]
+    ("page", "name", "words"),
+    [  # of a sweep every job is composed
+        pytest.param(
+            *(page, name, words),
+            id=f"{page}: {name} {' '.join(words)}",
+            marks=pytest.mark.long if "-m" in words else (),
+        )
+        for page, name, words in COMMANDS
+    ],
 )
 def test_a_shown_command_is_accepted(page: str, name: str, words: tuple[str, ...]) -> None:
     assert Path(ROOT / f"src/{name}.py").is_file(), page

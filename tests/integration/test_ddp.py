@@ -53,6 +53,7 @@ def test_two_processes_read_one_frozen_job_and_share_one_folder(pair: Path) -> N
     assert [path.name for path in pair.parent.iterdir()] == ["run"]
 
 
+@pytest.mark.long
 def test_every_validated_image_is_scored_by_one_of_two(trained: Path, pair: Path) -> None:
     one, other = (sorted((run / "images/step_0000002").iterdir()) for run in (trained, pair))
     assert [path.name for path in one] == [path.name for path in other]

@@ -98,6 +98,7 @@ def test_each_job_of_a_sweep_has_a_record_of_its_own(tmp_path: Path) -> None:
     assert [record["degradation"]["sigma"] for record in records] == [[15, 15], [50, 50]]
 
 
+@pytest.mark.long
 def test_a_metric_of_ones_own_that_fails_is_said_to_be_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
