@@ -17,7 +17,8 @@ from src.core.paths import ROOT
 def write_record(name: str, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> None:
     """Write ``rows`` to experiments/benchmarks/<device>_<torch>/<name>.csv, the rest to .json."""
     machine = hardware()
-    words = "".join(c if c.isalnum() else " " for c in str(machine["processor"]).lower()).split()
+    device = (machine["gpus"] or [machine["processor"]])[0]
+    words = "".join(c if c.isalnum() else " " for c in str(device).lower()).split()
     version = torch.__version__.partition("+")[0]
     folder = ROOT / "experiments/benchmarks" / f"{'-'.join(words)}_{version}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -71,8 +71,9 @@ class Jpeg(nn.Module):
         chosen = self._subsamplings(drawn.flatten(), generator)
         note("quality", lambda: float(drawn.float().mean()))
         note("subsampling", lambda: " ".join(chosen))
-        settings = zip(clean, drawn.flatten().tolist(), start.tolist(), chosen, strict=True)
-        return torch.stack([_compressed(*row) for row in settings])
+        images = clean.cpu()  # all at once: each way from a card and back is waited for
+        settings = zip(images, drawn.flatten().tolist(), start.tolist(), chosen, strict=True)
+        return torch.stack([_compressed(*row) for row in settings]).to(clean.device)
 
     def _subsamplings(
         self, drawn: Tensor, generator: torch.Generator | None

@@ -97,6 +97,54 @@ def resize(
     return levels.to(image.dtype) / 255
 
 
+def interpolate(
+    features: Float[Tensor, "b c h w"],
+    mode: Literal["bilinear", "bicubic"],
+    *,
+    size: tuple[int, int] | None = None,
+    scale: float | None = None,
+) -> Float[Tensor, "b c h2 w2"]:
+    """Resample to ``size``, or by ``scale``, as torch's function of that name does.
+
+    Its gradient on a GPU adds in whatever order threads come. Where only deterministic algorithms
+    may be used (``trainer.deterministic=true``) the same weights are two products of matrices.
+    """
+    factors = None if scale is None else (scale, scale)
+    if features.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return by_products(features, mode, size, factors)
+    return _torchs(features, mode, size, factors)
+
+
+def by_products(
+    features: Tensor,
+    mode: str,
+    size: tuple[int, int] | None,
+    factors: tuple[float, float] | None,
+) -> Tensor:
+    """Return what ``interpolate`` does, by one matrix along each axis."""
+    height, width = (
+        _torchs(
+            torch.eye(length, dtype=torch.float32, device=features.device)[None, :, :, None],
+            mode,
+            None if size is None else (size[axis], 1),
+            None if factors is None else (factors[axis], 1.0),
+        )[0, :, :, 0]  # (input, output)
+        for axis, length in enumerate(features.shape[-2:])
+    )
+    tall = torch.einsum("bchw,hi->bciw", features, height.to(features.dtype))
+    return torch.einsum("bciw,wj->bcij", tall, width.to(features.dtype))
+
+
+def _torchs(
+    features: Tensor,
+    mode: str,
+    size: tuple[int, int] | None,
+    factors: tuple[float, float] | None,
+) -> Tensor:
+    options = {} if factors is None else {"recompute_scale_factor": False}
+    return F.interpolate(features, size, factors, mode, align_corners=False, **options)
+
+
 def _round8(levels: Tensor) -> Tensor:
     return (levels + 0.5).floor().clamp(0, 255)  # halves go up, as in MATLAB
 

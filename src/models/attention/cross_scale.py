@@ -3,13 +3,12 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from src.core.memory import MemoryBudget, check_budget
 from src.models.attention import ATTENTION
 from src.models.blocks.parts import embedding
 from src.ops.attention.patch_attention import Implementation, patch_attention
-from src.ops.resize import pad_to_multiple
+from src.ops.resize import interpolate, pad_to_multiple
 
 OVERLAP = 6.0  # the authors' constant; interior pixels receive nine overlapping patches
 
@@ -76,8 +75,8 @@ class CrossScaleAttention(nn.Module):
         """
         height, width = features.shape[-2:]
         padded = pad_to_multiple(features, self.scale)
-        small = tuple(size // self.scale for size in padded.shape[-2:])
-        shrunk = F.interpolate(padded, size=small, mode="bilinear", align_corners=False)
+        small = (padded.shape[-2] // self.scale, padded.shape[-1] // self.scale)
+        shrunk = interpolate(padded, "bilinear", size=small)
         query, key, value = self.query(padded), self.key(shrunk), self.value(padded)
         enlarged = self._attend(query, key, value)
         return enlarged[..., : height * self.scale, : width * self.scale]

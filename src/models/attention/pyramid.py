@@ -6,12 +6,12 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from src.core.memory import MemoryBudget, check_budget
 from src.models.attention import ATTENTION
 from src.models.blocks.parts import embedding
 from src.ops.attention.patch_attention import Implementation, patch_attention
+from src.ops.resize import interpolate
 
 Resampling = Literal["size_ratio", "scale_factor"]
 MATCH_CHANNELS = 32
@@ -109,11 +109,5 @@ class PyramidAttention(nn.Module):
         # trunc, which is floor here, because exported programs know it
         size = (max(1, math.trunc(height * scale)), max(1, math.trunc(width * scale)))
         if self.resampling == "size_ratio" or min(height, width) * scale < 1:
-            return F.interpolate(features, size=size, mode="bicubic", align_corners=False)
-        return F.interpolate(
-            features,
-            scale_factor=(scale, scale),
-            mode="bicubic",
-            align_corners=False,
-            recompute_scale_factor=False,
-        )
+            return interpolate(features, "bicubic", size=size)
+        return interpolate(features, "bicubic", scale=scale)

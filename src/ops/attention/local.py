@@ -19,8 +19,10 @@ from torch.nn import functional as F  # noqa: N812
 from src.core.heap import kept_for_reuse
 from src.ops.attention.contract import OVERLAP, no_autocast
 
-BLOCK = 8
-"""Queries along each axis that share a region: few, or the region is much larger than a window."""
+BLOCK, BLOCK_ON_GPU = 8, 24
+"""Queries along each axis that share a region: few, or the region is much larger than a window; but
+a GPU waits for the start of each of a block's operations, so there they are more.
+"""
 
 
 class Span(NamedTuple):
@@ -204,8 +206,9 @@ def spans(size: int, levels: Sequence[int], window: int, device: torch.device) -
         device: Where the masks are made.
     """
     axis = []
-    for start in range(0, size, BLOCK):
-        stop = min(start + BLOCK, size)
+    block = BLOCK_ON_GPU if device.type == "cuda" else BLOCK
+    for start in range(0, size, block):
+        stop = min(start + block, size)
         regions, hidden = [], []
         for level in levels:
             side = min(level, -(-window * level // size))

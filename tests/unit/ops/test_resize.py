@@ -1,6 +1,7 @@
 """Resizing against a dense, independent formulation of MATLAB's rules; padding and cutting."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,16 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from src.ops.resize import cut, downscale, mirror_to_multiple, mod_crop, pad_to_multiple, upscale
+from src.ops.resize import (
+    by_products,
+    cut,
+    downscale,
+    interpolate,
+    mirror_to_multiple,
+    mod_crop,
+    pad_to_multiple,
+    upscale,
+)
 
 Matrix = npt.NDArray[np.float64]
 
@@ -127,3 +137,14 @@ def test_beyond_the_border_lie_its_pixels_or_the_mirrored_image() -> None:
     both = [downscale(image, 2, clip8=False, border=border) for border in ("replicate", "mirror")]
     assert torch.equal(both[0][..., 1:-1, 1:-1], both[1][..., 1:-1, 1:-1])
     assert not torch.equal(*both)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("size", "scale"), [((11, 7), None), (None, 0.7), ((1, 30), None)])
+def test_products_of_matrices_resample_as_torch_does(
+    mode: Literal["bilinear", "bicubic"], size: tuple[int, int] | None, scale: float | None
+) -> None:
+    features = torch.randn(2, 3, 17, 12, generator=torch.Generator().manual_seed(0))
+    expected = interpolate(features, mode, size=size, scale=scale)
+    found = by_products(features, mode, size, None if scale is None else (scale, scale))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

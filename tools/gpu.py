@@ -1,0 +1,153 @@
+"""All that needs a card, in one command: ``python -m tools.gpu`` (or ``make gpu``).
+
+Tests marked ``gpu``; the forms of attention, forward and backward; PyTorch's own kernels on the
+same patches; training steps of the papers' networks with their share of the card's roof; the speed
+of the loader beside it. What was measured is written to experiments/benchmarks/<card>_<torch>/.
+A step that fails does not keep the others from running; the exit status then is 1.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from src.core.paths import ROOT
+from tools.measured import write_record
+
+LIMIT_S = 180
+"""A step that takes longer is ended: nine minutes must do for all."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command, run as a process of its own.
+
+    Attributes:
+        name: What it is called in the table, and its log.
+        words: What follows ``python -m``.
+        limit_s: Seconds after which it is ended.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    limit_s: int = LIMIT_S
+
+
+def _attention(precision: str, kind: str, sizes: str, forms: str, runs: int) -> Step:
+    name = f"attention_{kind}_{precision}_{sizes.replace(',', '_')}"
+    return Step(
+        name,
+        (
+            "src.benchmark",
+            "what=attention",
+            f"sizes=[{sizes}]",
+            f"forms=[{forms}]",
+            f"passes=[{kind}]",
+            f"precision={precision}",
+            f"runs={runs}",
+            "device=cuda",
+            f"name={name}",
+        ),
+    )
+
+
+def _training(model: str, batch: int, side: int, precision: str, *words: str) -> Step:
+    name = f"training_{model.replace('/', '_')}_{precision}"
+    return Step(
+        name,
+        (
+            "src.benchmark",
+            "what=training",
+            f"model={model}",
+            f"batch={batch}",
+            f"sizes=[{side}]",
+            f"precision={precision}",
+            "runs=5",
+            "warmup=1",
+            "device=cuda",
+            f"name={name}",
+            *words,
+        ),
+    )
+
+
+FORMS = "forms=[chunked,triton]"
+PYRAMID = ("model/attention=pyramid", FORMS)
+SMALL, LARGE = "48,64,96,128", "192,256"
+STEPS = (
+    Step(
+        "tests",
+        ("pytest", "-q", "-p", "no:cacheprovider", "-n", "6", "-m", "gpu", "tests/gpu"),
+        200,
+    ),
+    Step("peaks_and_patches", ("tools.gpu_peaks",)),
+    _attention("float32", "forward", SMALL, "papers,dense,chunked,local,triton", 5),
+    _attention("float32", "training", SMALL, "papers,dense,chunked,local,triton", 5),
+    _attention("bfloat16", "forward", SMALL, "papers,dense,chunked,local,triton", 5),
+    _attention("bfloat16", "training", SMALL, "papers,dense,chunked,local,triton", 5),
+    _attention("float32", "forward", LARGE, "chunked,local,triton", 3),
+    _training("panet", 16, 48, "float32", FORMS),
+    _training("panet", 16, 48, "bfloat16", FORMS),
+    _training(
+        "edsr",
+        16,
+        48,
+        "bfloat16",
+        "model/attention=pyramid",
+        "io.scale=2",
+        "forms=[chunked,triton]",
+    ),
+    _training("csnln", 16, 48, "bfloat16", "io.scale=2"),
+    _training("half_resolution", 64, 96, "bfloat16"),
+)
+
+
+def run(step: Step, logs: Path) -> dict[str, object]:
+    """Run one step to its end or its limit, its output in a file of ``logs``; return its row."""
+    start = time.perf_counter()
+    with (logs / f"{step.name}.log").open("w") as log:
+        try:
+            status = subprocess.run(
+                [sys.executable, "-m", *step.words],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                timeout=step.limit_s,
+                check=False,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            ).returncode
+        except subprocess.TimeoutExpired:
+            status = 124
+    return {"step": step.name, "status": status, "s": round(time.perf_counter() - start, 1)}
+
+
+def main(names: list[str]) -> int:
+    """Run the steps whose names begin with one of ``names``, or all; return the exit status."""
+    if not torch.cuda.is_available():
+        sys.stderr.write(
+            f"There is no CUDA GPU here, or torch {torch.__version__} is a build without CUDA: "
+            "make install TORCH=default.\n"
+        )
+        return 2
+    logs = ROOT / "outputs/gpu"
+    logs.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for step in STEPS:
+        if names and not step.name.startswith(tuple(names)):
+            continue
+        rows.append(run(step, logs))
+        sys.stdout.write(f"{rows[-1]}\n")
+        sys.stdout.flush()
+        if rows[-1]["status"]:
+            tail = (logs / f"{step.name}.log").read_text(errors="replace").splitlines()[-15:]
+            sys.stdout.write("\n".join([*tail, ""]))
+    write_record("gpu", rows, {"card": torch.cuda.get_device_name()})
+    return int(any(row["status"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
