@@ -24,6 +24,8 @@ class Bicubic(nn.Module):
         ValueError: If ``scale`` is below 1, or there is no such border.
     """
 
+    draws = False
+
     def __init__(self, scale: int = 2, *, clip8: bool = True, border: Border = "replicate") -> None:
         super().__init__()
         if scale < 1:
@@ -50,6 +52,8 @@ class PillowBicubic(Bicubic):
     Raises:
         ValueError: If ``scale`` is below 1.
     """
+
+    on_cpu = True
 
     def __init__(self, scale: int = 2) -> None:
         super().__init__(scale)

@@ -34,6 +34,8 @@ class Jpeg(nn.Module):
         ValueError: If not 1 <= low <= high <= 100, or for another subsampling or grid.
     """
 
+    on_cpu = True
+
     def __init__(
         self,
         quality: Sequence[int] = (10, 10),
@@ -71,9 +73,8 @@ class Jpeg(nn.Module):
         chosen = self._subsamplings(drawn.flatten(), generator)
         note("quality", lambda: float(drawn.float().mean()))
         note("subsampling", lambda: " ".join(chosen))
-        images = clean.cpu()  # all at once: each way from a card and back is waited for
-        settings = zip(images, drawn.flatten().tolist(), start.tolist(), chosen, strict=True)
-        return torch.stack([_compressed(*row) for row in settings]).to(clean.device)
+        settings = zip(clean, drawn.flatten().tolist(), start.tolist(), chosen, strict=True)
+        return torch.stack([_compressed(*row) for row in settings])
 
     def _subsamplings(
         self, drawn: Tensor, generator: torch.Generator | None

@@ -1,6 +1,7 @@
 """Bayer mosaics with zeros in between."""
 
 import logging
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -79,5 +80,10 @@ class Mosaic(nn.Module):
         if self.phase != "random" or not self.training:
             return mosaic(clean, self.evaluated)
         drawn = torch.randint(len(PHASES), (len(clean),), generator=generator, device=clean.device)
-        masks = torch.stack([bayer_mask(phase, *clean.shape[-2:]) for phase in PHASES])
-        return clean * masks.to(clean)[drawn]
+        return clean * _masks(*clean.shape[-2:], clean.device)[drawn].to(clean.dtype)
+
+
+@lru_cache(maxsize=8)
+def _masks(height: int, width: int, device: torch.device) -> Tensor:
+    """Return the mask of each phase, (4, 3, height, width), made and sent once."""
+    return torch.stack([bayer_mask(phase, height, width) for phase in PHASES]).to(device)

@@ -111,23 +111,30 @@ class RestorationTask(ScoredModule):
         if "input" in batch:
             return batch
         target = self.evaluator.protocol.fit(batch["target"], self.scale)
+        salts: list[tuple[str | int, ...]]
         if self.training:
-            first, device = self._first_sample(len(target)), target.device
-            numbers = range(first, first + len(target))
-            salts: list[tuple[str | int, ...]] = [("noise", self.seed, n) for n in numbers]
+            first, device = self._first_sample(len(target)), self._degraded_on(target.device)
+            salts = [("noise", self.seed, number) for number in range(first, first + len(target))]
         else:
             device = torch.device("cpu")
             seeds = (self.noise_seed,) if self.noise_seed else ()
             salts = [("noise", *seeds, key) for key in batch["key"]]
+        images = target.to(device)
+        # An operation on a card takes as long for one small image as for all of them.
+        together = self.training and not getattr(self.degradation, "draws", True)
         parts = [
-            self.spoil(image[None].to(device), generator_for(device, *salt))
-            for image, salt in zip(target, salts, strict=True)
+            self.spoil(part, generator_for(device, *salt))
+            for part, salt in zip([images] if together else images.split(1), salts, strict=False)
         ]
         drawn = {name: torch.cat([part[name] for part in parts]).to(target) for name in parts[0]}
         pair = Pair(input=drawn["input"], target=target, key=batch["key"])
         if "level" in drawn:
             pair["level"] = drawn["level"]
         return pair
+
+    def _degraded_on(self, device: torch.device) -> torch.device:
+        """Return where training images are spoilt: a codec asks each time what was drawn."""
+        return torch.device("cpu") if getattr(self.degradation, "on_cpu", False) else device
 
     def _score(self, batch: Clean, dataloader_idx: int) -> Mapping[str, Any]:
         if not self.conditions:

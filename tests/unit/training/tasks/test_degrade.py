@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from src.core.types import Clean, Pair
+from src.degradations.bicubic import Bicubic
 from src.degradations.gaussian import GaussianNoise
 from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
@@ -122,3 +123,24 @@ def test_the_network_sees_the_noisy_image_and_it_is_the_score_to_beat(part: Part
     task = _task()
     pair = task.degrade(_batch("a"))
     assert part(task, pair) is pair["input"]
+
+
+class Counted(Bicubic):
+    """A degradation that counts how often it is called."""
+
+    calls = 0
+
+    def forward(self, clean: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        self.calls += 1
+        return super().forward(clean, generator)
+
+
+def test_what_draws_nothing_spoils_a_training_batch_at_once_and_equally() -> None:
+    task, photos = _task(training=True), torch.rand(5, 3, 12, 16)
+    one_by_one = torch.cat([Bicubic(2)(photo[None]) for photo in photos])
+    task.degradation, task.scale = Counted(2), 2
+    spoilt = task.degrade(Clean(target=photos, key=[""] * 5))["input"]
+    assert torch.equal(spoilt, one_by_one)
+    assert task.degradation.calls == 1
+    task.eval()
+    assert torch.equal(task.degrade(Clean(target=photos, key=[*"abcde"]))["input"], one_by_one)
