@@ -49,7 +49,7 @@ def test_five_steps_and_five_resumed_equal_ten(tmp_path: Path) -> None:
 
 
 def test_a_card_learns_what_the_processor_learns(tmp_path: Path) -> None:
-    """The same samples and weights, and no noise, which each device draws: only rounding differs."""
+    """The same samples and weights, and no noise, which each device draws for itself."""
     for name, words in (("gpu", ON_GPU), ("cpu", ())):
         train_tiny(tmp_path / name, "task=super_resolution", *words, steps=5)
     ours, right = (
