@@ -1,7 +1,8 @@
-"""The grid and ``hydra/sweeper=optuna``; imported at each start, so heavy imports wait for use."""
+"""The grid, ``optuna`` and ``cells``; imported at each start, so heavy imports wait for use."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -70,3 +71,36 @@ class OptunaSweeper(Sweeper):
             raise RuntimeError("Hydra calls setup before sweep")
         search = Search(self.config, self.hydra_context, **self.settings)
         search.run([*given, *arguments], self.launcher)
+
+
+class CellSweeper(Sweeper):
+    """Run the cells of a comparison that are not finished; see conf/hydra/sweeper/cells.yaml.
+
+    Args:
+        folder: Of the comparison, absolute.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.launcher: Launcher | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what Hydra hands over, and make the launcher."""
+        from hydra.core.plugins import Plugins  # noqa: PLC0415
+
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the cells, each in its own folder."""
+        from src.app.sweeps.cells import missing_jobs  # noqa: PLC0415
+
+        if self.config is None or self.launcher is None:
+            raise RuntimeError("Hydra calls setup before sweep")
+        jobs = missing_jobs(self.folder, self.config.hydra.job.config_name, arguments)
+        if jobs:
+            self.launcher.launch(jobs, initial_job_idx=0)

@@ -97,6 +97,32 @@ def composed(request: Request, *, complete: bool = True) -> Iterator[Accepted]:
         yield Accepted(configs[0], tuple(config for _, config in accepted) if complete else ())
 
 
+def checked_jobs(config_name: str, jobs: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """Return the plain, resolved configuration of each job; Hydra must be initialised.
+
+    Jobs that differ in ``seed=…`` alone are composed once: it takes a third of a second.
+
+    Raises:
+        ConfigError: As :func:`composed`.
+    """
+    primary = read_primary(config_name)
+    made: dict[tuple[str, ...], DictConfig] = {}
+    configs = []
+    for words in jobs:
+        seeds = [word for word in words if word.startswith("seed=")]
+        others = tuple(word for word in words if word not in seeds)
+        if others not in made:
+            made[others] = _compose(config_name, words)
+            with _as_if_running(made[others]) as job:
+                check_targets(check_names(job, primary), primary)
+        cfg = made[others].copy()
+        if seeds:
+            OmegaConf.update(cfg, "seed", _parse(seeds[-1:])[0].value())
+        with _as_if_running(cfg) as job:
+            configs.append(check_names(job, primary))
+    return configs
+
+
 @contextmanager
 def _job_named(request: Request, overrides: Sequence[str]) -> Iterator[None]:
     """Say of which job of a sweep an error is: what it lacks, another job may have."""

@@ -164,6 +164,11 @@ def was_cut_short(folder: Path) -> bool:
     return not file.is_file() or _read(file).status not in {DONE, FAILED}
 
 
+def forget(folder: Path) -> None:
+    """Let the job in ``folder`` count as not done; what it has saved stays."""
+    (folder / _FILE).unlink(missing_ok=True)
+
+
 def mark(folder: Path, status: str) -> None:
     """Note of the job in ``folder`` what it cannot know: that its search has given it up."""
     result = _read(folder / _FILE)
@@ -259,7 +264,7 @@ def table_of(results: Sequence[JobResult]) -> FoldingTable:
         ended = result.status if not result.message else f"{result.status}: {result.message}"
         done = result.status == DONE
         table.add_row(
-            str(result.number),
+            Path(result.folder).name,
             *(_short(result.value(key)) for key in varied),
             "" if result.score is None else f"{result.score:.4f}",
             f"{result.seconds:.0f} s",
@@ -363,7 +368,7 @@ def concluded(sweep: Path) -> Iterator[None]:
                 console.print(table_of_seeds(seeds))
             if any(result.metric.startswith("val/") for result in results):
                 console.print(CHOSEN_ON)
-    failed = [str(result.number) for result in results if result.status not in {DONE, PRUNED}]
+    failed = [Path(result.folder).name for result in results if result.status not in {DONE, PRUNED}]
     if failed:
         raise ExemplarError(
             f"{len(failed)} of {len(results)} jobs did not finish: {', '.join(failed)}. "

@@ -1,0 +1,1 @@
+"""A comparison at equal budget: its cells, and what came of them."""

@@ -1,0 +1,51 @@
+"""What is kept of one cell of a comparison: scores, curve, weights and cost, and nothing large."""
+
+import csv
+import shutil
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from src.app.build import plain
+from src.app.results import RESULTS
+from src.app.sweeps.cells import CELL
+from src.core.files import write_json
+from src.core.origin import hardware, origin
+from src.training.callbacks.csv_logger import METRICS
+from src.weights.checkpoint import Checkpoint
+from src.weights.network_file import write_network
+
+NETWORK = "model.safetensors"
+_KEPT = (RESULTS, METRICS, NETWORK, CELL)
+_SPEED = "perf/images_per_s"
+
+
+def keep(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, cost: Mapping[str, Any]) -> None:
+    """Write weights and cost of a cell that is trained and scored, and remove all else.
+
+    Args:
+        folder: Of the cell, with its record and its curve.
+        cfg: Of its training.
+        checkpoint: Of its last step.
+        cost: Operations of a training step's forward pass; time and memory of training and scoring.
+    """
+    about = {**origin(), "step": checkpoint.step, "task": str(cfg.task["_target_"])}
+    model = plain(checkpoint.config)["model"]
+    write_network(folder / NETWORK, checkpoint.weights, model, about)
+    step = {"seconds_a_step": seconds_a_step(folder / METRICS, int(cfg.data.batch_size))}
+    write_json(folder / CELL, {"steps": checkpoint.step, **step, **cost, "hardware": hardware()})
+    for path in folder.iterdir():  # the file that says it is finished is there already
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in _KEPT:
+            path.unlink()
+
+
+def seconds_a_step(metrics: Path, batch: int) -> float | None:
+    """Return the median time of a training step, scoring apart; None where it was not logged."""
+    with metrics.open(encoding="utf-8", newline="") as file:
+        speeds = [float(row[_SPEED]) for row in csv.DictReader(file) if row.get(_SPEED)]
+    return batch / statistics.median(speeds) if speeds else None

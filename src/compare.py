@@ -1,0 +1,76 @@
+"""Compare blocks, networks or settings at equal budget: `python -m src.compare <folder>`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from src.app.sweeps.cells import CELLS, read_comparison
+from src.commands.cli.launch import launch
+from src.core.errors import ExemplarError
+
+USAGE = """\
+python -m src.compare <folder> [key=value …]
+
+runs the cells of <folder>/comparison.yaml that are not finished, and writes what came of all. The
+keys are those of `python -m src.train`, for all cells; several at a time, on this machine:
+  hydra/launcher=joblib hydra.launcher.n_jobs=2"""
+
+
+def cell(cfg: DictConfig) -> float:
+    """Train one cell, score it after its last step, and keep what is small of it."""
+    import torch
+    from hydra import compose
+
+    from src.commands.benchmark.measure import count_flops
+    from src.commands.compare.cell import keep
+    from src.commands.evaluate.job import score
+    from src.commands.evaluate.plan import Combination
+    from src.commands.train.command import train
+    from src.core.memory import Resources
+    from src.weights.checkpoint import network_of, open_checkpoint
+    from src.weights.checkpoint_file import LAST
+
+    folder = Path(cfg.paths.output_dir)
+    training = Resources()
+    train(cfg)
+    cost: dict[str, Any] = {"training": training.as_dict()}
+    scoring = Resources()
+    checkpoint = open_checkpoint(folder / "checkpoints" / LAST)
+    kind = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}.get(str(cfg.trainer.accelerator), "auto")
+    asked = compose("evaluate", overrides=["images=false", f"device={kind}"])
+    asked.paths = cfg.paths
+    alone = Combination(folder.name, str(checkpoint.path), None, None, {}, ())
+    scored = score(asked, alone, checkpoint, folder, callbacks=[])
+    net = network_of(checkpoint)
+    patch = torch.zeros(1, cfg.io.in_channels, *[cfg.data.patch_size // cfg.io.scale] * 2)
+    cost |= {"scoring": scoring.as_dict(), "flops": count_flops(lambda: net(patch))}
+    keep(folder, cfg, checkpoint, cost)
+    return scored.first_score()
+
+
+def main() -> None:
+    """Run the command line."""
+    words = sys.argv[1:]
+    if not words or words[0].startswith("-") or "=" in words[0]:
+        print(USAGE, file=sys.stderr)
+        sys.exit(0 if {"-h", "--help"} & {*words} else 2)
+    folder = Path(words[0]).resolve()
+    try:
+        fixed = read_comparison(folder).fixed
+    except ExemplarError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    sweep = [f"hydra.sweeper.folder={folder}", f"hydra.sweep.dir={folder / CELLS}"]
+    sys.argv[1:] = ["-m", "hydra/sweeper=cells", *sweep, "resume=auto", *fixed, *words[1:]]
+    try:
+        launch("train", cell)
+    finally:
+        from src.commands.compare.report import write_report  # torch takes a second
+
+        write_report(folder)
+
+
+if __name__ == "__main__":
+    main()

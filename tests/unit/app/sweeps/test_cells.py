@@ -1,0 +1,106 @@
+"""The cells of a comparison: what they are called, and which of them are to be run."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.utils import instantiate
+
+from src.app.config.check import checked_jobs
+from src.app.config.options import register_resolvers
+from src.app.sweeps.cells import CELL, cells_of, missing_jobs, read_comparison
+from src.core.errors import ConfigError
+from src.core.paths import CONF_DIR, ROOT
+
+TEXT = """
+title: Two blocks
+fixed: [task=denoise, data=folder, trainer.max_steps=10]
+factors:
+  seed: {0: seed=0, 1: seed=1}
+  attention: {window: model/attention=window, none: [model/attention=none]}
+reference: {attention: none}
+"""
+OURS = ROOT / "experiments/attention_comparison"
+
+
+@pytest.fixture
+def hydra() -> Iterator[None]:
+    register_resolvers(claim=False)
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3", job_name="train"):
+        yield
+
+
+def _comparison(folder: Path, text: str = TEXT) -> Path:
+    (folder / "comparison.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("hydra")
+def test_a_cell_is_known_by_what_decides_its_result_and_not_by_where_it_is_made(
+    tmp_path: Path,
+) -> None:
+    comparison = read_comparison(_comparison(tmp_path))
+
+    def names(*words: str) -> list[str]:
+        cells = cells_of(comparison, "train", [*comparison.fixed, *words])
+        return [cell.folder.name for cell in cells]
+
+    here = names("data.train_dir=a/photos", "trainer.accelerator=cpu")
+    assert len({*here}) == 4
+    assert here == names("data.train_dir=b/photos", "data.workers=7", "trainer.accelerator=auto")
+    assert not {*here} & {*names("data.train_dir=b/others", "trainer.accelerator=cpu")}
+    assert not {*here} & {*names("data.train_dir=a/photos", "trainer.max_steps=11")}
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("hydra")
+def test_a_new_seed_or_block_leaves_the_finished_cells_alone(tmp_path: Path) -> None:
+    folder = _comparison(tmp_path)
+    words = read_comparison(folder).fixed
+    first = missing_jobs(folder, "train", words)
+    assert len(first) == 4
+    for row in json.loads((folder / "cells/cells.json").read_text()):
+        (folder / "cells" / row["folder"]).mkdir()
+        (folder / "cells" / row["folder"] / CELL).write_text("{}")
+    assert missing_jobs(folder, "train", words) == []
+    more = TEXT.replace("1: seed=1}", "1: seed=1, 2: seed=2}").replace(
+        "{window:", "{channel: model/attention=channel, window:"
+    )
+    new = missing_jobs(_comparison(folder, more), "train", words)
+    assert len(new) == 9 - 4
+    assert all("seed=2" in job or "model/attention=channel" in job for job in new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("title: Two blocks", "", "title is missing"),
+        ("{attention: none}", "{attention: nothing}", "reference.attention=nothing is no level"),
+        ("fixed:", "fixd: []\nfixed:", "no key 'fixd'"),
+        ("{0: seed=0, 1: seed=1}", "[0, 1]", "factors.seed is no mapping"),
+    ],
+)
+def test_a_file_that_is_no_comparison_is_refused(
+    old: str, new: str, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        read_comparison(_comparison(tmp_path, TEXT.replace(old, new)))
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("hydra")
+def test_the_networks_of_our_comparison_have_equal_parameters_within_2_percent() -> None:
+    comparison = read_comparison(OURS)
+    chosen = [one for one in comparison.combinations() if one[0]["seed"] == "0"]
+    configs = checked_jobs("train", [[*comparison.fixed, *words] for _, words in chosen])
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    for (levels, _), config in zip(chosen, configs, strict=True):
+        net = instantiate(config["model"], _convert_="all")
+        of_task = counts.setdefault((levels["trunk"], levels["task"]), {})
+        of_task[levels["attention"]] = sum(weights.numel() for weights in net.parameters())
+    for of_task in counts.values():
+        reference = of_task[comparison.reference["attention"]]
+        assert {n: c for n, c in of_task.items() if abs(c / reference - 1) > 0.02} == {}
