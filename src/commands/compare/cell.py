@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from src.app.build import plain
@@ -36,7 +37,8 @@ def keep(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, cost: Mapping[st
     model = plain(checkpoint.config)["model"]
     write_network(folder / NETWORK, checkpoint.weights, model, about)
     step = {"seconds_a_step": seconds_a_step(folder / METRICS, int(cfg.data.batch_size))}
-    write_json(folder / CELL, {"steps": checkpoint.step, **step, **cost, "hardware": hardware()})
+    machine = {**hardware(), "matmul_precision": torch.get_float32_matmul_precision()}
+    write_json(folder / CELL, {"steps": checkpoint.step, **step, **cost, "hardware": machine})
     for path in folder.iterdir():  # the file that says it is finished is there already
         if path.is_dir():
             shutil.rmtree(path)
