@@ -122,9 +122,10 @@ class RestorationTask(ScoredModule):
         images = target.to(device)
         # An operation on a card takes as long for one small image as for all of them.
         together = self.training and not getattr(self.degradation, "draws", True)
+        shares = [images] if together else [image[None] for image in images]
         parts = [
             self.spoil(part, generator_for(device, *salt))
-            for part, salt in zip([images] if together else images.split(1), salts, strict=False)
+            for part, salt in zip(shares, salts[: len(shares)], strict=True)
         ]
         drawn = {name: torch.cat([part[name] for part in parts]).to(target) for name in parts[0]}
         pair = Pair(input=drawn["input"], target=target, key=batch["key"])
