@@ -3,20 +3,21 @@
 from torch import nn
 
 from src import load
+from src.weights.zoo import zoo_file
 
 dependencies = ["torch", "safetensors", "hydra", "omegaconf", "PIL"]
 
 
 def denoise() -> nn.Module:
     """Return the colour denoiser, blind to the noise level: (B, 3, H, W) in [0, 1], even sides."""
-    return load("zoo/denoise")
+    return load(zoo_file("zoo/denoise"))
 
 
 def dejpeg() -> nn.Module:
     """Return the remover of JPEG artefacts, blind to quality; images as for ``denoise``."""
-    return load("zoo/dejpeg")
+    return load(zoo_file("zoo/dejpeg"))
 
 
 def super_resolution_x2() -> nn.Module:
     """Return the ×2 enlarger: (B, 3, H, W) in [0, 1] → (B, 3, 2H, 2W)."""
-    return load("zoo/super_resolution_x2")
+    return load(zoo_file("zoo/super_resolution_x2"))

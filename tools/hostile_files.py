@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 import yaml
 
+from src import load, restore
+from src.core.errors import ExemplarError
 from src.weights.checkpoint import open_checkpoint
 from src.weights.checkpoint_file import read
 from src.weights.network_file import write_network
@@ -283,12 +286,30 @@ def write_script(path: Path) -> Path:
     return path
 
 
+PYTHON: dict[str, Callable[[Path], object]] = {
+    "load() in Python": load,
+    "restore() in Python": lambda file: restore(np.zeros((16, 16, 3), np.uint8), checkpoint=file),
+}
+
+
+def from_python(opening: Callable[[Path], object], file: Path) -> Finished:
+    """Open a file with what ``src`` offers to Python; only its own errors count as a refusal."""
+    try:
+        opening(file)
+    except ExemplarError as error:
+        return Finished(1, "", f"error: {error}")
+    return Finished(0, "", "")
+
+
 PROGRAMS: dict[str, Callable[[Path, Path], object]] = {
     "a pickle in a zip": functools.partial(write_pickle, zipped=True),
     "a pickle": functools.partial(write_pickle, zipped=False),
     "TorchScript": lambda path, mark: write_script(path),
 }
 """Files that are programs, given for published weights."""
+
+READERS = ("convert", "predict", "evaluate", *PYTHON)
+"""What published weights are given to."""
 
 
 def hostile_checkpoint(trained: Path, kind: Hostile, path: Path, mark: Path) -> Path:
@@ -336,6 +357,8 @@ class Opening:
         """Run the command with a secret in its environment; return how it ended."""
         words = (word.format(file=file, here=here) for word in self.words)
         with mock.patch.dict(os.environ, {SECRET_NAME: SECRET}):
+            if self.name in PYTHON:
+                return from_python(PYTHON[self.name], file)
             return command(self.name.split()[0], *words)
 
 
@@ -356,6 +379,7 @@ OPENINGS = [
     Opening("predict", NETWORK, _PREDICT),
     Opening("export", CHECKPOINT, ("checkpoint={file}", "output={here}/out.safetensors")),
     Opening("export", NETWORK, ("checkpoint={file}", "output={here}/out.safetensors")),
+    *(Opening(name, file, ()) for name, file in product(PYTHON, (CHECKPOINT, NETWORK))),
 ]
 
 WORD_OPENINGS = (
@@ -449,7 +473,10 @@ def try_code(name: str, make: Callable[[Path, Path], object], here: Path) -> str
         "evaluate": (f"checkpoint={file}", "task=denoise", f"output={here}/out"),
     }
     before = everything(here)
-    done = command(name, "architecture=dncnn", *words[name], f"paths.output_root={here}/o")
+    if name in PYTHON:
+        done = from_python(PYTHON[name], file)
+    else:
+        done = command(name, "architecture=dncnn", *words[name], f"paths.output_root={here}/o")
     said = refusal(done, str(file), here, before)
     assert "safe_globals" not in said, said
     return said
@@ -478,7 +505,7 @@ def pairs() -> Iterator[tuple[Hostile, Opening]]:
 def _tries(trained: Path) -> Iterator[tuple[str, str, Try]]:
     """Yield kind, command with its sort of file, and what tries them in a scratch folder."""
     part = functools.partial
-    for name, (kind, make) in product(("convert", "predict", "evaluate"), PROGRAMS.items()):
+    for name, (kind, make) in product(READERS, PROGRAMS.items()):
         yield kind, f"{name} (published weights)", part(try_code, name, make)
     for hostile, opening in product(KINDS, OPENINGS):
         if opening.place in hostile.places:

@@ -43,12 +43,17 @@ def home() -> Path | None:
         return None
 
 
+def with_home(path: str | Path) -> Path:
+    """Return ``path`` with its ``~`` replaced; as it is where that is nobody's home."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises RuntimeError
+
+
 def from_root(path: str | Path) -> Path:
     """Return ``path`` absolute: as it is, under ``~``, or relative to ``ROOT``.
 
     Without a checkout ``.cache/…`` is in the user's cache, which all folders share.
     """
-    expanded = Path(path).expanduser()
+    expanded = with_home(path)
     if expanded.is_absolute():
         return expanded
     if INSTALLED and expanded.parts[:1] == (CACHE,):

@@ -8,15 +8,14 @@ from textwrap import shorten
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from src.core.errors import CheckpointError
-from src.core.paths import from_root
+from src.core.paths import from_root, with_home
 from src.inference.restorer import InferencePolicy
 from src.weights.checkpoint_file import BEST, FORMAT, KEY, LAST, PREVIOUS, check_whole, read
-from src.weights.network_file import open_network, read_network
+from src.weights.network_file import built, open_network, read_network
 from src.weights.untrusted import check_config, check_saved
 from src.weights.zoo import ZOO, zoo_file
 
@@ -60,7 +59,7 @@ def find(source: str | Path) -> Path:
     Raises:
         CheckpointError: If there is none.
     """
-    path = Path(source).expanduser()
+    path = with_home(source)
     if str(source).startswith(ZOO) and not path.exists():
         return zoo_file(str(source))
     path = path if path.exists() else from_root(path)
@@ -105,6 +104,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
             f"{path}: format {carried['format']}, written by version {carried['version']}; this "
             f"version reads up to format {FORMAT}. Update exemplar."
         )
+    _refuse_cut(path, content)
     config = DictConfig(check_saved(path, carried.pop("config")))
     check_config(path, {"origin": carried})
     prefix = "net."
@@ -125,7 +125,7 @@ def runs_below(folder: Path, name: str) -> list[Path]:
 
 def _say_choice(source: Path, path: Path, step: int) -> None:
     """Say which run was taken where a folder holds several, and which newer one was not."""
-    folder = source.expanduser()
+    folder = with_home(source)
     folder = folder if folder.exists() else from_root(folder)
     taken = path.parent.parent
     if taken in {folder, folder.parent} or not folder.is_dir():
@@ -155,6 +155,23 @@ def _is_ours(content: Mapping[str, Any]) -> bool:
         and all(isinstance(value, Tensor) or _is_beside(key) for key, value in weights.items())
         and all(isinstance(content.get(key, kind()), kind) for key, kind in _FORM.items())
     )
+
+
+_PARTS = ("channels_last", "data", "degradation", "inference", "io", "io.in_channels",
+          "io.out_channels", "io.scale", "metrics", "model", "protocol", "task")  # fmt: skip
+"""What the configuration of every checkpoint has, of the first versions too."""
+
+
+def _refuse_cut(path: Path, content: Mapping[str, Any]) -> None:
+    """Raise CheckpointError for a checkpoint of which a part is missing, naming it."""
+    config = content[KEY]["config"]
+    sizes = config.get("io")
+    has = {*config, *(f"io.{key}" for key in (sizes if isinstance(sizes, dict) else ()))}
+    lacking = [] if "global_step" in content else ["global_step"]
+    lacking += [part for part in _PARTS if part not in has]
+    if lacking:
+        text = f"{path}: not written by this project, or cut: it lacks {', '.join(lacking)}."
+        raise CheckpointError(f"{text} Ask for another copy.")
 
 
 def _is_beside(name: object) -> bool:
@@ -187,7 +204,7 @@ def network_of(checkpoint: Checkpoint) -> nn.Module:
     """
     config = checkpoint.config.copy()
     OmegaConf.resolve(config)
-    net: nn.Module = instantiate(config.model, _convert_="all")
+    net = built(checkpoint.path, config.model)
     load_weights(net, checkpoint)
     return in_memory_order(net, channels_last=config.channels_last).eval()
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from src.core.errors import CheckpointError, ConfigError, did_you_mean
 from src.core.files import sha256
 from src.core.origin import origin
-from src.core.paths import from_root
+from src.core.paths import from_root, with_home
 from src.models.spandrel_net import recognise
 from src.weights.foreign import read_weights
 from src.weights.network_file import write_network
@@ -89,7 +89,7 @@ def convert_file(source: Path, architecture: str, scale: int | None, output: Pat
     Raises:
         CheckpointError: If the source is unusable or does not fit.
     """
-    source = source.expanduser()
+    source = with_home(source)
     source = source if source.exists() else from_root(source)
     tensors: Mapping[str, Tensor] = read_weights(source)
     node, tensors, layout = describe_reference(tensors, architecture, scale)

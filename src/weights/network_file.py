@@ -97,12 +97,28 @@ def open_network(source: str | Path | NetworkFile) -> nn.Module:
         CheckpointError: If it cannot be read, or is of a class or size that is not there.
     """
     file = source if isinstance(source, NetworkFile) else read_network(Path(source))
+    net = built(file.path, file.model)
     try:
-        net: nn.Module = instantiate(file.model, _convert_="all")
         net.load_state_dict(file.weights)
-    except (InstantiationException, RuntimeError) as error:
+    except RuntimeError as error:
         raise CheckpointError(f"{file.path}: does not fit its own network: {error}") from error
     return net.eval()
+
+
+def built(path: Path, model: Mapping[str, Any]) -> nn.Module:
+    """Return the network that a file describes, with initial weights.
+
+    Raises:
+        CheckpointError: If a class of ours cannot be built as the file says.
+        InstantiationException: If one of the user's own cannot.
+    """
+    try:
+        net: nn.Module = instantiate(model, _convert_="all")
+    except InstantiationException as error:
+        if " 'src." not in str(error).partition("\n")[0]:
+            raise
+        raise CheckpointError(f"{path}: does not fit its own network: {error}") from error
+    return net
 
 
 def _carried(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

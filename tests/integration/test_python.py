@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 
 from src import load, restore
-from src.core.errors import ConfigError
+from src.core.errors import CheckpointError, ConfigError
 from src.core.paths import ROOT
 from src.data.datasets.sample_photos import SamplePhotos
 from src.models.backbones.ffdnet import FFDNet
 from src.models.backbones.untrained import Bicubic
-from src.weights.zoo import zoo_names
+from src.weights.zoo import zoo_file, zoo_names
 from tests.support.runs import command
+from tools.hostile_files import write_pickle
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,21 @@ def test_torch_hub_takes_the_folder(name: str) -> None:
     scale = int(name[-1]) if "_x" in name else 1
     with torch.no_grad():
         assert net(torch.rand(1, 3, 16, 18)).shape == (1, 3, 16 * scale, 18 * scale)
+
+
+def test_the_hub_gives_our_networks_whatever_the_current_folder_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "zoo/denoise/checkpoints/best.ckpt"
+    theirs.parent.mkdir(parents=True)
+    write_pickle(theirs, tmp_path / "ran", zipped=True)
+    monkeypatch.chdir(tmp_path)
+    net = torch.hub.load(str(ROOT), "denoise", source="local")
+    ours = load(zoo_file("zoo/denoise")).state_dict()
+    assert all(torch.equal(value, ours[name]) for name, value in net.state_dict().items())
+    with pytest.raises(CheckpointError, match="loading it could run code"):
+        load("zoo/denoise")
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.long

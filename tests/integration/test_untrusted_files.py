@@ -1,6 +1,7 @@
 """A file from anywhere is only read, by every command: nothing that it names is called."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 import torch
 import yaml
 
+from src import load
 from src.app.sweeps.sweep import JobResult, mark
 from src.core.errors import CheckpointError
 from src.training.callbacks.checkpoint import BEST
+from src.weights import untrusted
 from src.weights.checkpoint import open_checkpoint
 from src.weights.checkpoint_file import KEY, read
 from src.weights.untrusted import TRUST
@@ -21,11 +24,14 @@ from tools.hostile_files import (
     KINDS,
     OPENINGS,
     PROGRAMS,
+    READERS,
     TEXTS,
     WITH_ALL,
     WORDS,
     Hostile,
     Opening,
+    hostile_checkpoint,
+    hostile_network,
     pairs,
     try_code,
     try_kind,
@@ -72,7 +78,7 @@ def test_yaml_that_grows_when_it_is_read_is_refused_before(
 
 @pytest.mark.filterwarnings("ignore:.*TorchScript", "ignore:.*torch.jit")
 @pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
-@pytest.mark.parametrize("name", ["convert", "predict", "evaluate"])
+@pytest.mark.parametrize("name", READERS)
 def test_published_weights_that_hold_code_are_refused_without_torchs_advice(
     name: str, make: Callable[[Path, Path], object], tmp_path: Path
 ) -> None:
@@ -154,8 +160,11 @@ def test_trust_is_asked_for_by_name_and_then_every_command_opens_the_file(
         assert f"{TRUST}=her_own_loss.Loss python -m" in done.err
     monkeypatch.setenv(TRUST, "her_own_loss.Loss")
     for name, words in asked.items():
+        untrusted._say_trusted.cache_clear()  # once in a process
         done = command("train" if name == "resume" else name, *words)
         assert done.code == 0, done.err
+        said = done.out + done.err
+        assert re.search(r"Trusted, as you asked: \S+ calls her_own_loss\.Loss", said), name
 
 
 def test_a_link_out_of_a_run_folder_is_refused_before_anything_is_written(
@@ -243,6 +252,39 @@ def test_a_checkpoint_of_another_form_is_refused_in_a_sentence(
     torch.save(content, path)
     with pytest.raises(CheckpointError, match="not written by this project"):
         open_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "lacking", ["global_step", f"{KEY}.config.model", f"{KEY}.config.io.scale",
+                f"{KEY}.config.channels_last", f"{KEY}.config.inference"]
+)  # fmt: skip
+def test_a_checkpoint_that_lacks_what_every_one_has_is_refused_by_name(
+    lacking: str, run: Path
+) -> None:
+    path = run / "checkpoints/best.ckpt"
+    content = read(path)
+    node, (*above, last) = content, lacking.split(".")
+    for name in above:
+        node = node[name]
+    del node[last]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=f"not written by this project.*{last}"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"channels": "x"}, {"channels": -3}, {"no_such": 1}, {"attention": None}], ids=str
+)
+def test_a_network_that_cannot_be_built_is_the_fault_of_its_file(
+    wrong: dict[str, object], trained: Path, tmp_path: Path
+) -> None:
+    kind = Hostile("", "", lambda config, mark: config["model"].update(wrong))
+    for path, write_with in (
+        (tmp_path / "net.ckpt", hostile_checkpoint),
+        (tmp_path / "net.safetensors", hostile_network),
+    ):
+        with pytest.raises(CheckpointError, match=f"{path.name}.* not fit its own network"):
+            load(write_with(trained, kind, path, tmp_path))
 
 
 @pytest.mark.long

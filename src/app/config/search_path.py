@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 
 from src.core.errors import ConfigError
 from src.core.files import write_json
-from src.core.paths import user_cache
+from src.core.paths import user_cache, with_home
 from src.core.redact import without_passwords
 
 KEY = "hydra.searchpath"
@@ -109,4 +109,4 @@ def check_folders(overrides: Sequence[str]) -> None:
 
 def _absolute(entry: str) -> str:
     path = entry.removeprefix(_FILE)
-    return entry if "://" in path else str(Path(path).expanduser().absolute())
+    return entry if "://" in path else str(with_home(path).absolute())

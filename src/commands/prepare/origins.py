@@ -21,7 +21,7 @@ from src.commands.prepare.staging import RESERVE, check_space, explain_full_disk
 from src.commands.prepare.transfer import Final, Partial, Transient, transfer
 from src.core.errors import DataError, did_you_mean
 from src.core.files import sha256
-from src.core.paths import from_root
+from src.core.paths import from_root, with_home
 from src.core.redact import without_passwords
 
 _LONGEST_WAIT = 30.0
@@ -234,7 +234,7 @@ class Origins:
 
 
 def _existing(source: str) -> Path:
-    typed = Path(source).expanduser()
+    typed = with_home(source)
     path = typed if typed.exists() else from_root(typed)
     if path.exists():
         return path

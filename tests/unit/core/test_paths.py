@@ -38,6 +38,10 @@ def test_tilde_is_the_home_folder() -> None:
     assert from_root("~/photos") == Path.home() / "photos"
 
 
+def test_a_tilde_that_is_nobodys_home_is_part_of_a_name() -> None:
+    assert from_root("~nobody_of_that_name/a") == ROOT / "~nobody_of_that_name/a"
+
+
 def test_the_configuration_is_found() -> None:
     assert (CONF_DIR / "train.yaml").is_file()
 

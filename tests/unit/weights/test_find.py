@@ -14,7 +14,9 @@ from src.app.config.resume import (
 from src.app.config.search_path import with_config_dir
 from src.core.errors import CheckpointError, ConfigError, UntrustedError
 from src.core.origin import commit, environment, origin
+from src.core.paths import ROOT
 from src.weights.checkpoint import find, open_checkpoint
+from src.weights.checkpoint_file import read
 
 
 def _file(path: Path, *, age_s: int = 0) -> Path:
@@ -44,10 +46,10 @@ def test_a_folder_of_runs_is_the_newest_of_them(tmp_path: Path) -> None:
 
 
 def _trained(folder: Path, *names: str, age_s: int, step: int = 5) -> Path:
-    entry = {"format": 1, "version": "1.0", "config": {}}
+    content = read(ROOT / "tests/made_before/run/checkpoints/last.ckpt")
     for name in names:
         path = _file(folder / "checkpoints" / name)
-        torch.save({"restoration": entry, "state_dict": {}, "global_step": step}, path)
+        torch.save({**content, "global_step": step}, path)
         os.utime(path, (1e9 - age_s, 1e9 - age_s))
     return folder
 
