@@ -10,6 +10,7 @@ import pytest
 
 from src.training.callbacks.carried import RUN_IDS
 from src.weights.checkpoint_file import read
+from tests.support.images import write_folder
 from tests.support.runs import TINY, command, train_tiny
 from tools.wandb_readback import RunFile, find_run_files, read_closed
 
@@ -133,6 +134,19 @@ def test_a_failed_run_is_closed_as_failed(tmp_path: Path) -> None:
     assert done.code == 1
     (path,) = find_run_files(tmp_path / "run")
     assert read_closed(path).exits == [1]
+
+
+def test_a_training_that_does_not_begin_begins_no_run_and_leaves_no_folder(tmp_path: Path) -> None:
+    photos = write_folder(tmp_path / "photos")
+    (photos / "broken.png").write_text("no image")
+    folders = (f"data.train_dir={photos}", f"data.cache_dir={tmp_path / 'cache'}")
+    words = (*TINY, *LOGGED, "data=folder", *folders, f"hydra.run.dir={tmp_path / 'run'}")
+    for cache in ("on", "off"):
+        done = command("train", *words, f"data.cache={cache}")
+        assert done.code == 1
+        assert "broken.png" in done.err
+        assert "wandb sync" not in done.err
+        assert not (tmp_path / "run").exists()
 
 
 def test_disabled_leaves_no_trace(tmp_path: Path) -> None:

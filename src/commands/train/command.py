@@ -1,7 +1,8 @@
 """Train: build what the config names, fit, save, and say what came out."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import lightning as L  # noqa: N812
@@ -28,7 +29,7 @@ from src.training.callbacks.carried import RUN_IDS, NewSettings, SameJob
 from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger, last_value
 from src.training.callbacks.sources import SameSources
 from src.training.callbacks.stopping import GracefulStop
-from src.training.loggers.lifecycle import facts, keep_run_id, read_run_id, recorded
+from src.training.loggers.lifecycle import Facts, facts, keep_run_id, read_run_id, recorded
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint, open_checkpoint
 
@@ -76,12 +77,14 @@ def fit(job: Job) -> float:
     begin_with(task.net, cfg, begun)
     trainer = build_trainer(cfg, config)
     trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
-    trainer.callbacks.append(_begun(job, trainer, resume))  # type: ignore[attr-defined]
+    runs, (step, before) = ExitStack(), (0, {}) if resume is None else (resume.step, resume.origin)
+    begin = _beginning(job, trainer, runs, facts(config, task.net), step)
+    sources = SameSources(before, begin, accepted=job.notes["accepted"])
+    trainer.callbacks.append(sources)  # type: ignore[attr-defined]
     if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, job.notes["given"]))  # type: ignore[attr-defined]
-    _announce(trainer, task, data, cfg, 0 if resume is None else resume.step)
-    shown = plain_without_passwords(config)
-    with recorded(trainer.loggers, shown, facts(config, task.net)):
+    _announce(trainer, task, data, cfg, step)
+    with runs:
         path = None if resume is None else resume.path
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 
@@ -102,27 +105,35 @@ def shared_data(cfg: DictConfig) -> RestorationData:
     return data
 
 
-def _begun(job: Job, trainer: L.Trainer, resume: Checkpoint | None) -> SameSources:
-    """Return what compares images and code, and then writes down that the run begins or goes on.
+def _beginning(
+    job: Job, trainer: L.Trainer, runs: ExitStack, about: Facts, step: int
+) -> Callable[[list[str]], None]:
+    """Return what opens the loggers' ``runs`` and writes down that the run begins or goes on.
 
-    Before, nothing is in the run folder: images that are refused leave none.
+    It is called when images and code are known to be right. Before, the trainer has no logger and
+    nothing is in the run folder: images that are refused leave no folder and no failed run.
     """
-    step, before = (0, {}) if resume is None else (resume.step, resume.origin)
+    loggers, trainer.loggers = trainer.loggers, []
     overrides, given = job.notes["overrides"], job.notes["given"]
 
+    def begin(changes: list[str]) -> None:
+        trainer.loggers = loggers
+        runs.enter_context(recorded(loggers, plain_without_passwords(job.config), about))
+        write_down(changes)
+
     @rank_zero_only
-    def go_on(changes: list[str]) -> None:
+    def write_down(changes: list[str]) -> None:
         make_console(stderr=True).print(f"Run folder  {job.folder}")
         if not job.notes["resumes"]:
             run_folder.start(Path(job.folder), job.config, overrides)
             return
-        about = {"step": step, "changes": changes, "overrides": given}
-        run_folder.go_on(Path(job.folder), job.config, overrides, about)
-        for logger in trainer.loggers:
+        change = {"step": step, "changes": changes, "overrides": given}
+        run_folder.go_on(Path(job.folder), job.config, overrides, change)
+        for logger in loggers:
             if isinstance(logger, ResumableCSVLogger):
                 logger.resume_at(step)
 
-    return SameSources(before, go_on, accepted=job.notes["accepted"])
+    return begin
 
 
 @rank_zero_only
