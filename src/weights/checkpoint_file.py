@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from pathlib import Path
@@ -22,6 +23,11 @@ KEY = "restoration"
 """The entry of a checkpoint that holds its configuration, version and commit."""
 
 FORMAT = 1
+
+_NO_ARCHIVE = (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, struct.error)
+"""What zipfile raises of a damaged file: a flipped bit may be in a name, a flag or a size."""
+
+_OF_A_FOLDER = 0x10
 
 
 def set_aside(path: Path) -> Path:
@@ -66,12 +72,18 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _refuse_packed(path: Path) -> None:
-    """Refuse a zip whose parts are more than the file: torch packs none, and reads each whole."""
+    """Refuse a zip that torch cannot have written: it packs no part, and reads each whole.
+
+    Of a part that is a folder it would return what happens to be in memory.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(part.file_size for part in archive.infolist())
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
+            parts = archive.infolist()
+    except _NO_ARCHIVE:
         return  # of another format, or torch says what is wrong
+    if any(part.external_attr & _OF_A_FOLDER for part in parts):
+        raise CheckpointError(f"{path}: damaged (a part of it says that it is a folder).")
+    unpacked = sum(part.file_size for part in parts)
     if unpacked > path.stat().st_size:
         raise CheckpointError(
             f"{path}: refused, because it unpacks to {unpacked:,} bytes and is smaller itself; no "
@@ -90,7 +102,7 @@ def check_whole(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             wrong = archive.testzip()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except _NO_ARCHIVE as error:
         raise CheckpointError(f"{path}: damaged or truncated ({error}).") from error
     if wrong is not None:
         raise CheckpointError(f"{path}: damaged (the checksum of its part {wrong} is wrong).")

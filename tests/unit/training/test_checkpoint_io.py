@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,24 @@ def _with_pickle(path: Path, pickled: bytes) -> Path:
         archive.writestr("x/version", b"3\n")
         archive.writestr("x/byteorder", b"little")
     return path
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_whatever_byte_is_flipped_the_file_is_refused_or_its_content_is_the_same(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "last.ckpt"
+    torch.save({"net.weight": torch.arange(8.0), "step": 3}, path)
+    whole = path.read_bytes()
+    for at, flipped in product(range(len(whole)), (0x01, 0xFF)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ flipped]) + whole[at + 1 :])
+        try:
+            check_whole(path)
+            content = read(path)
+        except CheckpointError:
+            continue
+        assert content["step"] == 3
+        assert torch.equal(content["net.weight"], torch.arange(8.0))
 
 
 @pytest.mark.parametrize(
