@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from src.app.processes.group import free_port
 from tests.support.runs import Finished
-from tools.faults.scene import Fault, Scene, ended, goes_on, read_only
+from tools.faults.scene import Fault, Scene, ended, nothing_left, read_only
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 
@@ -93,7 +93,7 @@ LOGGING = [
         ("logged offline",),
     ),
     Fault(
-        *("W&B folder read-only", "read-only mount, offline", _folder_read_only, goes_on, 1),
+        *("W&B folder read-only", "read-only mount, offline", _folder_read_only, nothing_left, 1),
         ("run/wandb/offline-run-", "Read-only file system"),
         root=True,
     ),

@@ -152,7 +152,7 @@ def _drop_if_empty() -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     said = [path for path in files if path.suffix == ".log" and path.stat().st_size]
     if files and all(path in (log, *notes.glob("*")) for path in files) and {*said} <= {log}:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # of a disk that cannot be written it stays
 
 
 def _in_a_line(error: BaseException) -> str:
