@@ -1,5 +1,6 @@
 """Bad configurations are refused, with the key, what is allowed, and the nearest valid name."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,21 @@ def test_a_key_that_only_some_options_of_a_sweep_have_is_checked_in_the_jobs_tha
         check(Request("train", (*words[:2], "scheduler.gama=0.5"), multirun=True))
     with pytest.raises(ConfigError, match=r"gamma=0\.5: scheduler has no key"):
         check(Request("train", (words[0], "scheduler=constant", "scheduler.gamma=0.5")))
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("data.target_dir=a", "data has no key 'target_dir'. It is a key of data=pairs, data=sidd."),
+        ("data.train_dir=a", "data has no key 'train_dir'. It is a key of data=folder"),
+        ("data.train_input_dir=a", "Did you mean val_input_dir (of data=pairs), "),
+        ("data.wokers=1", "data has no key 'wokers'. Did you mean workers?"),
+        ("data.qqqq=1", "data has no key 'qqqq'. Allowed: batch_size, "),
+    ],
+)
+def test_a_key_of_another_option_is_said_to_be_one(word: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        check(Request("train", ("data=sample_photos", word)))
 
 
 def test_a_key_of_a_group_that_a_checkpoint_chooses_names_what_can_be_typed() -> None:

@@ -15,6 +15,7 @@ from src.app.config.options import all_groups, options_of
 from src.app.config.schema import join
 from src.app.config.search_path import KEY
 from src.core.errors import did_you_mean
+from src.core.paths import CONF_DIR
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 _OF_HYDRA = "hydra/"  # groups of Hydra's own: hydra/launcher, hydra/sweeper
@@ -182,8 +183,8 @@ def _nearest_key(key: str, tree: Any) -> str:  # noqa: ANN401
     wrong = key.removeprefix(f"{path}.").partition(".")[0]
     keys = [str(name) for name in node] if isinstance(node, Mapping) else []
     if path:
-        where = f"{path} has no key {wrong!r}."
-        return f"{where} {did_you_mean(wrong, (name for name in keys if name[0] != '_'))}"
+        own = [name for name in keys if name[0] != "_"]
+        return f"{path} has no key {wrong!r}. {_key_hint(wrong, own, _keys_elsewhere(path))}"
     if wrong == "scale":
         return "there is no key 'scale'. Take task=super_resolution task.scale=<2, 3 or 4>."
     if wrong in all_groups():
@@ -197,6 +198,24 @@ def _nearest_key(key: str, tree: Any) -> str:  # noqa: ANN401
     near = difflib.get_close_matches(wrong, spelled, n=3)
     hint = ", ".join(spelled[name] for name in near) or "one of " + ", ".join(sorted(keys))
     return f"there is no key {wrong!r}. Did you mean {hint}?"
+
+
+def _key_hint(wrong: str, own: Sequence[str], elsewhere: Mapping[str, str]) -> str:
+    """Return which options have a key, or which keys are near, here and in other options."""
+    if wrong in elsewhere:
+        return f"It is a key of {elsewhere[wrong]}."
+    near = difflib.get_close_matches(wrong, own) or difflib.get_close_matches(wrong, elsewhere)
+    named = [name if name in own else f"{name} (of {elsewhere[name]})" for name in near]
+    return f"Did you mean {', '.join(named)}?" if near else did_you_mean(wrong, own)
+
+
+def _keys_elsewhere(group: str) -> dict[str, str]:
+    """Return key → the options of a group that have it, e.g. ``data=folder``."""
+    having: dict[str, list[str]] = {}
+    for option in options_of(group) if group in all_groups() else ():
+        for key in OmegaConf.load(CONF_DIR / group / f"{option}.yaml"):
+            having.setdefault(str(key), []).append(f"{group}={option}")
+    return {key: ", ".join(options) for key, options in having.items()}
 
 
 def _dotted_keys(node: object, path: str = "") -> Iterator[str]:
