@@ -61,7 +61,7 @@ def test_a_key_that_only_some_options_of_a_sweep_have_is_checked_in_the_jobs_tha
 @pytest.mark.parametrize(
     ("word", "says"),
     [
-        ("data.target_dir=a", "data has no key 'target_dir'. It is a key of data=pairs, data=sidd."),
+        ("data.target_dir=a", "data has no key 'target_dir'. It is a key of data=pairs, data=sidd"),
         ("data.train_dir=a", "data has no key 'train_dir'. It is a key of data=folder"),
         ("data.train_input_dir=a", "Did you mean val_input_dir (of data=pairs), "),
         ("data.wokers=1", "data has no key 'wokers'. Did you mean workers?"),

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from src.app.processes.group import free_port
 from tests.support.runs import Finished
-from tools.faults.scene import Fault, Scene, ended, nothing_left, read_only
+from tools.faults.scene import Fault, Scene, ended, goes_on, nothing_left, read_only
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 
