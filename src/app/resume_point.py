@@ -1,12 +1,16 @@
 """From which checkpoint a run goes on: the last, or the one before it where that is damaged."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
+from traceback import walk_tb
 
 from omegaconf import DictConfig
 
+from src.app.processes.user_errors import shortage
 from src.core.errors import CheckpointError, UntrustedError
 from src.core.files import remove_leftovers
 from src.training.callbacks.csv_logger import METRICS
@@ -53,6 +57,8 @@ class ResumePoint:
             _keep_if_whole(best)
 
 
+_ODD = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
 NEW = ResumePoint()
 """A run that begins."""
 
@@ -84,6 +90,32 @@ def find_point(folder: Path) -> ResumePoint:
             "has been trained. Put them back, or start a new run."
         )
     return NEW
+
+
+@contextmanager
+def taken_up(path: Path | None) -> Iterator[None]:
+    """Say of a state that Lightning could not take up from a checkpoint that the file is at fault.
+
+    Raises:
+        CheckpointError: In place of what Lightning, torch or a callback met there.
+    """
+    try:
+        yield
+    except _ODD as error:
+        calls = {
+            frame.f_code.co_name
+            for frame, _ in walk_tb(error.__traceback__)
+            if frame.f_code.co_filename.endswith("checkpoint_connector.py")
+        }
+        restoring = any(name.lstrip("_").startswith(("resume", "restore")) for name in calls)
+        if path is None or not restoring or shortage(error) is not None:
+            raise
+        logger.debug("%s", path, exc_info=error)
+        reason = shorten(f"{type(error).__name__}: {error}", 300, placeholder=" …")
+        raise CheckpointError(
+            f"{path}: its state does not fit this run ({reason}). It was changed, or belongs to "
+            f"another run; weights={path} begins a new one from its weights."
+        ) from error
 
 
 def _none_left(folder: Path, damaged: Mapping[Path, str]) -> str:

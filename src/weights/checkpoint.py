@@ -151,6 +151,8 @@ def _is_ours(content: Mapping[str, Any]) -> bool:
         and isinstance(carried.get("config"), dict)
         and isinstance(carried.get("version"), str)
         and isinstance(carried.get("run_ids", {}), dict)
+        and isinstance(carried.get("images", {}), dict)
+        and all(isinstance(images, dict) for images in carried.get("images", {}).values())
         and isinstance(weights, dict)
         and all(isinstance(value, Tensor) or _is_beside(key) for key, value in weights.items())
         and all(isinstance(content.get(key, kind()), kind) for key, kind in _FORM.items())

@@ -188,7 +188,7 @@ def test_training_goes_on_when_its_output_cannot_be_written(output: str, tmp_pat
         ["bash", "-c", shell[output], "bash", *train, *length],  # noqa: S607
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        timeout=120,
+        timeout=300,
         check=True,
     )
     assert (tmp_path / "status").read_text() == "0\n"

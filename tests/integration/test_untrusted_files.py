@@ -273,6 +273,30 @@ def test_a_checkpoint_that_lacks_what_every_one_has_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("loops", {}), ("optimizer_states", [{}]), ("state_dict", {})),
+        *(("pytorch-lightning_version", "x"), (f"{KEY}.images", {"train": {}})),
+    ],
+)
+def test_a_state_that_a_run_cannot_take_up_is_the_fault_of_its_file(
+    key: str, value: object, run: Path
+) -> None:
+    path = run / "checkpoints/last.ckpt"
+    content = read(path)
+    *above, last = key.split(".")
+    (content[above[0]] if above else content)[last] = value
+    torch.save(content, path)
+    (run / "run_ids.json").write_text("[1]", encoding="utf-8")
+    done = command("train", f"resume={run}", "trainer.max_steps=3")
+    assert done.code in {1, 2}, done.err
+    assert "Traceback" not in done.err
+    assert "state does not fit this run" in done.err or "some were added" in done.err
+    done = command("train", f"resume={run}", "logger=wandb", "logger.wandb.mode=disabled")
+    assert "run_ids.json is damaged; remove it" in done.err
+
+
+@pytest.mark.parametrize(
     "wrong", [{"channels": "x"}, {"channels": -3}, {"no_such": 1}, {"attention": None}], ids=str
 )
 def test_a_network_that_cannot_be_built_is_the_fault_of_its_file(

@@ -17,6 +17,7 @@ from src.app.processes.group import carry_out
 from src.app.processes.job import Job
 from src.app.processes.process import quiet_lightning
 from src.app.results import score_table
+from src.app.resume_point import taken_up
 from src.commands.train.beginning import begin_with
 from src.commands.train.settle import settle_training
 from src.core.console import make_console
@@ -84,8 +85,8 @@ def fit(job: Job) -> float:
     if resume is not None:
         trainer.callbacks.append(_new_settings(cfg, job.notes["given"]))  # type: ignore[attr-defined]
     _announce(trainer, task, data, cfg, step)
-    with runs:
-        path = None if resume is None else resume.path
+    path = None if resume is None else resume.path
+    with runs, taken_up(path):
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 
     _conclude(trainer, task, folder)

@@ -72,10 +72,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def _of_set(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
     if before is None or now is None:
         return "not used before" if before is None else "not used any more"
-    if before["count"] != now["count"]:
-        return f"{before['count']} before, {now['count']} now: some were added or removed"
-    if before["names"] != now["names"]:
+    if before.get("count") != now["count"]:
+        return f"{before.get('count')} before, {now['count']} now: some were added or removed"
+    if before.get("names") != now["names"]:
         return f"{now['count']} as before, of other names: some were renamed or replaced"
-    if before["contents"] != now["contents"]:
+    if before.get("contents") != now["contents"]:
         return f"{now['count']} of the same names, and some have another content"
     return ""

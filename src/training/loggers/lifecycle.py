@@ -112,7 +112,7 @@ def _run_ids(folder: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     try:
-        run_ids = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        run_ids = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
         raise DataError(f"{file} is damaged; remove it, and loggers begin a new run.") from error
     return {str(name): str(run_id) for name, run_id in run_ids.items()}
