@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from src.app.inference import pick_device
 from src.app.restoration import Restoration, restoration
 from src.core.errors import ConfigError
+from src.data.depth import WHITE
 from src.data.photograph import Photograph, read_photograph
 from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level
 from src.ops.bayer import Phase
@@ -18,7 +19,6 @@ from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.zoo import with_zoo
 
 Picture = TypeVar("Picture", Path, str, Image.Image, np.ndarray, Tensor)
-_WHITE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
 def load(name: str | Path, *, device: str = "cpu") -> nn.Module:
@@ -136,10 +136,10 @@ def _restored(planes: Tensor, way: Restoration) -> Tensor:
 
 
 def _restored_array(image: np.ndarray, way: Restoration) -> np.ndarray:
-    white = _WHITE.get(image.dtype, 1.0)
+    white = WHITE.get(image.dtype, 1)
     planes = torch.from_numpy(np.atleast_3d(image).transpose(2, 0, 1).astype(np.float32) / white)
     restored = _restored(planes, way).permute(1, 2, 0).numpy().astype(np.float64) * white
-    if image.dtype in _WHITE:
+    if white > 1:
         restored = restored.round()
     return restored.reshape(*restored.shape[:2], *image.shape[2:]).astype(image.dtype)
 

@@ -20,12 +20,13 @@ from rich.progress import track
 from src.core.console import make_console
 from src.core.errors import DataError, ImageFileError
 from src.core.files import replacing
-from src.data.image_io import Grey, Pixels, decode_image, read_bytes
+from src.data.depth import WHITE, Pixels
+from src.data.image_io import Grey, decode_image, read_bytes
 from src.data.source import FaultyItem, FileItem, ImageItem
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "v3"  # raise it when decoding changes, so that old entries are not used
+FORMAT = "v4"  # raise it when decoding changes, so that old entries are not used
 _MANY = 20  # files from which there is a progress bar
 
 _IN_USE_S = 3 * 86_400
@@ -47,12 +48,14 @@ class CachedItem:
         source: The image file it was decoded from.
         shape: (H, W, C), remembered so that a patch does not cost a reading of the header.
         offset: Where the pixels begin in the file, in bytes.
+        dtype: Their type, e.g. ``uint8``.
     """
 
     entry: Path
     source: Path
     shape: tuple[int, int, int]
     offset: int
+    dtype: str
 
     @property
     def content_hash(self) -> str:
@@ -60,14 +63,14 @@ class CachedItem:
         return self.entry.name.partition("-")[0]
 
     def load(self, channels: int) -> Pixels:
-        """Return a read-only view of the file, uint8 (H, W, C); only what is used is read.
+        """Return a read-only view of the file, (H, W, C); only what is used is read.
 
         Raises:
             DataError: If the entry is gone or was cut short since it was checked.
         """
         try:
             note_use(self.entry)
-            return np.memmap(self.entry, np.uint8, "r", offset=self.offset, shape=self.shape)
+            return np.memmap(self.entry, self.dtype, "r", offset=self.offset, shape=self.shape)
         except (OSError, ValueError) as error:
             raise DataError(
                 f"The cache entry of {self.source} was removed or damaged during the run: "
@@ -207,8 +210,8 @@ class ImageCache:
             return None
         except (OSError, ValueError, EOFError):  # cut short, or not an array at all
             pixels = np.empty(0)
-        if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == self.channels:
-            return CachedItem(entry, source, pixels.shape, pixels.offset)
+        if pixels.dtype in WHITE and pixels.ndim == 3 and pixels.shape[2] == self.channels:
+            return CachedItem(entry, source, pixels.shape, pixels.offset, pixels.dtype.name)
         logger.info("cache entry %s is damaged and is made again", entry)
         return None
 

@@ -1,4 +1,4 @@
-"""Image files to 8-bit arrays and back, through Pillow."""
+"""Image files to arrays of their depth, and back, through Pillow."""
 
 import io
 import os
@@ -18,9 +18,20 @@ from torch import Tensor
 
 from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.files import replacing
-from src.ops.color import luma8
+from src.data.depth import (
+    ARRAY,
+    WHITE,
+    Levels,
+    Pixels,
+    array_shape,
+    decode_array,
+    other_order,
+    over_white,
+    unit_floats,
+    wide_colour,
+)
+from src.ops.color import luma, luma8
 
-Pixels = npt.NDArray[np.uint8]
 Grey = Literal["content", "file"]
 """What decides whether an image is grey: its pixels, or how many channels its file has."""
 GREY: tuple[Grey, ...] = ("content", "file")
@@ -79,7 +90,7 @@ def apply_pixel_limit() -> int | None:
 
 
 def read_image(path: Path, *, channels: int, grey: Grey = "content") -> Pixels:
-    """Return the image at ``path`` as uint8 (H, W, ``channels``); see :func:`decode_image`.
+    """Return the image at ``path`` as (H, W, ``channels``); see :func:`decode_image`.
 
     Raises:
         ImageFileError: If the file is missing, unreadable, or no image this can use.
@@ -105,39 +116,73 @@ def read_bytes(path: Path, *, most: int = -1) -> bytes:
 
 
 def decode_image(content: bytes, *, path: Path, channels: int, grey: Grey = "content") -> Pixels:
-    """Return an encoded image as uint8 (H, W, ``channels``), upright.
+    """Return an encoded image as (H, W, ``channels``), upright, in the depth of its file.
 
-    EXIF orientation is applied. Opaque alpha is dropped, other alpha is composited over white.
-    12- and 16-bit grey is scaled and rounded; of 16-bit colour, Pillow reads the high byte.
-    CMYK is converted without its ICC profile; other profiles are ignored.
+    That is uint8, uint16, or float32 in [0, 1]. EXIF orientation is applied. Opaque alpha is
+    dropped, other alpha is composited over white. 12-bit grey is scaled to 16; 16-bit grey with
+    alpha becomes 8. CMYK is converted without its ICC profile; other profiles are ignored.
 
     Args:
         content: The bytes of the file.
-        path: Where they come from, for messages.
+        path: Where they come from, for messages; ``.npy`` is an array of NumPy.
         channels: 3 for RGB (grey is repeated), 1 for luma as in the papers: of colour MATLAB's
-            8-bit BT.601 luma, 16 to 235; grey as it is.
+            BT.601 luma, 16 to 235, with 8 bits where the image has 8, else not rounded; grey as
+            it is.
         grey: What grey is: pixels without colour, in whatever file (:func:`is_grey`), or files of
             one channel alone, as in the papers' evaluations.
 
     Raises:
-        ImageFileError: As :func:`opened`, and for what is damaged.
+        ImageFileError: As :func:`opened`, and for what is damaged, or floats outside [0, 1].
     """
-    with opened(path, content) as image:
-        one_channel = has_one_channel(image)
-        flat = _to_8bit(ImageOps.exif_transpose(scaled_tiff(image)))
-        pixels = _array(flat.convert("L" if has_one_channel(flat) else "RGB"))
-        if channels == 1 and grey == "file" and pixels.shape[2] == 3:
-            return pixels[..., 1:2].copy() if one_channel else _luma(pixels)
-        return with_channels(pixels, channels)
+    if path.suffix.lower() == ARRAY:
+        pixels = decode_array(content, path)
+        one_channel = pixels.shape[2] == 1
+    else:
+        with opened(path, content, floats=True) as image:
+            one_channel = has_one_channel(image)
+            pixels = _decoded(image, content, path)
+    if channels == 1 and grey == "file" and pixels.shape[2] == 3:
+        return pixels[..., 1:2].copy() if one_channel else _luma(pixels)
+    return with_channels(pixels, channels)
+
+
+def _decoded(image: Image.Image, content: bytes, path: Path) -> Pixels:
+    tiles = other_order(image)
+    if tiles:
+        return over_white(wide_colour(image, content, tiles))
+    upright = ImageOps.exif_transpose(scaled_tiff(image))
+    if upright.mode == "F":
+        return unit_floats(np.asarray(upright)[..., None], path)
+    if upright.mode.startswith("I;16"):
+        return np.asarray(upright).astype(np.uint16)[..., None]
+    flat = _without_alpha(upright)
+    # A copy: Pillow's own is read-only.
+    pixels = np.array(flat.convert("L" if has_one_channel(flat) else "RGB"), dtype=np.uint8)
+    return pixels.reshape(flat.height, flat.width, -1)
+
+
+def stored_channels(path: Path) -> int:
+    """Return how many channels a file has beside alpha, 1 or 3.
+
+    Raises:
+        ImageFileError: As :func:`opened`.
+    """
+    if path.suffix.lower() == ARRAY:
+        return array_shape(read_bytes(path), path)[0][2]
+    with opened(path, floats=True) as image:
+        return 1 if has_one_channel(image) else 3
 
 
 @contextmanager
-def opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
+def opened(
+    path: Path, content: bytes | None = None, *, floats: bool = False
+) -> Iterator[Image.Image]:
     """Yield an encoded image, not decoded yet, that this can use.
 
     Args:
         path: The file.
         content: Its bytes; None has no more of it read than is asked for.
+        floats: Whether a TIFF of floating-point grey can be used.
 
     Raises:
         ImageFileError: For what is no image, animated, of unknown range (floating point, 32-bit
@@ -148,7 +193,7 @@ def opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
     try:
         source = path if content is None else io.BytesIO(content)
         with Image.open(source, formats=FORMATS) as image:
-            _refuse_unusable(image, path)
+            _refuse_unusable(image, path, floats=floats)
             yield image
     except UnidentifiedImageError as error:
         kinds = ", ".join(FORMATS)
@@ -166,25 +211,28 @@ def opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
 
 def has_one_channel(image: Image.Image) -> bool:
     """Say whether an image is stored as one channel, beside alpha."""
-    return image.mode in _GREY or image.mode.startswith("I;16")
+    return image.mode in _GREY or image.mode.startswith("I;16") or image.mode == "F"
 
 
-def is_grey(pixels: npt.NDArray[np.unsignedinteger]) -> bool:
+def is_grey(pixels: Pixels) -> bool:
     """Say whether (H, W, 1 or 3) shows no colour: its channels differ by one level at most.
 
-    That one level is what the arithmetic of a lossy WebP makes of a grey image.
+    That one level is what the arithmetic of a lossy WebP makes of a grey image; of floats it is
+    one of 16 bits.
     """
     if pixels.shape[2] == 1:
         return True
+    level = 1 if pixels.dtype.kind == "u" else 1 / 65535
+    wide = np.int32 if pixels.dtype.kind == "u" else np.float64
     thin = pixels[::16, ::16]  # colour shows here already, mostly
-    return all(int(np.ptp(part.astype(np.int32), axis=2).max()) <= 1 for part in (thin, pixels))
+    return all(np.ptp(part.astype(wide), axis=2).max() <= level for part in (thin, pixels))
 
 
-def _refuse_unusable(image: Image.Image, path: Path) -> None:
+def _refuse_unusable(image: Image.Image, path: Path, *, floats: bool) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG with a preview behind it
         raise ImageFileError(path, f"holds {frames} frames; save the one you want as PNG.")
-    if image.mode in {"F", "I"}:
+    if image.mode in ({"I"} if floats else {"F", "I"}):
         kind = "floating-point" if image.mode == "F" else "32-bit integer"
         reason = f"has {kind} pixels of unknown range; save it with 8 or 16 bits."
         raise ImageFileError(path, reason)
@@ -221,10 +269,7 @@ def scaled_tiff(image: Image.Image) -> Image.Image:
     return Image.fromarray((65535 - levels if inverted else levels).astype(np.uint16))
 
 
-def _to_8bit(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+def _without_alpha(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image
     image = image.convert("RGBA")
@@ -234,26 +279,25 @@ def _to_8bit(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def _array(image: Image.Image) -> Pixels:
-    pixels = np.array(image, dtype=np.uint8)  # a copy: Pillow's own is read-only
-    return pixels.reshape(image.height, image.width, -1)
-
-
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
     """Return ``pixels`` (H, W, 1 or 3) with ``channels`` channels, converted as a file would be."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 3:
-        return np.repeat(pixels, 3, axis=2)
+        return pixels.repeat(3, axis=2)
     return pixels[..., 1:2].copy() if is_grey(pixels) else _luma(pixels)
 
 
 def _luma(pixels: Pixels) -> Pixels:
+    if pixels.dtype != np.uint8:
+        floats: npt.NDArray[np.float32] = luma(to_tensor(pixels)[None])[0, 0, ..., None].numpy()
+        return floats
     planes = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
-    return luma8(planes[None])[0].permute(1, 2, 0).contiguous().numpy()
+    levels: npt.NDArray[np.uint8] = luma8(planes[None])[0, 0, ..., None].numpy()
+    return levels
 
 
-def write_png(path: Path, image: Pixels) -> None:
+def write_png(path: Path, image: Levels) -> None:
     """Write ``image``, uint8 (H, W, 1 or 3), to ``path`` whole or not at all.
 
     Raises:
@@ -266,12 +310,12 @@ def write_png(path: Path, image: Pixels) -> None:
 
 
 def to_tensor(image: Pixels) -> Tensor:
-    """Return uint8 (H, W, C) as float32 (C, H, W) in [0, 1], contiguous."""
+    """Return pixels (H, W, C) as float32 (C, H, W) in [0, 1], contiguous: value / white."""
     planes = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
-    return planes.float() / 255
+    return planes.float() / WHITE[image.dtype]
 
 
-def to_image(tensor: Tensor) -> Pixels:
+def to_image(tensor: Tensor) -> npt.NDArray[np.uint8]:
     """Return (C, H, W) in [0, 1] as uint8 (H, W, C): clamped, then rounded half to even.
 
     Raises:

@@ -13,15 +13,8 @@ from torch.utils.data import Dataset
 from src.core.errors import DataError, ExemplarError, ImageFileError
 from src.core.files import sha256
 from src.data.cache import CachedItem, ImageCache
-from src.data.image_io import (
-    Grey,
-    Pixels,
-    has_one_channel,
-    is_grey,
-    opened,
-    read_image,
-    to_tensor,
-)
+from src.data.depth import Pixels
+from src.data.image_io import Grey, is_grey, read_image, stored_channels, to_tensor
 from src.data.pairs import PairItem
 from src.data.prepared import fingerprint
 from src.data.source import JOINT, ArrayItem, FileItem, ImageItem, ImageSource
@@ -97,7 +90,7 @@ class OpenImages:
         return {"count": len(self), **{part: text[:16] for part, text in hashes.items()}}
 
     def load(self, index: int) -> Pixels:
-        """Return image ``index`` as uint8 (H, W, C), read-only where it comes from the cache."""
+        """Return image ``index`` as (H, W, C), read-only where it comes from the cache."""
         return self.items[index].load(self.channels)
 
     def load_input(self, index: int) -> Pixels | None:
@@ -125,8 +118,7 @@ class OpenImages:
         item = self.items[index]
         match item.target if isinstance(item, PairItem) else item:
             case FileItem(path=path) | CachedItem(source=path) if self.grey == "file":
-                with opened(path) as image:
-                    return has_one_channel(image)
+                return stored_channels(path) == 1
         return is_grey(pixels)
 
 
@@ -281,8 +273,7 @@ def _parts(item: ImageItem) -> tuple[ImageItem, ...]:
 def _as_filed(item: ImageItem, channels: int) -> Pixels:
     match item:
         case FileItem(path=path) | CachedItem(source=path):
-            with opened(path) as image:
-                own = 1 if has_one_channel(image) else 3
+            own = stored_channels(path)
             return item.load(own) if own == channels else read_image(path, channels=own)
         case ArrayItem(pixels=pixels):
             return pixels

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.core.errors import ConfigError, DataError
-from src.data.image_io import Pixels, is_grey
+from src.data.depth import Pixels
+from src.data.image_io import is_grey
 from src.data.source import FaultyItem, FileItem, ImageFolder, ImageItem
 
 INPUT_WORDS = {"lr", "lrbi", "lq", "noisy", "input", "blur", "blurry", "degraded", "low"}
@@ -46,7 +47,7 @@ class PairItem:
     multiple: int = 1
 
     def load(self, channels: int) -> Pixels:
-        """Return the target, uint8 (H, W, ``channels``)."""
+        """Return the target, (H, W, ``channels``)."""
         target = self.target.load(channels)
         if self.multiple > 1:
             height, width = (side - side % self.multiple for side in target.shape[:2])

@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.preemption import PREEMPTING
 from src.core.seeding import seed_from
-from src.data.image_io import Pixels, to_tensor
+from src.data.depth import WHITE, Pixels
+from src.data.image_io import to_tensor
 from src.data.images import OpenImages, Sample
 from src.data.samplers import Stages, image_of_sample, set_of_sample
 
@@ -115,11 +116,13 @@ class Albumentations:
         return Albumentations, (self.transforms,)
 
     def __call__(self, patch: Pixels, *, seed: int) -> Pixels:
-        """Return a changed copy of ``patch``, uint8 (H, W, C).
+        """Return a changed copy of ``patch`` (H, W, C): uint8, else float32 in [0, 1].
 
         Raises:
             ConfigError: If what comes out has another shape or type.
         """
+        if patch.dtype != np.uint8:  # the library's only other type
+            patch = (patch / np.float32(WHITE[patch.dtype])).astype(np.float32)
         # One stream for all. Left alone, each process and epoch would draw the same numbers, and
         # `set_random_seed` would start each transform's own stream from the same number.
         self._compose.set_random_state(
@@ -127,10 +130,10 @@ class Albumentations:
             random.Random(seed),  # noqa: S311  no secret
         )
         changed: Pixels = self._compose(image=np.ascontiguousarray(patch))["image"]
-        if changed.shape != patch.shape or changed.dtype != np.uint8:
+        if changed.shape != patch.shape or changed.dtype != patch.dtype:
             raise ConfigError(
-                f"data.transform makes {changed.dtype} {changed.shape} of a patch of uint8 "
-                f"{patch.shape}; leave out what changes shape or type."
+                f"data.transform makes {changed.dtype} {changed.shape} of a patch of "
+                f"{patch.dtype} {patch.shape}; leave out what changes shape or type."
             )
         return changed
 

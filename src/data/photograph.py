@@ -1,26 +1,21 @@
 """Photographs read from files: what a network restores, and what goes round it into the result."""
 
-import io
 import math
 import re
 import struct
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
+from src.data.depth import Levels, other_order, raw_mode, wide_colour
 from src.data.image_io import has_one_channel, is_grey, opened, read_bytes, scaled_tiff
 from src.ops.level import jpeg_quality
-
-Levels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-
 
 _CONVERTED = {
     "1": "1 bit a pixel becomes 8",
@@ -38,8 +33,6 @@ _DESCRIBING = {_BASE.ImageDescription, _BASE.Make, _BASE.Model, _BASE.Software, 
 _APART = {_BASE.Orientation, _BASE.ExifOffset, _BASE.GPSInfo}
 _RECORDS = {33723, 34377}  # tags of TIFF
 _XMP_ORIENTATION = rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>'
-# A reading of 16-bit colour with the other byte order gives the bytes that Pillow leaves out.
-_OTHER_ORDER = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
 
 @dataclass(frozen=True)
@@ -74,10 +67,10 @@ def read_photograph(path: Path) -> Photograph:
     content = read_bytes(path)
     with opened(path, content) as image:
         remarks = [_CONVERTED[image.mode]] if image.mode in _CONVERTED else []
-        raw, tiles = _raw_mode(image), other_order(image)
+        raw, tiles = raw_mode(image), other_order(image)
         tables = getattr(image, "quantization", None)
         exif = _exif(image)  # may decode, so that the tiles are gone
-        levels = _wide_colour(image, content, tiles) if tiles else _levels(image)
+        levels = wide_colour(image, content, tiles) if tiles else _levels(image)
         if ";16" in raw and levels.dtype == np.uint8:
             remarks.append("16 bits a channel are read as 8")
         extras = _extras(image) | ({"exif": exif} if exif else {})
@@ -102,34 +95,6 @@ def _levels(image: Image.Image) -> Levels:
         return np.asarray(image.convert("LA" if one else "RGBA"))
     pixels = np.asarray(image.convert("L" if one else "RGB"))
     return pixels.reshape(*pixels.shape[:2], -1)
-
-
-def _wide_colour(image: Image.Image, content: bytes, tiles: list[Any]) -> Levels:
-    """Return 16-bit colour with all its bits; ``tiles`` are from :func:`_swapped`."""
-    with Image.open(io.BytesIO(content), formats=[str(image.format)]) as again:
-        again.tile = tiles
-        halves = [np.asarray(ImageOps.exif_transpose(half)) for half in (image, again)]
-    high, low = (half.astype(np.uint16) for half in halves)
-    return ((high << 8) | low).astype(np.uint16)
-
-
-def _raw_mode(image: Image.Image) -> str:
-    """Return how the pixels are stored, e.g. ``RGB;16B``; empty where Pillow does not say."""
-    tiles = getattr(image, "tile", None) or [("", (), 0, ())]
-    arguments = tiles[0][3] or ("",)
-    return str(arguments if isinstance(arguments, str) else arguments[0])
-
-
-def other_order(image: Image.Image) -> list[Any]:
-    """Return the tiles of 16-bit RGB or RGBA with the other byte order; none for other images."""
-    mode, _, order = _raw_mode(image).partition(";")
-    if mode not in {"RGB", "RGBA"} or order not in _OTHER_ORDER or "transparency" in image.info:
-        return []
-    raw = f"{mode};{_OTHER_ORDER[order]}"
-    return [
-        tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:]))
-        for tile in image.tile  # type: ignore[attr-defined]
-    ]
 
 
 def _exif(image: Image.Image) -> bytes | None:

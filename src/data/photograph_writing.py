@@ -12,8 +12,9 @@ import torch
 from PIL import ExifTags, Image, PngImagePlugin
 
 from src.core.files import replacing
+from src.data.depth import Levels, other_order
 from src.data.image_io import refuse_nan
-from src.data.photograph import Levels, Photograph, other_order
+from src.data.photograph import Photograph
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import yaml
 
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import CONF_DIR, from_root
-from src.data.image_io import Pixels
+from src.data.depth import Pixels
 from src.data.source import ImageFolder, ImageItem
 
 MANIFEST = "manifest.json"
@@ -85,7 +85,7 @@ def refuse_twice(key: str, values: Sequence[object], advice: str = "") -> None:
 
 
 def fingerprint(pixels: Pixels) -> str:
-    """Return ``WxH:`` and the first 16 digits of a SHA-256 of uint8 ``pixels`` (H, W, C).
+    """Return ``WxH:`` and the first 16 digits of a SHA-256 of ``pixels`` (H, W, C).
 
     What is hashed is the shape as text, ``HxWxC:``, and then the bytes of the array: it is equal
     for equal pixels, whatever the file format. Sixteen digits are 64 bits: enough to tell images

@@ -14,7 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from src.core.errors import ConfigError, DataError, ExemplarError
 from src.core.paths import from_root, shown
-from src.data.image_io import AVIF, Grey, Pixels, read_image, with_channels
+from src.data.depth import ARRAY, Pixels
+from src.data.image_io import AVIF, Grey, read_image, with_channels
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class ImageItem(Protocol):
     """One clean image that can be had again and again; picklable, for loader processes."""
 
     def load(self, channels: int) -> Pixels:
-        """Return uint8 (H, W, ``channels``), read-only where it is a view of a file."""
+        """Return pixels (H, W, ``channels``), read-only where they are a view of a file."""
         ...
 
 
@@ -50,7 +51,7 @@ class ArrayItem:
     """An image held in memory.
 
     Attributes:
-        pixels: uint8 (H, W, 1 or 3).
+        pixels: (H, W, 1 or 3).
     """
 
     pixels: Pixels
@@ -88,7 +89,7 @@ class ImageSource(Protocol):
         ...
 
 
-EXTENSIONS = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
+EXTENSIONS = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", ARRAY,
               *((".avif",) if AVIF else ()))  # fmt: skip
 UNREAD = (".arw", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".psd",
           ".raf", ".raw", ".svg", ".tga", *(() if AVIF else (".avif",)))  # fmt: skip

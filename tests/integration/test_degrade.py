@@ -4,6 +4,8 @@ import csv
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from src.data.image_io import read_image
@@ -57,6 +59,40 @@ def test_the_images_are_those_that_evaluation_scores(clean: Path, tmp_path: Path
         record = json.loads((tmp_path / name / "results.json").read_text())
         scores[name] = record["benchmarks"]["clean"]["restored"]
     assert scores["made"] == scores["file"]
+
+
+def test_sixteen_bits_are_degraded_and_written_with_all_of_them(tmp_path: Path) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (24, 24, 3), dtype=np.uint16)
+    (tmp_path / "clean").mkdir()
+    assert cv2.imwrite(str(tmp_path / "clean/a.png"), levels[..., ::-1])
+    words = ("degradation=gaussian", "degradation.sigma=[5,5]", "protocol.input_8bit=false")
+    done = command("degrade", f"input={tmp_path}/clean", *words, f"output={tmp_path}/out")
+    assert done.code == 0, done.err
+    assert np.array_equal(read_image(tmp_path / "out/target/a.png", channels=3), levels)
+    noisy = read_image(tmp_path / "out/input/a.png", channels=3)
+    assert noisy.dtype == np.uint16
+    assert len(np.unique(noisy)) > 256
+
+
+def test_overwriting_leaves_no_image_of_the_run_before(clean: Path, tmp_path: Path) -> None:
+    words = ("degradation=identity", f"output={tmp_path}/out", "overwrite=true")
+    assert command("degrade", f"input={clean}", *words).code == 0
+    (tmp_path / "out/input/mine.png").write_text("not made here")
+    (clean / "c.png").unlink()
+    assert command("degrade", f"input={clean}", *words).code == 0
+    names = {path.name for path in (tmp_path / "out").glob("*/*.png")}
+    assert names == {"a.png", "b.png", "mine.png"}
+
+
+@pytest.mark.long
+def test_each_job_of_a_sweep_has_a_folder_of_its_own(clean: Path, tmp_path: Path) -> None:
+    words = (f"input={clean}", "degradation=jpeg", "degradation.quality=[10,10],[90,90]")
+    done = command(
+        "degrade", "-m", *words, f"output={tmp_path}/out", f"hydra.sweep.dir={tmp_path}/m"
+    )
+    assert done.code == 0, done.err
+    rows = [(tmp_path / f"out/{job}/parameters.csv").read_text() for job in (0, 1)]
+    assert rows[0] != rows[1]
 
 
 @pytest.mark.parametrize(

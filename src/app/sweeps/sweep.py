@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from src.app.config.options import AUTO
 from src.app.config.resume import OF_A_START, WHOLE, is_resume
@@ -77,6 +78,12 @@ class JobResult:
     def value(self, key: str) -> str:
         """Return what the job was given for ``key``, or has in its configuration."""
         return self.settings.get(key, str(self.config.get(key, "")))
+
+
+def own_folder(folder: Path) -> Path:
+    """Return ``folder``; within a sweep, that of the present job in it, named by its number."""
+    job = HydraConfig.get().job if HydraConfig.initialized() else None
+    return folder if job is None or OmegaConf.is_missing(job, "num") else folder / str(job.num)
 
 
 @contextmanager

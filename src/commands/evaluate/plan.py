@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from src.app.sweeps.sweep import own_folder
 from src.commands.evaluate.settings import READING
 from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root
@@ -81,8 +82,7 @@ def output_folder(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
     sweep has a folder of its own in it, named by its number.
     """
     folder = _folder_of_results(cfg, planned) if cfg.output is None else from_root(cfg.output)
-    job = HydraConfig.get().job if HydraConfig.initialized() else None
-    return folder if job is None or OmegaConf.is_missing(job, "num") else folder / str(job.num)
+    return own_folder(folder)
 
 
 def _folder_of_results(cfg: DictConfig, planned: Sequence[Combination]) -> Path:

@@ -16,7 +16,8 @@ from src.app.results import METRIC_DIGITS, METRIC_NAMES
 from src.commands.report.comparison import Group, compare, group_records
 from src.commands.report.records import Record
 from src.commands.report.rendering import render
-from src.data.image_io import Pixels, read_image
+from src.data.depth import Pixels
+from src.data.image_io import read_image
 from src.training.callbacks.pictures import picture_name
 
 PARTS = ("input", "restored", "target")

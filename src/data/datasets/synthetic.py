@@ -1,11 +1,12 @@
 """Procedural images, made in memory: for the fastest tests."""
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from src.core.errors import ConfigError
 from src.core.seeding import generator_for
-from src.data.image_io import Pixels
+from src.data.depth import Pixels
 from src.data.source import ArrayItem, ImageItem
 
 
@@ -54,5 +55,5 @@ def _draw(size: int, seed: int, index: int) -> Pixels:
         row, column, radius = uniform(3)
         distance = (axis.view(-1, 1) - row).square() + (axis.view(1, -1) - column).square()
         image = torch.where(distance < (radius / 4) ** 2, uniform(3, 1, 1), image)
-    pixels: Pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    pixels: npt.NDArray[np.uint8] = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return np.ascontiguousarray(pixels)
