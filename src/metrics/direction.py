@@ -8,7 +8,9 @@ from src.core.registry import locate
 
 KNOWN = {
     **dict.fromkeys(("psnr", "psnr_b", "ssim", "ssim_uniform", "ms_ssim"), True),
-    **dict.fromkeys(("lpips", "dists", "loss", "l1", "mae", "mse", "rmse"), False),
+    **dict.fromkeys(
+        ("lpips", "dists", "niqe", "brisque", "loss", "l1", "mae", "mse", "rmse"), False
+    ),
 }
 """Name of a score or of its function → whether more is better; ours, and what all agree on."""
 Mode = Literal["min", "max"]

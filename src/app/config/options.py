@@ -144,6 +144,7 @@ def register_resolvers(*, claim: bool = True) -> None:
     # Cached, because Hydra resolves the folder once a job and every job must get the same answer.
     OmegaConf.register_new_resolver("run_dir", run_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("multirun_dir", multirun_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("plus", lambda one, other: one + other, replace=True)
     OmegaConf.register_new_resolver("times", lambda one, other: one * other, replace=True)
     OmegaConf.register_new_resolver("with_noise_map", with_noise_map, replace=True)
     OmegaConf.register_new_resolver("config_groups", describe_groups, replace=True)

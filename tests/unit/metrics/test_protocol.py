@@ -4,6 +4,7 @@ import torch
 
 from src.app.build import make
 from src.metrics.protocol import Protocol, quantize8
+from src.metrics.psnr import psnr
 from src.ops.color import luma
 from tests.support.compose import compose_config
 
@@ -113,3 +114,16 @@ def test_only_the_float_protocol_says_that_inputs_are_not_rounded() -> None:
         cfg = compose_config(f"task={task}")
         assert cfg.protocol.input_8bit is rounded
         assert cfg.degradation.clip8 is rounded
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_ntire_scores_all_channels_but_a_border_of_six_and_the_scale(scale: int) -> None:
+    config = compose_config("task=super_resolution", f"task.scale={scale}", "protocol=ntire_rgb")
+    protocol = make(config.protocol)
+    restored, target = (torch.rand(1, 3, 40, 48, dtype=torch.float64) for _ in range(2))
+    kept = slice(6 + scale, -6 - scale)
+    levels = [(image.numpy() * 255).round()[..., kept, kept] for image in (restored, target)]
+    error = (levels[0] - levels[1]) / 255
+    theirs = 10 * np.log10(error.size / np.square(error).sum())  # as NTIRE_PeakSNR_imgs.m
+    ours = psnr(protocol.prepare(restored), protocol.prepare(target))
+    assert float(ours) == pytest.approx(theirs)
