@@ -27,6 +27,10 @@ def set_level(degradation: DictConfig, key: str, level: float | str) -> None:
     """
     if key not in degradation:
         kind = str(degradation["_target_"]).split(".")[-2]
+        if kind == "identity":
+            raise ConfigError(
+                f"{key}={level}: nothing is degraded here, as with pairs; leave it out."
+            )
         raise ConfigError(
             f"{key}={level}: the degradation {kind} has no {key}; leave it out, or take "
             f"degradation={LEVELS.get(key, 'another')}."

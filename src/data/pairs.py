@@ -37,6 +37,7 @@ class PairItem:
         target: What a network is to restore.
         given: What it is given, 1 / ``scale`` as large.
         scale: Size of the target over that of the input.
+        named: What messages call both.
         multiple: The target may be larger than what is given by its last rows and columns, which
             make no multiple of this, and has them cut off.
     """
@@ -45,6 +46,7 @@ class PairItem:
     given: ImageItem
     scale: int
     multiple: int = 1
+    named: tuple[str, str] = ("target", "input")
 
     def load(self, channels: int) -> Pixels:
         """Return the target, (H, W, ``channels``)."""
@@ -65,19 +67,28 @@ class PairItem:
         Raises:
             PairError: Saying both sizes, and the nearest that would fit; or which one is grey.
         """
-        given = self.given.load(target.shape[2])
+        given, (clean, other) = self.given.load(target.shape[2]), self.named
         (height, width), (rows, columns) = target.shape[:2], given.shape[:2]
         if (height, width) != (rows * self.scale, columns * self.scale):
-            lacks = height - rows * self.scale
-            around = lacks > 0 and lacks % 2 == 0 and lacks == width - columns * self.scale
-            border = f"; without a border of {lacks // 2} px the target would fit" if around else ""
+            wanted = f"{columns * self.scale}×{rows * self.scale} (×{self.scale})"
             raise PairError(
                 "sizes that do not fit",
-                f"{key}: the input is {columns}×{rows}, the target {width}×{height} px and not "
-                f"{columns * self.scale}×{rows * self.scale} (×{self.scale}){border}",
+                f"{key}: the {other} is {columns}×{rows}, the {clean} {width}×{height} px and not "
+                f"{wanted}{self._hint(height, width, rows, columns)}",
             )
         if is_grey(given) and not is_grey(target):
-            raise PairError("a grey input of a coloured target", key)
+            raise PairError(f"a grey {other} of a coloured {clean}", key)
+
+    def _hint(self, height: int, width: int, rows: int, columns: int) -> str:
+        """Return what may be wrong with the sizes of a target and its input."""
+        clean, other = self.named
+        ratio = height // rows
+        if ratio not in {1, self.scale} and ratio == width // columns:
+            return f"; the {other} is {ratio} times smaller"
+        lacks = height - rows * self.scale
+        if lacks > 0 and lacks % 2 == 0 and lacks == width - columns * self.scale:
+            return f"; without a border of {lacks // 2} px the {clean} would fit"
+        return ""
 
 
 class PairFolders:
@@ -110,6 +121,7 @@ class PairFolders:
         self.targets, self.inputs = ImageFolder(target_dir), ImageFolder(input_dir)
         self.scale, self.multiple = scale, 1
         self.words = INPUT_WORDS | TARGET_WORDS
+        self.named, self.whole = ("target", "input"), "pair"
         self.namers: tuple[Callable[[Path], str], ...] = (_path, self._without_words)
         if pattern is not None:
             try:
@@ -140,13 +152,19 @@ class PairFolders:
         keys = {path: key for key, path in targets.items()}
         pairs, double, (lonely, surplus) = self._matched(targets.values(), inputs.values())
         items: dict[str, ImageItem] = {
-            keys[target]: PairItem(FileItem(target), FileItem(given), self.scale, self.multiple)
+            keys[target]: PairItem(
+                FileItem(target), FileItem(given), self.scale, self.multiple, self.named
+            )
             for target, given in pairs.items()
         }
+        clean, other = self.named
         wrong = [
-            *(("targets without an input", str(path)) for path in lonely),
-            *(("inputs without a target", str(path)) for path in surplus),
-            *(("several files of one pair", ", ".join(map(str, paths))) for paths in double),
+            *((f"{clean}s without {_a(other)}", str(path)) for path in lonely),
+            *((f"{other}s without {_a(clean)}", str(path)) for path in surplus),
+            *(
+                (f"several files of one {self.whole}", ", ".join(map(str, paths)))
+                for paths in double
+            ),
         ]
         # Behind all keys of pairs, which contain no NUL.
         items |= {f"\0{text}": FaultyItem(PairError(kind, text)) for kind, text in wrong}
@@ -199,10 +217,15 @@ class RestoredImages(PairFolders):
     ) -> None:
         super().__init__(target_dir, restored_dir)
         self.multiple, self.words = multiple, self.words | OUTPUT_WORDS
+        self.named, self.whole = ("clean image", "restored image"), "image"
 
     def describe(self) -> str:
         """Return where the images are."""
         return f"clean images under {self.targets.root}, restored ones under {self.inputs.root},"
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def _by_name(

@@ -29,6 +29,7 @@ class Chain(nn.Module):
         clip8: Round and clip the degraded image to 8 bits, as a file has it.
         resizing: Weights of the interpolations that bring an image to its final size where its
             steps have not.
+        name: What reports call it.
 
     Raises:
         ValueError: If there is no step, or an interpolation is unknown.
@@ -42,8 +43,10 @@ class Chain(nn.Module):
         scale: int = 1,
         clip8: bool = True,
         resizing: Mapping[str, float] | None = None,
+        name: str = "chain",
     ) -> None:
         super().__init__()
+        self.name = name
         if not steps:
             raise ValueError("steps={}: a chain needs one step or more, name → degradation.")
         self.steps = nn.ModuleDict(dict(steps))

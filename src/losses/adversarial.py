@@ -69,7 +69,7 @@ class AdversarialLoss(nn.Module):
             raise ConfigError(
                 f"loss.adversarial: channels={channels} must be 1 or more, betas={[*betas]} two."
             )
-        self.form, self.r1 = form, r1
+        self.form, self.r1, self.in_channels = form, r1, in_channels
         generator = generator_for("cpu", "discriminator", seed)
         self.discriminator = build(discriminator, in_channels, channels, generator)
         # Gradients for it are asked for in its own step alone: DDP must not wait for them.
@@ -91,8 +91,13 @@ class AdversarialLoss(nn.Module):
             return -judgement.mean()
         return self._as(judgement, clean=True)
 
-    def check_side(self, side: int) -> None:
+    def check_patch(self, side: int, channels: int) -> None:
         """Refuse patches of ``side`` pixels that the discriminator cannot judge; ConfigError."""
+        if channels != self.in_channels:
+            raise ConfigError(
+                f"loss.adversarial.in_channels={self.in_channels}: the images have {channels}; "
+                "leave it out."
+            )
         if side % self.discriminator.multiple_of or side < self.discriminator.least:
             raise ConfigError(
                 f"data.patch_size={side}: the discriminator takes multiples of "

@@ -80,10 +80,10 @@ class WeightedSum(nn.Module):
             self.latest["discriminator"] = term.judged
         return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
 
-    def check_side(self, side: int) -> None:
+    def check_patch(self, side: int, channels: int) -> None:
         """Refuse patches of ``side`` pixels that a discriminator cannot judge; ConfigError."""
         for term in self._learning:
-            term.check_side(side)
+            term.check_patch(side, channels)
 
     def after_backward(self) -> None:
         """Let what learns beside the network take its step."""

@@ -87,6 +87,10 @@ def test_the_recipe_trains_and_is_scored(tmp_path: Path) -> None:
         (("loss=adversarial", "loss.adversarial.r1=-1"), "at least 0"),
         (("loss=adversarial", "loss.adversarial.channels=0"), "1 or more"),
         (("loss=adversarial", "loss.adversarial.betas=[0.9]"), "two"),
+        (
+            ("loss=adversarial", "loss.adversarial.in_channels=1"),
+            "in_channels=1: the images have 3",
+        ),
         (("loss=adversarial", "data.patch_size=12"), "takes multiples of 8 pixels"),
         (
             ("loss=adversarial", "loss.adversarial.discriminator=patch", "data.patch_size=24"),

@@ -67,6 +67,20 @@ def test_conditions_that_cannot_be_are_refused(given: str, said: str, tmp_path: 
     assert not (tmp_path / "run").exists()
 
 
+def test_conditions_of_pairs_are_refused_without_naming_a_degradation(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    first, second = folders
+    pairs = (f"data.target_dir={first}", f"data.input_dir={second}", "data=pairs")
+    scored = (f"data.val_target_dir={first}", f"data.val_input_dir={second}")
+    tiny = [word for word in TINY if word != "data=synthetic"]
+    words = (*pairs, *scored, "val_conditions={sigma:[15]}", f"hydra.run.dir={tmp_path / 'run'}")
+    done = command("train", *tiny, *words)
+    assert done.code != 0
+    assert "sigma=15: nothing is degraded here, as with pairs; leave it out" in done.err
+    assert "degradation=gaussian" not in done.err
+
+
 def test_the_length_of_the_gradient_is_logged_where_asked(tmp_path: Path) -> None:
     train_tiny(tmp_path / "run", "callbacks.non_finite_guard.log_norm=true")
     with (tmp_path / "run/metrics.csv").open(newline="") as file:
@@ -96,4 +110,6 @@ def test_the_finder_names_a_rate_and_leaves_the_table(tmp_path: Path) -> None:
         rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
     assert rates == sorted(rates)
     assert rates[0] == pytest.approx(10 * 1e-6, rel=1e-3)
-    assert rates[0] < float(found[1]) < rates[-1]
+    assert rates[len(rates) // 10 - 1] < float(found[1]) < rates[-1]
+    assert "resume=" not in done.out + done.err
+    assert "Score it" not in done.out + done.err

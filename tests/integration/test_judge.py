@@ -112,6 +112,10 @@ def _of_another_scale(folder: Path) -> None:
     write(folder / "a_x3_SR.png", pixels(60, 78))
 
 
+def _not_enlarged(folder: Path) -> None:
+    write(folder / "a_x3_SR.png", pixels(10, 13))
+
+
 def _turned(folder: Path) -> None:
     with Image.open(folder / "a_x3_SR.png") as image:
         image.transpose(Image.Transpose.ROTATE_90).save(folder / "a_x3_SR.png")
@@ -138,13 +142,14 @@ def _gone(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("mistake", "said"),
     [
-        (_missing, "targets without an input"),
-        (_surplus, "inputs without a target"),
-        (_twice, "several files of one pair"),
-        (_without_border, "without a border of 2 px the target would fit"),
-        (_of_another_scale, "the input is 78×60, the target 40×32 px"),
-        (_turned, "the input is 30×39"),
-        (_grey, "a grey input of a coloured target"),
+        (_missing, "clean images without a restored image"),
+        (_surplus, "restored images without a clean image"),
+        (_twice, "several files of one image"),
+        (_without_border, "without a border of 2 px the clean image would fit"),
+        (_of_another_scale, "the restored image is 78×60, the clean image 40×32 px"),
+        (_turned, "the restored image is 30×39"),
+        (_not_enlarged, "the restored image is 3 times smaller"),
+        (_grey, "a grey restored image of a coloured clean image"),
         (_broken, "is not an image"),
         (_empty, "There is no image under"),
         (_gone, "does not exist"),

@@ -101,9 +101,11 @@ class Record:
 
     @property
     def condition(self) -> str:
-        """How the images were degraded, e.g. "gaussian σ 25"."""
+        """How the images were degraded, e.g. "gaussian σ 25"; of judged ones it is not known."""
+        if "restored" in self.content:
+            return "restored images"
         degradation = self.content["degradation"]
-        kind = degradation["_target_"].rpartition(".")[0].rpartition(".")[2]
+        kind = degradation.get("name") or degradation["_target_"].split(".")[-2]
         levels = [
             f"{sign} {_range(degradation[key])}".replace("× ", "×")
             for key, sign in LEVELS.items()

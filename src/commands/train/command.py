@@ -28,6 +28,7 @@ from src.data.datamodule import RestorationData
 from src.models.attention import ATTENTION
 from src.training.callbacks.carried import RUN_IDS, NewSettings, SameJob
 from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger, last_value
+from src.training.callbacks.lr_finder import LearningRateFinder
 from src.training.callbacks.sources import SameSources
 from src.training.callbacks.stopping import GracefulStop
 from src.training.loggers.lifecycle import Facts, facts, keep_run_id, read_run_id, recorded
@@ -194,6 +195,8 @@ def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
         console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     asked = max((c.signum for c in callbacks if isinstance(c, GracefulStop)), default=0)
+    if not asked and any(isinstance(c, LearningRateFinder) for c in callbacks):
+        return  # it has said what to do next
     if asked != signal.SIGINT and (ended := _ended(trainer, callbacks)):
         console.print(f"{ended} Score it:  python -m src.evaluate {_scored_by(trainer, folder)}")
         return

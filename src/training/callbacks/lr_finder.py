@@ -80,11 +80,15 @@ class LearningRateFinder(Callback):
         )
 
     def steepest(self) -> float | None:
-        """Return the rate at which the loss fell fastest by its logarithm; None if it never did."""
+        """Return the rate at which the loss fell fastest by its logarithm; None if it never did.
+
+        The first tenth is passed over: there the running mean still follows single batches.
+        """
         if len(self.rates) < 3:
             return None
         losses = torch.tensor(self.losses, dtype=torch.float64)
         logs = torch.tensor([math.log(rate) for rate in self.rates], dtype=torch.float64)
         (slope,) = torch.gradient(losses, spacing=(logs,))
-        lowest = int(slope.argmin())
+        first = len(slope) // 10
+        lowest = first + int(slope[first:].argmin())
         return self.rates[lowest] if slope[lowest] < 0 else None

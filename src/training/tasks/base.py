@@ -184,9 +184,12 @@ class RestorationTask(ScoredModule):
 
     def on_fit_start(self) -> None:
         """Refuse what cannot work before the first step, later stages included."""
-        for side in self.trainer.datamodule.patch_sizes:  # type: ignore[attr-defined]
-            check_patch(side - 2 * self.margin, self.restorer.net, scale=self.scale)
-            getattr(self.loss, "check_side", lambda side: None)(side - 2 * self.margin)
+        net, judge = self.restorer.net, getattr(self.loss, "check_patch", None)
+        for size in self.trainer.datamodule.patch_sizes:  # type: ignore[attr-defined]
+            side = size - 2 * self.margin
+            check_patch(side, net, scale=self.scale)
+            if judge is not None:
+                judge(side, net.out_channels)
         if self.compiled is not None:
             check_compiler(self.memory_format)
 

@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import re
 from pathlib import Path
 
@@ -66,6 +67,17 @@ def test_records_stand_together_only_where_they_may_be_compared(tmp_path: Path) 
     write_evaluation(tmp_path / "3", {"x": 25.0}, degradation={**GAUSSIAN, "sigma": [50, 50]})
     groups = group_records(open_records(str(tmp_path)))
     assert [[r.name for r in group.records] for group in groups] == [["one", "two"], ["net"]]
+
+
+def test_the_page_says_what_was_scored(tmp_path: Path) -> None:
+    for name, chain in (("a", {}), ("b", {"name": "real_esrgan"})):
+        degradation = {"_target_": "src.degradations.chain.Chain", "steps": {}, **chain}
+        write_evaluation(tmp_path / name, {"x": 30.0}, degradation=degradation)
+    write_evaluation(tmp_path / "c", {"x": 30.0})
+    file = tmp_path / "c/results.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "restored": "rival"}))
+    said = [record.condition for record in open_records(str(tmp_path))]
+    assert said == ["chain", "real_esrgan", "restored images"]
 
 
 def test_of_a_distance_the_page_marks_the_smallest(tmp_path: Path) -> None:
