@@ -320,6 +320,7 @@ def _pairs(
             f"data.{key}target_dir={target_dir} and data.{key}input_dir={input_dir}: pairs need "
             "both; one folder may contain them all."
         )
+    check_whole("scale", scale, least=1)
     return PairFolders(target_dir, input_dir, scale=scale, pattern=pattern)
 
 

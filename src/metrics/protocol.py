@@ -36,6 +36,7 @@ class Protocol:
             255.
         multiple: How a target gets sides that are multiples of the scale: ``cut`` takes off the
             last rows and columns, ``resample`` shrinks the image by Pillow's bicubic rule.
+        clip: Clip the restored image to [0, 1] where it is not rounded.
         luma: Weights of red, green and blue: ``bt601``, MATLAB's, or ``bt601_slip``, with a slip
             for red that some published scores contain.
     """
@@ -48,6 +49,7 @@ class Protocol:
     channels: Literal["rgb", "y", "y_or_grey"] = "rgb"
     multiple: Literal["cut", "resample"] = "cut"
     luma: Literal["bt601", "bt601_slip"] = "bt601"
+    clip: bool = False
 
     def fit(self, target: Float[Tensor, "b c h w"], scale: int) -> Float[Tensor, "b c h2 w2"]:
         """Return whole images with sides that are multiples of ``scale``.
@@ -73,6 +75,8 @@ class Protocol:
         image = image.double()
         if self.quantize:
             image = quantize8(image)
+        elif self.clip:
+            image = image.clamp(0, 1)
         if self.border:
             image = image[..., self.border : -self.border, self.border : -self.border]
         if self.channels == "rgb" or image.shape[1] != 3:
@@ -88,6 +92,7 @@ class Protocol:
     def __str__(self) -> str:
         depth = "8-bit input" if self.input_8bit else "float input"
         output = "output rounded to 8 bits" if self.quantize else "output not rounded"
+        output += ", clipped" if self.clip and not self.quantize else ""
         sides = "" if self.multiple == "cut" else "sides resampled to multiples, "
         weights = "" if self.luma == "bt601" else f" ({self.luma})"
         return (

@@ -19,6 +19,7 @@ VARIANTS = {
     *("protocol/denoise_rgb_float", "protocol/denoise_grey", "protocol/dejpeg_y"),
     *("protocol/sr_y", "protocol/sr_y_float", "protocol/sr_y_grey"),
     *("protocol/sr_y_unrounded", "protocol/sr_y_pillow", "protocol/ntire_rgb"),
+    *("protocol/sidd_rgb", "degradation/bsrgan", "degradation/real_esrgan"),
 }
 """Files that differ from the defaults of their class, on purpose; their comment says how."""
 

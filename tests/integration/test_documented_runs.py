@@ -26,6 +26,8 @@ PAGES = (
     "fine-tune.md",
     "train-on-pairs.md",
     "losses.md",
+    "degrade.md",
+    "evaluate.md",
 )
 ELSEWHERE = {
     "resume=": "needs a run cut short; test_resume.py does",
@@ -33,6 +35,7 @@ ELSEWHERE = {
     "loss.perceptual_file=": "needs VGG-19; test_losses.py has weights of its layout",
     "data=sidd": "needs SIDD; test_pairs.py has its layout",
     "weights=outputs/edsr_x2": "needs a run of another task; test_fine_tune.py does",
+    "compare=[outputs/compare": "needs the records of another command; test_evaluate_many.py does",
     "output=demo.onnx": "needs an extra; test_export.py does where it is installed",
 }
 """Shown commands that are run by other tests, by what marks them."""
@@ -70,9 +73,18 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_folder(root / "pairs/HR", 2, height=128, width=144)
     write_folder(root / "pairs/LR", 2, height=64, width=72)
     write(root / "photos/a.jpg", pixels(64, 72))
+    for name in ("set5", "set14", "cbsd68", "classic5"):
+        write_folder(root / "data" / name, 2, height=192, width=200)
+        (root / "data" / name / "manifest.json").write_text("{}")
+    for name in ("rival/set5", "rival/set14", "outputs/ours/set5", "outputs/ours/set14"):
+        write_folder(root / name, 2, height=192, width=200, seed=len(name))
+    write_folder(root / "outputs/rival", 2, height=64, width=72)
+    write_folder(root / "outputs/degraded/target", 2, height=64, width=72, seed=1)
     net = PANet(channels=64, blocks=2)
     torch.save(to_reference_weights(net, "panet"), root / "N50.pt")
     _run(root, "train", ("experiment=demo", *_short(("experiment=demo",))))
+    for name in "ab":
+        shutil.copytree(root / "outputs/demo", root / "outputs/denoise" / name)
     return root
 
 
@@ -93,7 +105,7 @@ def test_a_shown_command_runs(checkout: Path, page: str, name: str, words: tuple
     smaller = tuple(OF_A_SMALLER_MACHINE.get(word, word) for word in words)
     if name == "train" and "--help" not in words:
         smaller += (*_small(smaller), *_short(smaller))
-    outputs = [word for word in words if re.fullmatch(r"output=[\w.]+", word)]
+    outputs = [word for word in words if re.fullmatch(r"output=[\w./]+", word)]
     made = [checkout / word.removeprefix("output=") for word in outputs]
     for path in filter(Path.is_dir, made):  # by another page
         shutil.rmtree(path)

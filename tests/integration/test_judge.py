@@ -91,6 +91,16 @@ def test_several_rivals_are_in_one_table_and_can_be_compared(
     assert page.code == 0, page.err
 
 
+def test_without_an_output_the_scores_are_beside_those_of_evaluations(
+    clean: Path, enlarged: Path, tmp_path: Path
+) -> None:
+    words = (f"restored={enlarged}", f"sets={clean}", "scale=3", "protocol=sr_y", "device=cpu")
+    where = (f"paths.output_root={tmp_path}/out", f"paths.cache_dir={tmp_path}/cache")
+    done = command("evaluate", *words, *where)
+    assert done.code == 0, done.err
+    assert len(list((tmp_path / "out/evaluate/restored").glob("*/results.json"))) == 1
+
+
 def _missing(folder: Path) -> None:
     (folder / "a_x3_SR.png").unlink()
 

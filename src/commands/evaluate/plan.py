@@ -78,7 +78,8 @@ def output_folder(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
     """Return ``cfg.output``, or a folder named after the present time.
 
     It is in the run of the one checkpoint, or below ``<output_root>/evaluate``: in
-    ``<task>/<model>`` where there is no checkpoint, directly where there are several. Each job of a
+    ``<task>/<model>`` where there is no checkpoint, in ``restored`` where images are judged,
+    directly where there are several checkpoints. Each job of a
     sweep has a folder of its own in it, named by its number.
     """
     folder = _folder_of_results(cfg, planned) if cfg.output is None else from_root(cfg.output)
@@ -89,6 +90,8 @@ def _folder_of_results(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
     parent = from_root(str(cfg.paths.output_root)) / "evaluate"
     checkpoint = planned[0].checkpoint
+    if cfg.restored is not None:
+        return parent / "restored" / stamp
     if len({combination.checkpoint for combination in planned}) > 1:
         return parent / stamp
     if checkpoint is None:

@@ -123,7 +123,7 @@ def _part(record: Record, part: str) -> dict[str, Any]:
 
 
 _WAS: dict[str, dict[str, Any]] = {
-    "protocol": {"multiple": "cut", "luma": "bt601"},
+    "protocol": {"multiple": "cut", "luma": "bt601", "clip": False},
     "degradation": {"border": "replicate"},
 }
 

@@ -21,7 +21,7 @@ _SHAPE: dict[str, Any] = {
     "name?": str,
     "protocol": {"name": str, "version": int},
     "protocol_in_words?": str,
-    "degradation": {"_target_": str},
+    "degradation": {"_target_": str, "name?": str},
     "inference": {},
     "scored_by": {},
     "higher_is_better?": {"*": bool},
@@ -105,7 +105,8 @@ class Record:
         if "restored" in self.content:
             return "restored images"
         degradation = self.content["degradation"]
-        kind = degradation.get("name") or degradation["_target_"].split(".")[-2]
+        module = degradation["_target_"].rpartition(".")[0]
+        kind = degradation.get("name", module.rpartition(".")[2])
         levels = [
             f"{sign} {_range(degradation[key])}".replace("× ", "×")
             for key, sign in LEVELS.items()

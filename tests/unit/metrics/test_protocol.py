@@ -20,6 +20,13 @@ def test_without_quantising_values_stay() -> None:
     assert torch.equal(Protocol("p", quantize=False).prepare(image), image.double())
 
 
+def test_sidds_outputs_are_clipped_and_not_rounded() -> None:
+    protocol = make(compose_config("task=denoise", "protocol=sidd_rgb").protocol)
+    image = torch.tensor([-0.1, 0.3456789, 1.1]).view(1, 1, 1, 3)
+    prepared = protocol.prepare(image)
+    assert prepared.flatten().tolist() == [0.0, float(image[..., 1]), 1.0]
+
+
 def test_the_border_is_cut_on_all_four_sides() -> None:
     image = torch.zeros(1, 1, 9, 11)
     image[..., 2:-2, 2:-2] = 1
