@@ -74,10 +74,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_folder(root / "pairs/LR", 2, height=64, width=72)
     write(root / "photos/a.jpg", pixels(64, 72))
     for name in ("set5", "set14", "cbsd68", "classic5"):
-        write_folder(root / "data" / name, 2, height=192, width=200)
+        write_folder(root / "data" / name, 2, height=208, width=216)
         (root / "data" / name / "manifest.json").write_text("{}")
     for name in ("rival/set5", "rival/set14", "outputs/ours/set5", "outputs/ours/set14"):
-        write_folder(root / name, 2, height=192, width=200, seed=len(name))
+        write_folder(root / name, 2, height=208, width=216, seed=len(name))
     write_folder(root / "outputs/rival", 2, height=64, width=72)
     write_folder(root / "outputs/degraded/target", 2, height=64, width=72, seed=1)
     net = PANet(channels=64, blocks=2)
