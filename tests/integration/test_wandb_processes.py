@@ -25,7 +25,7 @@ def nobody(tmp_path: Path) -> Iterator[None]:
         yield
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("nobody")
 def test_without_a_key_each_job_of_a_sweep_is_one_offline_run(tmp_path: Path) -> None:
     words = ("-m", *TINY, "logger=wandb", "trainer.max_steps=1", "seed=0,1")

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from src.core.errors import ConfigError
 from src.core.files import write_text
 from src.core.registry import locate
+from src.training.loggers.lifecycle import of_a_sweep
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
     from src.core.types import PlainConfig
@@ -88,7 +89,7 @@ def parse(text: str) -> Job:
 def settled_by_hydra() -> dict[str, Any]:
     """Return what of Hydra's own configuration the jobs of this project ask for, plain."""
     settings = HydraConfig.get()
-    multirun = settings.mode == RunMode.MULTIRUN
+    multirun = of_a_sweep(settings)
     return {
         "mode": (RunMode.MULTIRUN if multirun else RunMode.RUN).name,
         "runtime": {
