@@ -18,6 +18,21 @@ def dejpeg() -> nn.Module:
     return load(zoo_file("zoo/dejpeg"))
 
 
+def demosaic() -> nn.Module:
+    """Return the maker of colours: zero-filled Bayer mosaics (B, 3, H, W), of any phase."""
+    return load(zoo_file("zoo/demosaic"))
+
+
 def super_resolution_x2() -> nn.Module:
     """Return the ×2 enlarger: (B, 3, H, W) in [0, 1] → (B, 3, 2H, 2W)."""
     return load(zoo_file("zoo/super_resolution_x2"))
+
+
+def super_resolution_x3() -> nn.Module:
+    """Return the ×3 enlarger; images as for ``super_resolution_x2``."""
+    return load(zoo_file("zoo/super_resolution_x3"))
+
+
+def super_resolution_x4() -> nn.Module:
+    """Return the ×4 enlarger; images as for ``super_resolution_x2``."""
+    return load(zoo_file("zoo/super_resolution_x4"))
