@@ -47,6 +47,11 @@ _SHOWN = (PyramidAttention, CrossScaleAttention, InScaleNonLocalAttention, NonLo
 compare them by patches or by pixels. A subclass may compare otherwise, so it is not included."""
 
 
+def _is_shown(block: nn.Module) -> bool:
+    """Return whether it is of a kind that is shown, and sees all: a window has no map."""
+    return type(block) in _SHOWN and getattr(block, "window", None) is None
+
+
 @torch.no_grad()
 def attention_maps(
     net: nn.Module, degraded: Float[Tensor, "1 c h w"], row: int, column: int
@@ -68,7 +73,7 @@ def attention_maps(
         )
     at = (row / height, column / width)
     maps: dict[str, AttentionMap] = {}
-    shown = [(name, block) for name, block in net.named_modules() if type(block) in _SHOWN]
+    shown = [(name, block) for name, block in net.named_modules() if _is_shown(block)]
     handles = [handle for name, block in shown for handle in _watch(name, block, at, maps)]
     try:
         net(degraded)

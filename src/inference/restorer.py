@@ -1,8 +1,8 @@
 """Whole images through a network: noise level, padding, tiles and self-ensemble in one place."""
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
@@ -23,6 +23,9 @@ from src.inference.tiling import (
     self_ensemble,
     tile_starts,
 )
+from src.models.attention.cross_scale import CrossScaleAttention
+from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
+from src.models.attention.pyramid import PyramidAttention
 from src.ops.resize import pad_to_multiple
 
 _NOTICED = 0.01
@@ -42,9 +45,13 @@ class InferencePolicy:
             image as the papers did for all their numbers, and ``tile`` and ``overlap`` do nothing.
         paper_pixels: With ``paper``, a piece of fewer pixels is not quartered again.
         paper_rule: With ``paper``, whose sizes of pieces where the scale is not 1.
+        window: Side of the search window, in pixels of the features, of attention that was trained
+            to see all of a patch: it costs time and memory linear in pixels and may move scores.
+            None sees what the network saw in training.
 
     Raises:
-        ConfigError: If a tile is not larger than the overlap, or pieces would never be small.
+        ConfigError: If a tile is not larger than the overlap, pieces would never be small, or the
+            window has no pixel.
     """
 
     tile: int | Literal["auto"] | None = "auto"
@@ -53,6 +60,7 @@ class InferencePolicy:
     tiling: Literal["feathered", "paper"] = "feathered"
     paper_pixels: int = 6400
     paper_rule: PaperRule = "panet"
+    window: int | None = None
 
     def __post_init__(self) -> None:
         too_small = isinstance(self.tile, int) and self.tile <= self.overlap
@@ -66,6 +74,11 @@ class InferencePolicy:
             raise ConfigError(
                 f"inference.paper_pixels={self.paper_pixels} is not possible: with their margins "
                 f"pieces never have fewer than {LEAST_PIXELS}; the papers took 6800, 6400 and 3600."
+            )
+        if self.window is not None and self.window < 1:
+            raise ConfigError(
+                f"inference.window={self.window} is not possible: a search window has at least 1 "
+                "pixel a side, e.g. 49; inference.window=null leaves attention as it was trained."
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,7 +94,8 @@ class Restorer:
         policy: Tiles and ensemble.
 
     Raises:
-        ConfigError: If an attribute of the contract is missing.
+        ConfigError: If an attribute of the contract is missing, or a window is asked for and the
+            network has no attention that takes one.
 
     Attributes:
         choices: What was chosen for each size of image that came along: its sides, in order.
@@ -98,6 +112,7 @@ class Restorer:
                 "it inherit src.models.backbones.Backbone, or set them; docs/how-to/extend.md says "
                 "what they are."
             )
+        self._windowed = [] if policy.window is None else _with_windows(net, policy.window)
         self.module = net
         self.net = cast("RestorationNet", net)
         self.policy = policy
@@ -111,19 +126,33 @@ class Restorer:
         """Map (B, in_channels, H, W) in [0, 1] to (B, out_channels, s·H, s·W), not clamped."""
         self.pixels = math.prod(degraded.shape[-2:])
         self._pieces, self._done, self._said = self._count(degraded), 0, 0.0
-        if self.policy.ensemble:
-            return self_ensemble(self._restore, degraded)
-        return self._restore(degraded)
+        with self._in_window():
+            if self.policy.ensemble:
+                return self_ensemble(self._restore, degraded)
+            return self._restore(degraded)
 
     def choice(self, degraded: Tensor) -> Choice:
         """Return how ``degraded`` goes through the network: one for a size, turned or not."""
         short, long = sorted(degraded.shape[-2:])
         if (short, long) not in self.choices:
             shape, policy = _padded(self.net, degraded).shape, self.policy
-            self.choices[short, long] = choose(
-                self.module, shape, degraded.device, tile=policy.tile, overlap=policy.overlap
-            )
+            with self._in_window():
+                self.choices[short, long] = choose(
+                    self.module, shape, degraded.device, tile=policy.tile, overlap=policy.overlap
+                )
         return self.choices[short, long]
+
+    @contextmanager
+    def _in_window(self) -> Iterator[None]:
+        """Let attention look at the policy's window; training shares the network and does not."""
+        before = [block.window for block in self._windowed]
+        for block in self._windowed:
+            block.window = self.policy.window
+        try:
+            yield
+        finally:
+            for block, window in zip(self._windowed, before, strict=True):
+                block.window = window
 
     def tile_of(self, degraded: Tensor) -> int | None:
         """Return the side of the tiles of ``degraded``; None for the whole image, or quarters."""
@@ -146,6 +175,8 @@ class Restorer:
         way = "; ".join(map(str, choices)) or f"tile={policy.tile}"
         if policy.tiling == "paper":
             way = f"quartered to below {policy.paper_pixels} pixels by {policy.paper_rule}'s rule"
+        if policy.window is not None:
+            way += f"; attention within windows of {policy.window} pixels"
         return f"{way}; mean of 8 turns" if policy.ensemble else way
 
     def _count(self, degraded: Tensor) -> int:
@@ -221,6 +252,24 @@ class _Aligned:
         self.done()
         restored = restored.float()
         return restored[..., : height * self.scale, : width * self.scale]
+
+
+Windowed = PyramidAttention | CrossScaleAttention | InScaleNonLocalAttention
+
+
+def _with_windows(net: nn.Module, window: int) -> list[Windowed]:
+    """Return the blocks of attention that can look at a window instead of the whole image.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    blocks = [module for module in net.modules() if isinstance(module, Windowed)]
+    if not blocks:
+        raise ConfigError(
+            f"inference.window={window}: {type(net).__name__} has no attention that takes a "
+            "window (pyramid, cross_scale and in_scale_non_local do); leave it out."
+        )
+    return blocks
 
 
 def _padded(net: RestorationNet, image: Tensor) -> Tensor:

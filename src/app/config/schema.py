@@ -36,6 +36,7 @@ TYPES: dict[str, Any] = {
     "inference.tiling": Literal["feathered", "paper", "as_trained"],
     "inference.paper_pixels": int | Literal["as_trained"],
     "inference.paper_rule": Literal["panet", "csnln", "as_trained"],
+    "inference.window": int | Literal["as_trained"] | None,
     "limits.members": int | None,
     "limits.total_gb": float | None,
     "limits.image_gb": float | None,

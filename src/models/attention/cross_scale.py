@@ -32,6 +32,8 @@ class CrossScaleAttention(nn.Module):
             in blocks that fit the budget; ``auto`` takes the kernel where there is one and the
             budget allows; ``dense`` is for export. ``triton`` is a kernel for GPUs that has not
             been timed yet.
+        window: Side of the search window in pixels of the features, whose patches a query sees at
+            the smaller scale; None sees all. Time and memory are then linear in pixels.
 
     Raises:
         ValueError: If ``reduction`` does not divide ``channels``, ``scale`` is below 2, or
@@ -50,6 +52,7 @@ class CrossScaleAttention(nn.Module):
         softmax_scale: float = 10.0,
         memory_budget: MemoryBudget = "auto",
         implementation: Implementation = "auto",
+        window: int | None = None,
     ) -> None:
         if channels % reduction:
             raise ValueError(f"channels={channels} is not a multiple of reduction={reduction}.")
@@ -67,6 +70,7 @@ class CrossScaleAttention(nn.Module):
         self.softmax_scale = softmax_scale
         self.memory_budget = check_budget(memory_budget)
         self.implementation: Implementation = implementation
+        self.window = window
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
         """Map (B, C, H, W) of any H, W >= 1 to (B, C, s·H, s·W).
@@ -92,4 +96,5 @@ class CrossScaleAttention(nn.Module):
             overlap=OVERLAP,
             memory_budget=self.memory_budget,
             implementation=self.implementation,
+            window=self.window,
         )

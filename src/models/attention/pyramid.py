@@ -51,6 +51,7 @@ class PyramidAttention(nn.Module):
 
     scale = 1
     min_norm: Tensor
+    window: int | None = None  # set by inference.window; None: every patch is seen
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class PyramidAttention(nn.Module):
             min_norm=self.min_norm,
             memory_budget=self.memory_budget,
             implementation=self.implementation,
+            window=self.window,
         )
         return attended + self.residual_scale * features
 

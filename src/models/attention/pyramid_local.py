@@ -1,11 +1,8 @@
 """Pyramid attention (Mei et al., 2020, arXiv:2004.13824) in a search window: linear cost."""
 
-from jaxtyping import Float
-from torch import Tensor
-
 from src.models.attention import ATTENTION
 from src.models.attention.pyramid import PyramidAttention, Resampling
-from src.ops.attention.local import local_patch_attention
+from src.ops.attention.patch_attention import Implementation
 
 
 @ATTENTION.register(paper="after Mei et al., 2020, arXiv:2004.13824", cost="O(n·M²), M = window")
@@ -25,6 +22,8 @@ class LocalPyramidAttention(PyramidAttention):
         softmax_scale: Factor on the scores; the keys are normalised, the queries are not.
         residual_scale: Factor on the *identity*, as in the authors' code.
         resampling: ``size_ratio`` or ``scale_factor``; see PyramidAttention.
+        implementation: ``native`` is the C++ kernel, ``auto`` takes it where there is one, and
+            ``chunked`` is PyTorch.
 
     Raises:
         ValueError: If ``window`` is below 1, or PyramidAttention refuses its arguments.
@@ -44,6 +43,7 @@ class LocalPyramidAttention(PyramidAttention):
         softmax_scale: float = 10.0,
         residual_scale: float = 1.0,
         resampling: Resampling = "size_ratio",
+        implementation: Implementation = "auto",
     ) -> None:
         if window < 1:
             raise ValueError(f"window={window}; a search window has at least 1 pixel a side.")
@@ -54,18 +54,6 @@ class LocalPyramidAttention(PyramidAttention):
             softmax_scale=softmax_scale,
             residual_scale=residual_scale,
             resampling=resampling,
+            implementation=implementation,
         )
         self.window = window
-
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Attend within the windows of ``features``, of any H, W >= 1."""
-        levels = [self._shrink(features, scale) for scale in self.scales]
-        attended = local_patch_attention(
-            self.query(features),
-            [self.key(level) for level in levels],
-            [self.value(level) for level in levels],
-            window=self.window,
-            softmax_scale=self.softmax_scale,
-            min_norm=self.min_norm,
-        )
-        return attended + self.residual_scale * features

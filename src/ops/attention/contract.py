@@ -17,6 +17,14 @@ KERNEL = 3
 OVERLAP = 4.0  # the authors' constant; interior pixels receive nine overlapping patches
 
 
+def window_side(size: int, level: int, window: int) -> int:
+    """Return how many of ``level`` keys along an axis a query of ``size`` sees in a window.
+
+    ``window`` counts pixels of the query; the window of a smaller level is smaller in proportion.
+    """
+    return min(level, -(-window * level // size))
+
+
 def unfold_patches(features: Float[Tensor, "b c h w"], scale: int = 1) -> Float[Tensor, "b d n"]:
     """Return zero-padded 3s×3s patches at stride s, channel-major, then row by row.
 

@@ -1,9 +1,10 @@
-"""Patch attention in a search window per level: time and memory linear in pixels.
+"""Attention in a search window per level: time and memory linear in pixels.
 
-The arithmetic is that of pyramid attention (Mei et al., 2020, arXiv:2004.13824, Sec. 3), with the
-keys of a query limited to a window around its own place in each level. Blocks of queries share one
-region of keys, the union of their windows; the score of two patches is the sum of the dot products
-of their pixels, a box sum along the diagonals, and pasting is its transpose.
+The C++ kernel does it where there is one; this is the same in PyTorch. The arithmetic is that of
+pyramid attention (Mei et al., 2020, arXiv:2004.13824, Sec. 3), with the keys of a query limited to
+a window around its own place in each level. Blocks of queries share one region of keys, the union
+of their windows; the score of two patches is the sum of the dot products of their pixels, a box sum
+along the diagonals, and pasting is its transpose.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,15 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from src.core.heap import kept_for_reuse
-from src.ops.attention.contract import OVERLAP, no_autocast
+from src.ops.attention.contract import OVERLAP, no_autocast, window_side
 
 BLOCK, BLOCK_ON_GPU = 8, 24
 """Queries along each axis that share a region: few, or the region is much larger than a window; but
 a GPU waits for the start of each of a block's operations, so there they are more.
 """
+
+PIXELS = 32
+"""The same where pixels are compared: more, since each block's region is kept for backward."""
 
 
 class Span(NamedTuple):
@@ -46,11 +50,12 @@ def local_patch_attention(
     keys: Sequence[Tensor],
     values: Sequence[Tensor],
     *,
-    window: int,
+    window: int | Sequence[int],
     softmax_scale: float = 10.0,
     min_norm: Tensor,
+    scale: int = 1,
     overlap: float = OVERLAP,
-) -> Float[Tensor, "b c h w"]:
+) -> Float[Tensor, "b c h2 w2"]:
     """Do as ``dense_patch_attention`` does, with the keys of each query limited to a window.
 
     In a level of H_s rows the window has ceil(window·H_s / H) of them, around the query's own place
@@ -59,21 +64,76 @@ def local_patch_attention(
 
     Scores of one block of queries exist at a time; the backward pass makes them again. Sums are in
     32 bits at least, also under autocast; the result is of the values' type. ``window`` counts
-    pixels of the query; the other arguments are those of ``dense_patch_attention`` at s = 1.
+    pixels of the query, for all levels or one number a level; the other arguments are those of
+    ``dense_patch_attention``.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
-    levels = [level.to(dtype) for level in (*keys, *values)]
-    lowest = min_norm.to(dtype)
-    pasted: Tensor = _apply(query.to(dtype), lowest, softmax_scale, window, *levels)
-    return (pasted / overlap).to(values[0].dtype)
+    # s×s pixels of values are channels of one, and a 3s×3s patch at stride s a 3×3 patch of those
+    cells = values if scale == 1 else [F.pixel_unshuffle(value, scale) for value in values]
+    levels = [level.to(dtype) for level in (*keys, *cells)]
+    lowest, windows = min_norm.to(dtype), windows_of(window, len(keys))
+    pasted: Tensor = _apply(query.to(dtype), lowest, softmax_scale, windows, *levels)
+    whole = pasted if scale == 1 else F.pixel_shuffle(pasted, scale)
+    return (whole / overlap).to(values[0].dtype)
+
+
+def windows_of(window: int | Sequence[int], levels: int) -> tuple[int, ...]:
+    """Return one window a level.
+
+    Raises:
+        ValueError: If a window has no pixel, or there are not as many as levels.
+    """
+    windows = (window,) * levels if isinstance(window, int) else tuple(window)
+    if len(windows) != levels or min(windows) < 1:
+        raise ValueError(
+            f"window={window}: a search window has at least 1 pixel a side; give one number, or "
+            f"one for each of the {levels} levels."
+        )
+    return windows
+
+
+def local_pixel_attention(
+    query: Float[Tensor, "b k h w"],
+    key: Float[Tensor, "b k h w"],
+    value: Float[Tensor, "b c h w"],
+    *,
+    window: int,
+    softmax_scale: float = 1.0,
+) -> Float[Tensor, "b c h w"]:
+    """Return at each pixel the mean of ``value`` under softmax(scale·query·key) in its window.
+
+    The window is that of ``local_patch_attention``. Blocks of queries go through PyTorch's fused
+    attention with what they see of their region as a mask.
+    """
+    height, width = query.shape[-2:]
+    output = value.new_zeros(value.shape)
+    for rows in spans(height, [height], [window], query.device, block=PIXELS):
+        for columns in spans(width, [width], [window], query.device, block=PIXELS):
+            region = (..., rows.regions[0], columns.regions[0])
+            hidden = rows.hidden[0][:, None, :, None] | columns.hidden[0][:, None, :]
+            here = (..., slice(rows.start, rows.stop), slice(columns.start, columns.stop))
+            asked, keys, values = (
+                part.flatten(2).transpose(1, 2)[:, None]
+                for part in (query[here], key[region], value[region])
+            )
+            mixed = F.scaled_dot_product_attention(
+                asked, keys, values, attn_mask=~hidden.flatten(2).flatten(0, 1), scale=softmax_scale
+            )
+            size = (rows.stop - rows.start, columns.stop - columns.start)
+            output[here] = torch.unflatten(mixed[:, 0].transpose(1, 2), -1, size)
+    return output
 
 
 # torch.compile cannot follow a backward that differentiates again
 @torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
 def _apply(
-    query: Tensor, min_norm: Tensor, softmax_scale: float, window: int, *levels: Tensor
+    query: Tensor,
+    min_norm: Tensor,
+    softmax_scale: float,
+    windows: tuple[int, ...],
+    *levels: Tensor,
 ) -> Tensor:
-    pasted: Tensor = _Local.apply(query, min_norm, softmax_scale, window, *levels)  # type: ignore[no-untyped-call]
+    pasted: Tensor = _Local.apply(query, min_norm, softmax_scale, windows, *levels)  # type: ignore[no-untyped-call]
     return pasted
 
 
@@ -86,17 +146,17 @@ class _Local(torch.autograd.Function):
         query: Tensor,
         min_norm: Tensor,
         softmax_scale: float,
-        window: int,
+        windows: tuple[int, ...],
         *levels: Tensor,
     ) -> Tensor:
         """Return (B, C, H, W); ``levels`` are all keys, then all values."""
         ctx.save_for_backward(query, min_norm, *levels)
-        ctx.softmax_scale, ctx.window = softmax_scale, window
+        ctx.softmax_scale, ctx.windows = softmax_scale, windows
         padded = [F.pad(tensor, (1, 1, 1, 1)) for tensor in (query, *levels)]
         batch, _, height, width = query.shape
         output = query.new_zeros(batch, levels[-1].shape[1], height + 2, width + 2)
         with no_autocast(query):
-            for rows, columns in _blocks(query, levels, window):
+            for rows, columns in _blocks(query, levels, windows):
                 parts = _cut(padded, rows, columns)
                 pasted = _attend(parts, rows, columns, softmax_scale, min_norm)
                 output[_queries(rows, columns)] += pasted
@@ -112,7 +172,7 @@ class _Local(torch.autograd.Function):
         gradients = [torch.zeros_like(tensor) for tensor in padded]
         without_autocast = torch.autocast(query.device.type, enabled=False)
         with torch.enable_grad(), without_autocast, kept_for_reuse():
-            for rows, columns in _blocks(query, levels, ctx.window):
+            for rows, columns in _blocks(query, levels, ctx.windows):
                 parts = [part.detach().requires_grad_() for part in _cut(padded, rows, columns)]
                 pasted = _attend(parts, rows, columns, ctx.softmax_scale, min_norm)
                 wanted = torch.autograd.grad(pasted, parts, grad_output[_queries(rows, columns)])
@@ -123,12 +183,14 @@ class _Local(torch.autograd.Function):
         return inner[0], None, None, None, *inner[1:]
 
 
-def _blocks(query: Tensor, levels: Sequence[Tensor], window: int) -> Iterator[tuple[Span, Span]]:
+def _blocks(
+    query: Tensor, levels: Sequence[Tensor], windows: Sequence[int]
+) -> Iterator[tuple[Span, Span]]:
     """Return the rows and columns of each block of queries."""
     keys = levels[: len(levels) // 2]
     height, width = query.shape[-2:]
-    vertical = spans(height, [key.shape[2] for key in keys], window, query.device)
-    horizontal = spans(width, [key.shape[3] for key in keys], window, query.device)
+    vertical = spans(height, [key.shape[2] for key in keys], windows, query.device)
+    horizontal = spans(width, [key.shape[3] for key in keys], windows, query.device)
     return product(vertical, horizontal)
 
 
@@ -196,22 +258,30 @@ def _spread(weights: Float[Tensor, "b h w r s"]) -> Float[Tensor, "b h2 w2 r2 s2
     return wide[:, :, :-2, :, :-2] + wide[:, :, 1:-1, :, 1:-1] + wide[:, :, 2:, :, 2:]
 
 
-def spans(size: int, levels: Sequence[int], window: int, device: torch.device) -> list[Span]:
+def spans(
+    size: int,
+    levels: Sequence[int],
+    windows: Sequence[int],
+    device: torch.device,
+    *,
+    block: int | None = None,
+) -> list[Span]:
     """Cut one axis into spans of queries, and find their windows in each level.
 
     Args:
         size: Queries along the axis.
         levels: Keys along the axis, one number a level.
-        window: Side of the search window in queries.
+        windows: Side of each level's search window in queries.
         device: Where the masks are made.
+        block: Queries in a span; None: as many as suit the device.
     """
     axis = []
-    block = BLOCK_ON_GPU if device.type == "cuda" else BLOCK
+    block = block or (BLOCK_ON_GPU if device.type == "cuda" else BLOCK)
     for start in range(0, size, block):
         stop = min(start + block, size)
         regions, hidden = [], []
-        for level in levels:
-            side = min(level, -(-window * level // size))
+        for level, window in zip(levels, windows, strict=True):
+            side = window_side(size, level, window)
             # The pixel of the level at the query's centre, in whole numbers.
             firsts = [
                 min(max((2 * at + 1) * level // (2 * size) - side // 2, 0), level - side)

@@ -6,12 +6,13 @@ kilobytes are swept along the diagonals, once for the softmax's denominators, on
 """
 
 import ctypes
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from src.ops.attention.contract import differentiate_by
+from src.ops.attention.contract import differentiate_by, window_side
 from src.ops.attention.cpp.build import load
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
@@ -36,8 +37,10 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("batch", "match", "channels", "height", "width")),
         ("levels", ctypes.c_int64),
         ("threads", ctypes.c_int64),
+        ("reach", ctypes.c_int64),
         ("level_height", _Integers),
         ("level_width", _Integers),
+        ("windows", _Integers),
         ("softmax_scale", ctypes.c_double),
         ("min_norm", ctypes.c_double),
         ("query", ctypes.c_void_p),
@@ -71,10 +74,22 @@ def native_patch_attention(
     values: Sequence[Tensor],
     softmax_scale: float,
     min_norm: Tensor,
+    windows: Sequence[int] | None,
+    reach: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Attend and paste, on the CPU in float32 or float64; overlaps are summed, not divided.
 
-    Arguments are those of ``dense_patch_attention`` at s = 1.
+    Arguments are those of ``dense_patch_attention`` at s = 1, and:
+
+    Args:
+        query: (B, K, H, W).
+        keys: One (B, K, H_s, W_s) a level.
+        values: One (B, C, H_s, W_s) a level.
+        softmax_scale: Factor on the scores.
+        min_norm: Lower bound of a key patch's norm.
+        windows: Of each level the side of the search window in pixels of the query, as
+            ``local_patch_attention`` means it; None sees all keys.
+        reach: 1 compares and pastes 3×3 patches; 0 pixels, and no key is divided by its norm.
 
     Returns:
         (B, C, H, W), and of each query, (B, H, W), what was subtracted from its scores, which are
@@ -82,7 +97,7 @@ def native_patch_attention(
     """
     query, keys, values = query.contiguous(), _contiguous(keys), _contiguous(values)
     output, peak, denominator = _results(query, keys, values)
-    problem = _problem(query, keys, values, softmax_scale, min_norm)
+    problem = _problem(query, keys, values, softmax_scale, min_norm, windows, reach)
     problem.output, problem.peak = output.data_ptr(), peak.data_ptr()
     problem.denominator = denominator.data_ptr()
     _call("forward", query.dtype, problem)
@@ -108,12 +123,14 @@ def _backward(
     denominator: Tensor,
     softmax_scale: float,
     min_norm: Tensor,
+    windows: Sequence[int] | None,
+    reach: int,
 ) -> list[Tensor]:
     """Return the gradients of query, all keys and all values, in this order."""
     query, keys, values = query.contiguous(), _contiguous(keys), _contiguous(values)
     grad_output, peak = grad_output.contiguous(), peak.contiguous()
     gradients = [torch.empty_like(tensor) for tensor in (query, *keys, *values)]
-    problem = _problem(query, keys, values, softmax_scale, min_norm)
+    problem = _problem(query, keys, values, softmax_scale, min_norm, windows, reach)
     problem.peak, problem.denominator = peak.data_ptr(), denominator.contiguous().data_ptr()
     problem.grad_output, problem.grad_query = grad_output.data_ptr(), gradients[0].data_ptr()
     problem.grad_keys = _pointers(gradients[1 : 1 + len(keys)])
@@ -158,6 +175,36 @@ def native_bytes(
     return numbers * size + threads * TILES * 2**16 * size
 
 
+def windowed_bytes(
+    query: Tensor, keys: Sequence[Tensor], channels: int, windows: Sequence[int]
+) -> int:
+    """Return about what the kernel takes within windows, in inference: what its threads look at.
+
+    Each works on a strip of at most 64×64 queries and copies what these see of the levels.
+
+    Args:
+        query: (B, K, H, W).
+        keys: One (B, K, H_s, W_s) a level.
+        channels: Of a pixel's value.
+        windows: Of each level, in pixels of the query.
+    """
+    sides = [min(COLUMNS, side) for side in query.shape[2:]]
+    wide, match = filled_up(channels), query.shape[1]
+    numbers = math.prod(side + 4 for side in sides) * filled_up(match) + math.prod(sides) * wide
+    longest = 0
+    for key, window in zip(keys, windows, strict=True):
+        height, width = (
+            min(level, window_side(size, level, window) + (side + 4) * level // size + 4)
+            for side, size, level in zip(sides, query.shape[2:], key.shape[2:], strict=True)
+        )
+        stride = width + 3 * LANES + 1
+        seen = window_side(query.shape[3], key.shape[3], window)
+        longest = max(longest, max(1, 256 // filled_up(seen + 8)) * stride + 8 * LANES)
+        numbers += (height + 4) * stride * (match + wide + 3)
+    numbers += 6 * (sides[1] + 4) * longest
+    return torch.get_num_threads() * numbers * max(4, query.element_size())
+
+
 def filled_up(channels: int) -> int:
     """Return the number of channels in whole vectors."""
     return -(-channels // LANES) * LANES
@@ -177,6 +224,8 @@ def _problem(
     values: Sequence[Tensor],
     softmax_scale: float,
     min_norm: Tensor,
+    windows: Sequence[int] | None,
+    reach: int,
 ) -> _Problem:
     batch, match, height, width = query.shape
     integers = ctypes.c_int64 * len(keys)
@@ -188,8 +237,10 @@ def _problem(
         width=width,
         levels=len(keys),
         threads=torch.get_num_threads(),
+        reach=reach,
         level_height=integers(*(key.shape[2] for key in keys)),
         level_width=integers(*(key.shape[3] for key in keys)),
+        windows=None if windows is None else integers(*windows),
         softmax_scale=softmax_scale,
         min_norm=float(min_norm),
         query=query.data_ptr(),

@@ -13,20 +13,29 @@ from torch import Tensor
 
 from src.ops.attention import triton_form  # noqa: F401  it defines its operators
 from src.ops.attention.chunked import given_bytes
-from src.ops.attention.native import filled_up, native_bytes
+from src.ops.attention.contract import window_side
+from src.ops.attention.native import filled_up, native_bytes, windowed_bytes
 from src.ops.attention.rows import plan_rows
 
 
-def _flops(match: int, value: int, *, patch: int = 1, backward: bool = False) -> Callable[..., int]:
+def _flops(
+    match: int, value: int, *, patch: int = 1, backward: bool = False, windowed: bool = False
+) -> Callable[..., int]:
     """Return the formula of an operator that takes query, keys and values, after a gradient or not.
 
     For each pair of a query and a key it multiplies ``match`` times what is compared and ``value``
-    times what is pasted, of one pixel or of the ``patch`` pixels of whole patches.
+    times what is pasted, of one pixel or of the ``patch`` pixels of whole patches. A
+    ``windowed`` operator takes the levels' windows last but one.
     """
 
     def count(*shapes: Any, **_: object) -> int:  # noqa: ANN401
         query, keys, values = shapes[backward : backward + 3]
-        pairs = query[0] * query[2] * query[3] * sum(key[2] * key[3] for key in keys)
+        windows = (shapes[-2] if windowed else None) or [max(query[2:])] * len(keys)
+        seen = sum(
+            window_side(query[2], key[2], window) * window_side(query[3], key[3], window)
+            for key, window in zip(keys, windows, strict=True)
+        )
+        pairs = query[0] * query[2] * query[3] * seen
         cell = values[0][2] * values[0][3] // (keys[0][2] * keys[0][3])
         return int(2 * pairs * patch * (match * query[1] + value * values[0][1] * cell))
 
@@ -37,8 +46,8 @@ def _flops(match: int, value: int, *, patch: int = 1, backward: bool = False) ->
 # what they compute a second time, nor their box sums. The chunked form's backward makes the scores
 # and the weights' gradient twice.
 FLOPS: Mapping[Any, Callable[..., int]] = {
-    torch.ops.exemplar.patch_attention: _flops(1, 1),
-    torch.ops.exemplar.patch_attention_backward: _flops(3, 2, backward=True),
+    torch.ops.exemplar.patch_attention: _flops(1, 1, windowed=True),
+    torch.ops.exemplar.patch_attention_backward: _flops(3, 2, backward=True, windowed=True),
     torch.ops.exemplar.triton_patch_attention: _flops(1, 1),
     torch.ops.exemplar.triton_patch_attention_backward: _flops(3, 2, backward=True),
     torch.ops.exemplar.chunked_patch_attention: _flops(1, 1, patch=9),
@@ -73,8 +82,10 @@ def _blocked(image: Tensor) -> int:
 
 
 def _native(args: Sequence[Any], _: object) -> int:
-    query, keys, values = args[:3]
-    return native_bytes(query, keys, values[0].shape[1])
+    query, keys, values, _, _, windows, _ = args
+    if windows is None:
+        return native_bytes(query, keys, values[0].shape[1])
+    return windowed_bytes(query, keys, values[0].shape[1], windows)
 
 
 def _triton(args: Sequence[Any], _: object) -> int:

@@ -1,4 +1,4 @@
-"""Patch attention in the form that suits: the C++ kernel on the CPU, else PyTorch in blocks."""
+"""Attention in the form that suits: the C++ kernel on the CPU, else PyTorch in blocks."""
 
 import functools
 import logging
@@ -14,13 +14,21 @@ from src.core.memory import MemoryBudget
 from src.ops.attention.chunked import chunked_patch_attention
 from src.ops.attention.contract import OVERLAP
 from src.ops.attention.dense import dense_patch_attention
+from src.ops.attention.local import local_patch_attention, local_pixel_attention, windows_of
 from src.ops.attention.native import DTYPES, available, native_bytes, native_patch_attention
+from src.ops.attention.pixels import fused_pixel_attention
 from src.ops.attention.triton_form import refusal, triton_patch_attention
 
 logger = logging.getLogger(__name__)
 
 Implementation = Literal["auto", "dense", "chunked", "native", "triton", "plain"]
 """How attention is computed; ``plain`` is what earlier versions called ``chunked``."""
+
+
+_NO_KERNEL = (
+    "implementation=native: there is no kernel for this device, or no C++ compiler; "
+    "use implementation=auto."
+)
 
 
 def patch_attention(
@@ -34,8 +42,11 @@ def patch_attention(
     overlap: float = OVERLAP,
     memory_budget: MemoryBudget = "auto",
     implementation: Implementation = "auto",
+    window: int | Sequence[int] | None = None,
 ) -> Float[Tensor, "b c h2 w2"]:
     """Attend as ``dense_patch_attention`` does; the result agrees to float32's rounding.
+
+    With ``window`` it is what ``local_patch_attention`` does: exact where no image is larger.
 
     Args:
         query: (B, K, H, W).
@@ -53,6 +64,9 @@ def patch_attention(
             score for each pair of pixels, whatever the budget: it is for export, because other
             programs know each of its operators. ``triton`` is a kernel for GPUs, which ``auto``
             never takes: nobody has timed it yet.
+        window: Side of the search window in pixels of the query, for all levels or one number a
+            level; None sees all keys. ``memory_budget`` does not bind it: both forms, the kernel's
+            and PyTorch's, work in blocks of a size of their own.
 
     Returns:
         (B, C, s·H, s·W), of the values' type.
@@ -60,8 +74,19 @@ def patch_attention(
     Raises:
         RuntimeError: If ``native`` or ``triton`` is asked for and there is no such kernel here, or
             ``native`` needs more than ``memory_budget``.
+        ValueError: If ``window`` has no pixel.
     """
     options: dict[str, Any] = {"softmax_scale": softmax_scale, "min_norm": min_norm, "scale": scale}
+    windows = None if window is None else windows_of(window, len(keys))
+    if windows is not None and min(windows) < max(query.shape[-2:]):
+        if _local_kernel_is_taken(query, implementation):
+            pasted = _by_kernel(
+                native_patch_attention, _width(query), query, keys, values, windows, 1, **options
+            )
+            return pasted / overlap
+        return local_patch_attention(
+            query, keys, values, window=windows, overlap=overlap, **options
+        )
     if implementation == "triton":
         if reason := refusal(query):
             raise RuntimeError(f"implementation=triton: {reason}")
@@ -72,12 +97,58 @@ def patch_attention(
     if implementation in {"auto", "native"} and _kernel_is_taken(
         query, keys, values, scale, memory_budget, by_name=implementation == "native"
     ):
-        dtype = query.dtype if query.dtype in DTYPES else torch.float32
-        pasted = _by_kernel(native_patch_attention, dtype, query, keys, values, **options)
+        pasted = _by_kernel(
+            native_patch_attention, _width(query), query, keys, values, None, 1, **options
+        )
         return pasted / overlap if pasted.requires_grad else pasted.div_(overlap)
     return chunked_patch_attention(
         query, keys, values, overlap=overlap, memory_budget=memory_budget, **options
     )
+
+
+def pixel_attention(
+    query: Float[Tensor, "b k h w"],
+    key: Float[Tensor, "b k h w"],
+    value: Float[Tensor, "b c h w"],
+    *,
+    window: int | None = None,
+    implementation: Implementation = "auto",
+) -> Float[Tensor, "b c h w"]:
+    """Return at each pixel the mean of ``value`` under softmax(query·key), of its window or of all.
+
+    Args:
+        query: (B, K, H, W).
+        key: (B, K, H, W).
+        value: (B, C, H, W).
+        window: Side of the search window in pixels; None sees all.
+        implementation: Within a window ``native`` is the C++ kernel and ``auto`` takes it where
+            there is one; any other is PyTorch's fused attention, as it is without a window.
+
+    Raises:
+        RuntimeError: If ``native`` is asked for within a window and there is no kernel here.
+        ValueError: If ``window`` has no pixel.
+    """
+    if window is None or windows_of(window, 1)[0] >= max(query.shape[-2:]):
+        flat = (tensor.flatten(2) for tensor in (query, key, value))
+        return fused_pixel_attention(*flat).reshape(value.shape)
+    if not _local_kernel_is_taken(query, implementation):
+        return local_pixel_attention(query, key, value, window=window)
+    wide = _width(query)
+    query_, key_, value_ = (tensor.to(wide) for tensor in (query, key, value))
+    nothing = query_.new_zeros(1)
+    mixed: Tensor = native_patch_attention(query_, [key_], [value_], 1.0, nothing, [window], 0)[0]
+    return mixed.to(value.dtype)
+
+
+def _local_kernel_is_taken(query: Tensor, implementation: Implementation) -> bool:
+    if implementation == "native" and not available(query):
+        raise RuntimeError(_NO_KERNEL)
+    return implementation in {"auto", "native"} and available(query)
+
+
+def _width(query: Tensor) -> torch.dtype:
+    """Return the type in which the kernel computes."""
+    return query.dtype if query.dtype in DTYPES else torch.float32
 
 
 def _by_kernel(
@@ -86,18 +157,19 @@ def _by_kernel(
     query: Tensor,
     keys: Sequence[Tensor],
     values: Sequence[Tensor],
+    *more: Any,  # noqa: ANN401
     softmax_scale: float,
     min_norm: Tensor,
     scale: int,
 ) -> Tensor:
-    """Call a kernel for s = 1: s×s cells of values become channels of one pixel.
+    """Call a kernel for s = 1, ``more`` being its own: s×s cells of values are channels of a pixel.
 
     A 3s×3s patch at stride s is a 3×3 patch of cells, so cross-scale attention is the same kernel.
     Nothing is asked of sizes where s is 1, for export's sake.
     """
     cells = values if scale == 1 else [F.pixel_unshuffle(value, scale) for value in values]
     typed = query.to(dtype), [key.to(dtype) for key in keys], [cell.to(dtype) for cell in cells]
-    pasted = kernel(*typed, softmax_scale, min_norm)[0]
+    pasted = kernel(*typed, softmax_scale, min_norm, *more)[0]
     return (pasted if scale == 1 else F.pixel_shuffle(pasted, scale)).to(values[0].dtype)
 
 
@@ -117,10 +189,7 @@ def _kernel_is_taken(
     """
     if not available(query):
         if by_name:
-            raise RuntimeError(
-                "implementation=native: there is no kernel for this device, or no C++ compiler; "
-                "use implementation=auto."
-            )
+            raise RuntimeError(_NO_KERNEL)
         return False
     if memory_budget == "auto":
         return True

@@ -18,6 +18,7 @@ TRAINED = {
     "tiling": "paper",
     "paper_pixels": 3600,
     "paper_rule": "csnln",
+    "window": 33,
 }
 
 

@@ -12,6 +12,8 @@ from src.core.errors import ConfigError
 from src.inference import choice
 from src.inference.choice import Footprint
 from src.inference.restorer import InferencePolicy, Restorer
+from src.models.attention.pyramid import PyramidAttention
+from src.models.backbones.panet import PANet
 from tests.support.compose import compose_config
 
 GIB = 2**30
@@ -176,3 +178,42 @@ def test_a_large_whole_image_moves_by_its_work_and_comes_out_in_the_same_bits(mo
     assert seen[-1] == 1.0
     assert len(seen) > 10
     assert max(after - before for before, after in itertools.pairwise([0.0, *seen])) < 0.9
+
+
+def _panet() -> nn.Module:
+    return PANet(channels=8, blocks=2).eval()
+
+
+def test_a_window_limits_attention_while_images_are_restored_and_not_in_training() -> None:
+    net, image = _panet(), torch.rand(1, 3, 30, 26, generator=torch.Generator().manual_seed(0))
+    restored = {
+        window: Restorer(net, InferencePolicy(tile=None, window=window))(image)
+        for window in (None, 30, 7)
+    }
+    assert torch.equal(restored[30], restored[None])
+    assert not torch.equal(restored[7], restored[None])
+    blocks = [module for module in net.modules() if isinstance(module, PyramidAttention)]
+    assert all(block.window is None for block in blocks)
+    for block in blocks:
+        block.window = 7
+    with torch.no_grad():
+        assert torch.equal(net(image), restored[7])
+
+
+def test_a_window_is_said_and_counted() -> None:
+    image, need = torch.rand(1, 3, 200, 180), {}
+    for window in (None, 9):
+        restorer = Restorer(_panet(), InferencePolicy(tile=None, window=window))
+        need[window] = restorer.choice(image).need
+        assert ("windows of 9 pixels" in restorer.announce(image)) == (window is not None)
+    assert need[None] is not None
+    assert need[9] is not None
+    assert need[9].flops < need[None].flops / 10
+    assert need[9].bytes < need[None].bytes
+
+
+def test_a_window_that_is_empty_or_that_no_attention_takes_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"inference\.window=0 is not possible"):
+        InferencePolicy(window=0)
+    with pytest.raises(ConfigError, match="no attention that takes a window"):
+        Restorer(Picky(), InferencePolicy(window=9))

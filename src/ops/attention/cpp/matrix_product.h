@@ -25,18 +25,25 @@ template <class T> struct Left {
 template <class T, int M, int NV, bool Add>
 inline void product_block(int depth, Left<T> a, const T* b, long ldb, T* c, long ldc) {
     constexpr int L = Lanes<T>::N;
-    Vec<T> sums[M][NV];
+    Vec<T> sums[M][NV];  // in registers throughout: a loop that was not unrolled would have it in memory
+#pragma GCC unroll 6
     for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
         for (int n = 0; n < NV; ++n) sums[m][n] = Vec<T>{};
     for (int k = 0; k < depth; ++k) {
         Vec<T> row[NV];
+#pragma GCC unroll 4
         for (int n = 0; n < NV; ++n) row[n] = load<T>(b + k * ldb + n * L);
+#pragma GCC unroll 6
         for (int m = 0; m < M; ++m) {
             const Vec<T> x = splat<T>(a.data[m * a.row + k * a.column]);
+#pragma GCC unroll 4
             for (int n = 0; n < NV; ++n) sums[m][n] += x * row[n];
         }
     }
+#pragma GCC unroll 6
     for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
         for (int n = 0; n < NV; ++n) {
             T* to = c + m * ldc + n * L;
             store<T>(to, Add ? load<T>(to) + sums[m][n] : sums[m][n]);

@@ -12,49 +12,56 @@ constexpr double kHeadroom = 80;
 // Where a query's peak may start: its scores are at most scale * |patch| (Cauchy and Schwarz). Within the
 // headroom nothing has to be subtracted, else the first line met sets a better one.
 template <class T> void first_peaks(const Problem& p, const Sample<T>& sample, const Strip& s) {
-    const int H = p.height, W = p.width, lead = padded<T>(p.match);
+    const int H = p.height, W = p.width, reach = p.reach;
     const auto square = [&](int y, int x) {
-        const T* q = sample.query.data + (long(y) * W + x) * lead;
+        const T* q = sample.query.data + sample.at(y, x) * sample.match;
         Vec<T> sum{};
-        for (int k = 0; k < lead; k += Lanes<T>::N) sum += load<T>(q + k) * load<T>(q + k);
+        for (int k = 0; k < sample.match; k += Lanes<T>::N) sum += load<T>(q + k) * load<T>(q + k);
         return total<T>(sum);
     };
     for (int y = s.top; y < s.bottom; ++y)
         for (int x = s.left; x < s.right; ++x) {
             T sum = 0;
-            for (int v = std::max(0, y - 1); v <= std::min(H - 1, y + 1); ++v)
-                for (int u = std::max(0, x - 1); u <= std::min(W - 1, x + 1); ++u) sum += square(v, u);
+            for (int v = std::max(0, y - reach); v <= std::min(H - 1, y + reach); ++v)
+                for (int u = std::max(0, x - reach); u <= std::min(W - 1, x + reach); ++u) sum += square(v, u);
+            // a key's pixel has no norm of its own to be divided by
             const T bound = T(std::abs(p.softmax_scale) * M_LOG2E * 1.001) * std::sqrt(sum);
-            sample.peak[long(y) * W + x] = bound < T(kHeadroom) ? T(0) : -bound;
+            sample.peak[long(y) * W + x] = bound < T(kHeadroom) || !reach ? T(0) : -bound;
         }
 }
 
 // First sweep: peak and denominator of each query of a strip.
 template <class T> void find_denominators(const Problem& p, const Sample<T>& sample, const Strip& s) {
     constexpr int L = Lanes<T>::N;
-    const int low = std::max(0, s.left - 1), columns = std::min<int>(p.width, s.right + 1) - low;
+    const int low = std::max<int>(0, s.left - p.reach), columns = std::min<int>(p.width, s.right + p.reach) - low;
     const int own = s.right - s.left;
     const long line = longest_line(sample);
-    PatchProducts<T> products(p, low, columns, line, sample.query.data, p.match);
-    KeyLine<T> keys(line);
+    const std::vector<Piece> around = cut_columns(p, s, low, columns), mine = cut_columns(p, s, s.left, own);
+    PatchProducts<T> products(p, sample, around, columns, line, sample.query.data, p.match);
+    KeyLine<T> keys(sample, line);
     Buffer<T> sums(long(s.bottom - s.top) * own * L);
     first_peaks(p, sample, s);
-    for_each_band(sample, s.top, s.bottom, [&](const Band<T>& band) {
+    for_each_band(p, sample, s.top, s.bottom, [&](const Band<T>& band) {
+        keys.begin(band);
         for (int y = band.first; y <= band.last; ++y) {
             products.advance(band, band.level.key.data, y);
-            const Span span = band.span(y);
-            keys.set(band, y, span);
-            for (int x = 0; x < own; ++x) {
-                T& peak = sample.peak[long(y) * p.width + s.left + x];
-                T* held = sums.data + (long(y - s.top) * own + x) * L;
-                const long at = (s.left - low + x) * products.ring.lead;
+            keys.set(band, y);
+            for (int x = s.left; x < s.right; ++x) {
+                const Range mine = keys.seen(band, x);
+                const Span span = band.window(y, mine);
+                T& peak = sample.peak[long(y) * p.width + x];
+                T* held = sums.data + (long(y - s.top) * own + x - s.left) * L;
+                const long at = (x - low) * products.ring.lead;
                 for (;;) {
                     Vec<T> sum{}, most = splat(T(0));
-                    for (int j = span.low; j < span.high; j += L) {
-                        const Vec<T> score = keys.score(products.ring.sum(at + j), j) - peak;
-                        most = larger<T>(score, most);
-                        sum += exp2(score);
-                    }
+                    span.each([&](int from, int to) {
+                        const Keys<T> line = keys.at(band, x, from, mine.low);
+                        for (int j = from; j < to; j += L) {
+                            const Vec<T> score = line.score(products.ring.sum(at + j), j) - peak;
+                            most = larger<T>(score, most);
+                            sum += exp2(score);
+                        }
+                    });
                     if (!any_above<T>(most, T(kHeadroom))) {
                         store<T>(held, load<T>(held) + sum);
                         break;
@@ -75,53 +82,63 @@ template <class T> void find_denominators(const Problem& p, const Sample<T>& sam
 // Second sweep: the pasted values of a strip's pixels.
 template <class T> void paste(const Problem& p, const Sample<T>& sample, const Strip& s) {
     constexpr int L = Lanes<T>::N;
-    const int C = p.channels, lead = padded<T>(C), own = s.right - s.left;
+    const int C = p.channels, lead = sample.channels, own = s.right - s.left, reach = p.reach;
     // Pixels take from the queries around them, and those from the pixels around them in turn.
-    const int low = std::max(0, s.left - 2), columns = std::min<int>(p.width, s.right + 2) - low;
-    const int low2 = std::max(0, s.left - 1), columns2 = std::min<int>(p.width, s.right + 1) - low2;
-    const int from = std::max(0, s.top - 1), to = std::min<int>(p.height, s.bottom + 1);
+    const int low = std::max(0, s.left - 2 * reach), columns = std::min<int>(p.width, s.right + 2 * reach) - low;
+    const int low2 = std::max(0, s.left - reach), columns2 = std::min<int>(p.width, s.right + reach) - low2;
+    const int from = std::max(0, s.top - reach), to = std::min<int>(p.height, s.bottom + reach);
     const long line = longest_line(sample);
-    PatchProducts<T> products(p, low, columns, line, sample.query.data, p.match);
-    Ring<T> weights(columns2, line);
-    KeyLine<T> keys(line);
+    const std::vector<Piece> around = cut_columns(p, s, low, columns), near = cut_columns(p, s, low2, columns2);
+    const std::vector<Piece> mine = cut_columns(p, s, s.left, own);
+    PatchProducts<T> products(p, sample, around, columns, line, sample.query.data, p.match);
+    Ring<T> weights(reach, columns2, line);
+    KeyLine<T> keys(sample, line);
     Buffer<T> result(long(s.bottom - s.top) * own * lead), sums(kRows * line);
-    for_each_band(sample, from, to, [&](const Band<T>& band) {
+    for_each_band(p, sample, from, to, [&](const Band<T>& band) {
+        keys.begin(band);
         weights.skip(band.first - 1);
-        for (int y = band.first; y <= band.last + 1; ++y) {
+        for (int y = band.first; y <= band.last + reach; ++y) {
             if (y <= band.last) {
                 products.advance(band, band.level.key.data, y);
-                const Span span = band.span(y);
-                keys.set(band, y, span);
-                weights.begin(y, span, band.width());
-                for (int x = 0, take; x < columns2; x += take) {
-                    take = piece(columns2 - x, kRows);
-                    for (int i = 0; i < take; ++i) {
-                        const int column = low2 + x + i;
+                keys.set(band, y);
+                weights.begin(y, band, near[0].of(band.index));
+                for (const Piece& piece : near) {
+                    const Range range = piece.of(band.index);
+                    const Span span = band.all(y, range), seen = band.window(y, range);
+                    for (int i = 0; i < piece.count; ++i) {
+                        const int column = piece.x + i;
                         const long at = (column - low) * products.ring.lead;
                         const Softmax<T> softmax(sample, long(y) * p.width + column);
                         T* line = weights.next() + i * weights.lead;
-                        for (int j = span.low; j < span.high; j += L)
-                            store<T>(line + j, softmax.weight(keys.score(products.ring.sum(at + j), j)));
+                        span.each([&](int first, int end) {
+                            if (!seen.includes(first)) return std::fill(line + first, line + end, T(0));
+                            const Keys<T> some = keys.at(band, column, first, range.low);
+                            for (int j = first; j < end; j += L)
+                                store<T>(line + j, softmax.weight(some.score(products.ring.sum(at + j), j)));
+                        });
                     }
-                    weights.take(take);
+                    weights.take(piece.count, span, band.level.margin);
                 }
                 weights.end();
             } else {
                 weights.skip(y);
             }
-            const int pixel = y - 1;  // its three rows of weights are there now
+            const int pixel = y - reach;  // its three rows of weights are there now
             if (pixel < std::max(band.first, s.top) || pixel >= s.bottom) continue;
-            const Span span = band.span(pixel);
-            const int depth = std::min(span.high, band.level.tile()) - span.low;
-            const T* values = band.level.value_last.data + (band.offset(pixel) + span.low) * lead;
-            for (int x = 0, take; x < own; x += take) {
-                take = piece(own - x, kRows);
-                for (int i = 0; i < take; ++i)
-                    for (int j = span.low; j < span.high; j += L)
-                        store<T>(sums.data + i * line + j, weights.sum((s.left - low2 + x + i) * weights.lead + j));
-                product_few<T, true>(take, lead, depth, Left<T>{sums.data + span.low, line, 1}, values, lead,
-                                     result.data + (long(pixel - s.top) * own + x) * lead, lead);
-            }
+            const T* values = band.level.value_last.data + band.offset(pixel) * lead;
+            // key row by key row, so that the values of a row stay in the cache for all pieces
+            for (int row = 0; row < band.span(pixel, mine[0].of(band.index)).count; ++row)
+                for (const Piece& piece : mine) {
+                    const Span span = band.span(pixel, piece.of(band.index));
+                    const int first = span.low + row * span.step;
+                    for (int i = 0; i < piece.count; ++i)
+                        for (int j = 0; j < span.length(); j += L)
+                            store<T>(sums.data + i * line + j,
+                                     weights.sum((piece.x - low2 + i) * weights.lead + first + j));
+                    product_few<T, true>(piece.count, lead, span.depth, Left<T>{sums.data, line, 1},
+                                         values + long(first) * lead, lead,
+                                         result.data + (long(pixel - s.top) * own + piece.x - s.left) * lead, lead);
+                }
         }
     });
     T* output = static_cast<T*>(p.output) + sample.index * C * p.height * p.width;
@@ -132,7 +149,20 @@ template <class T> void paste(const Problem& p, const Sample<T>& sample, const S
                     result.data[(long(y - s.top) * own + x) * lead + c];
 }
 
+// Call work(sample, strip) for each strip, with what it looks at: all strips of a sample share its copy, and within
+// windows each has its own.
 template <class T> void forward(const Problem& p) {
+    if (p.windows) {
+        const std::vector<Strip> strips = cut(p, 0, p.batch);
+        const auto each = [&](auto work) {
+            in_parallel(p.threads, strips.size(), [&](size_t i, int) {
+                work(p, Sample<T>(p, strips[i].sample, false, &strips[i]), strips[i]);
+            });
+        };
+        each(find_denominators<T>);
+        each(paste<T>);
+        return;
+    }
     for (int first = 0; first < p.batch; first += p.threads) {
         const int count = std::min<int>(p.threads, p.batch - first);
         const std::vector<Sample<T>> samples = open<T>(p, first, count, false);

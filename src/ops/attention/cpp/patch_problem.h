@@ -5,8 +5,10 @@
 
 extern "C" struct PatchAttention {
     int64_t batch, match, channels, height, width, levels, threads;
+    int64_t reach;  // 1: 3x3 patches are compared and pasted; 0: pixels, and no key is divided by its norm
     const int64_t* level_height;
     const int64_t* level_width;
+    const int64_t* windows;  // side of each level's search window in pixels of the query; null: all keys are seen
     double softmax_scale, min_norm;
     const void* query;         // (batch, match, height, width)
     const void* const* keys;   // levels of (batch, match, h, w)

@@ -4,6 +4,7 @@ Each operator takes five tensors: a query, and two levels of keys and of values.
 sizes, levels and batches, and the native form's bits, have tests of their own beside this one.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from src.models.attention.pyramid import PyramidAttention
 from src.ops.attention.cpp.build import load
 from src.ops.attention.dense import dense_patch_attention
 from src.ops.attention.local import local_patch_attention
-from src.ops.attention.patch_attention import patch_attention
+from src.ops.attention.patch_attention import patch_attention, pixel_attention
 from src.ops.attention.pixels import dense_pixel_attention, fused_pixel_attention
 
 MIN_NORM = torch.tensor([1e-4])
@@ -60,6 +61,33 @@ def local(query: Tensor, *levels: Tensor) -> Tensor:
     return local_patch_attention(query, levels[:2], levels[2:], window=side, min_norm=MIN_NORM)
 
 
+def windows(implementation: str, scale: int) -> Operator:
+    """Return windows of three pixels and five, compared with PyTorch's form in double."""
+
+    def attend(query: Tensor, *levels: Tensor, by: str = implementation) -> Tensor:
+        return patch_attention(
+            query,
+            levels[:2],
+            levels[2:],
+            min_norm=MIN_NORM,
+            scale=scale,
+            window=[3, 5],
+            implementation=by,  # type: ignore[arg-type]
+        )
+
+    return Operator(attend, functools.partial(attend, by="chunked"), scale)
+
+
+def windowed_pixels(query: Tensor, *levels: Tensor, implementation: str = "native") -> Tensor:
+    return pixel_attention(
+        query,
+        levels[0],
+        levels[2],
+        window=4,
+        implementation=implementation,  # type: ignore[arg-type]
+    )
+
+
 def pixels(form: Attend) -> Attend:
     def attend(query: Tensor, *levels: Tensor) -> Tensor:
         flat = [tensor.flatten(2) for tensor in (query, levels[0], levels[2])]
@@ -75,6 +103,10 @@ OPERATORS = {
     **{f"chunked x{scale}": patches("chunked", scale) for scale in (1, 2, 3)},
     **{f"native x{scale}": patches("native", scale) for scale in (1, 2, 3)},
     "local": Operator(local, patches("chunked", 1).dense),
+    **{f"native window x{scale}": windows("native", scale) for scale in (1, 2)},
+    "native window of pixels": Operator(
+        windowed_pixels, functools.partial(windowed_pixels, implementation="chunked")
+    ),
     "pixel": Operator(pixels(fused_pixel_attention), pixels(dense_pixel_attention)),
 }
 every_operator = pytest.mark.parametrize(

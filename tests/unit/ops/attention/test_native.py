@@ -144,7 +144,7 @@ def test_gradients_are_right_by_finite_differences(
 
     def attend(query: Tensor, *rest: Tensor) -> Tensor:
         keys, values = list(rest[:levels]), list(rest[levels:])
-        return native_patch_attention(query, keys, values, 10.0, min_norm)[0]
+        return native_patch_attention(query, keys, values, 10.0, min_norm, None, 1)[0]
 
     assert torch.autograd.gradcheck(attend, (query, *keys, *values), fast_mode=fast)
 
@@ -184,14 +184,16 @@ def test_the_result_does_not_depend_on_the_number_of_threads(batch: int) -> None
     results = []
     for count in (1, 2, 3):
         with threads(count):
-            results.append(native_patch_attention(query, keys, values, 10.0, MIN_NORM))
+            results.append(native_patch_attention(query, keys, values, 10.0, MIN_NORM, None, 1))
     for other in results[1:]:
         assert all(map(torch.equal, results[0], other))
 
 
 def test_the_operator_keeps_torchs_rules_for_compile_and_export() -> None:
     query, keys, values = inputs((4, 5), batch=1, match=2, channels=3)
-    torch.library.opcheck(native_patch_attention, (query, keys, values, 10.0, MIN_NORM.double()))
+    for windows, reach in ((None, 1), ([2, 3], 1), ([3, 3], 0)):
+        arguments = (query, keys, values, 10.0, MIN_NORM.double(), windows, reach)
+        torch.library.opcheck(native_patch_attention, arguments)
 
 
 def test_half_a_million_keys_of_equal_weight_round_nothing_away() -> None:
