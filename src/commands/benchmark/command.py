@@ -17,7 +17,7 @@ from src.app.build import plain
 from src.app.inference import pick_device
 from src.commands.benchmark import cases
 from src.commands.benchmark.plot import write_plot
-from src.commands.benchmark.record import Cost, table_of, write_csv
+from src.commands.benchmark.record import Cost, growth_of, table_of, write_csv
 from src.core.console import make_console
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.files import write_json
@@ -53,6 +53,10 @@ def benchmark(cfg: DictConfig) -> float:
             "Nothing was measured: the lines above say why; take other forms, or smaller sizes=[…]."
         )
     console.print(table_of(rows, f"{cfg.what}, {cfg.precision}"))
+    about["growth"] = growth_of(rows)
+    for form, powers in about["growth"].items():
+        words = (f"{what} pixels^{power:.2f}" for what, power in powers.items())
+        console.print(f"Growth  {form}: {', '.join(words)}")
     _write(cfg, rows, about, console)
     return rows[-1].median
 

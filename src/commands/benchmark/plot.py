@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.commands.benchmark.record import Cost, short
+from src.commands.benchmark.record import Cost, growth_of, short
 
 if TYPE_CHECKING:  # an extra, and slow to import
     from matplotlib.axes import Axes
@@ -18,6 +18,7 @@ COLOURS = {
     "native": "#0072b2",
     "triton": "#56b4e9",
     "local": "#009e73",
+    "local_chunked": "#f0e442",
 }
 _INK = "#222222"
 
@@ -73,7 +74,9 @@ def _draw_curves(panel: "Axes", points: Sequence[Point], sizes: Mapping[int, str
         values = [value for _, value, _, _ in own]
         whiskers = [[v - low for _, v, low, _ in own], [high - v for _, v, _, high in own]]
         pixels, colour = [row.pixels for row, *_ in own], COLOURS.get(form, _INK)
-        panel.errorbar(pixels, values, whiskers, label=form, color=colour, marker="o", ms=4)
+        power = growth_of([row for row, *_ in own])
+        label = f"{form}, pixels^{next(iter(power.values()))['time']:.2f}" if power else form
+        panel.errorbar(pixels, values, whiskers, label=label, color=colour, marker="o", ms=4)
     panel.set(xscale="log", yscale="log", xlabel="pixels")
     panel.set_xticks(sorted(sizes), [sizes[pixels] for pixels in sorted(sizes)], minor=False)
     panel.set_xticks([], minor=True)

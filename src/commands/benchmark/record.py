@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from statistics import linear_regression
 
 from src.core.console import FoldingTable
 
@@ -68,6 +69,32 @@ def table_of(rows: Sequence[Cost], title: str) -> FoldingTable:
             ends_section=last,
         )
     return table
+
+
+def growth_of(rows: Sequence[Cost]) -> dict[str, dict[str, float]]:
+    """Return with which power of the pixels each form's time and memory grow, by least squares.
+
+    Returns:
+        By pass and form, of ``time`` and ``memory``; only where there are three sizes or more.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for kind, form in dict.fromkeys((row.kind, row.form) for row in rows):
+        own = [row for row in rows if (row.kind, row.form) == (kind, form)]
+        pixels = [row.batch * row.pixels for row in own]
+        measured = {"time": [row.median for row in own], "memory": [row.peak for row in own]}
+        if len(set(pixels)) > 2:
+            found[f"{kind}, {form}"] = {
+                name: _exponent(pixels, values)
+                for name, values in measured.items()
+                if all(value > 0 for value in values)  # nor NaN
+            }
+    return found
+
+
+def _exponent(pixels: Sequence[float], values: Sequence[float]) -> float:
+    """Return the slope of the line through the logarithms."""
+    slope, _ = linear_regression(list(map(math.log, pixels)), list(map(math.log, values)))
+    return round(slope, 3)
 
 
 def write_csv(path: Path, rows: Sequence[Cost]) -> None:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from src.commands.benchmark.plot import draw, write_plot
-from src.commands.benchmark.record import Cost
+from src.commands.benchmark.record import Cost, growth_of
 
 pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 
@@ -60,3 +60,15 @@ def test_words_stay_words_and_equal_rows_give_equal_files(tmp_path: Path) -> Non
     root = ET.parse(tmp_path / "one.svg").getroot()  # noqa: S314  our own file
     words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"a title", "papers", "native", "48²", "forward: MiB at the peak"} <= set(words)
+
+
+def test_three_sizes_give_the_power_of_the_pixels_with_which_a_form_grows() -> None:
+    sides = (48, 96, 192)
+    linear = [cost("local", side, 3.0 * side**2, peak=side**3) for side in sides]
+    square = [cost("native", side, side**4, peak=float("nan")) for side in sides]
+    expected = {"forward, local": {"time": 1.0, "memory": 1.5}, "forward, native": {"time": 2.0}}
+    assert growth_of([*linear, *square]) == expected
+    assert growth_of(CURVES) == {}
+    figure = draw([*linear, *square], "a title")
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["local, pixels^1.00", "native, pixels^2.00"]
