@@ -1,12 +1,12 @@
 """The paper-size PANet on a whole photograph: time, memory, and equality with the plain form.
 
 ``python -m tools.whole_image image=<a PNG> minutes=4`` starts ``src.predict`` on the whole
-image, in feathered tiles and in the papers' tiles, each in a process of its own; then it compares
-the whole image's result with one whose attention the plain form has computed, band by band of query
-rows. What is done lies in ``outputs/whole_image``; when the minutes are over it stops, and the
-same command goes on; ``part=time`` and ``part=compare`` do one of the two. At the end it writes
-experiments/benchmarks/<device>_<torch>/whole-image.csv and .json. The weights are random, of a
-fixed seed: none of the published size are at hand.
+image, also within windows, in feathered tiles and in the papers' tiles, each in a process of its
+own; then it compares the whole image's result with one whose attention the plain form has computed,
+band by band of query rows. What is done lies in ``outputs/whole_image``; when the minutes are over
+it stops, and the same command goes on; ``part=time`` and ``part=compare`` do one of the two. At the
+end it writes experiments/benchmarks/<device>_<torch>/whole-image.csv and .json. The weights are
+random, of a fixed seed: none of the published size are at hand.
 """
 
 import json
@@ -42,6 +42,7 @@ HALO = 2
 
 WAYS = {
     "whole": ("inference.tile=auto",),
+    "whole, windows of 49": ("inference.tile=null", "inference.window=49"),
     "tiles of 96": ("inference.tile=96",),
     "tiles of the papers": ("inference.tiling=paper", "inference.paper_pixels=6800"),
 }
