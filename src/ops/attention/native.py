@@ -23,6 +23,9 @@ LANES = 16
 COLUMNS = 64
 """Queries that a strip of the kernel is wide, at most (``cpp/patch_bands.h``)."""
 
+ROWS = 128
+"""Queries that a strip is high within windows, at most."""
+
 TILES = 10
 """Tiles of scores that a thread of the kernel works on, a fourth of a megabyte each."""
 
@@ -180,7 +183,7 @@ def windowed_bytes(
 ) -> int:
     """Return about what the kernel takes within windows, in inference: what its threads look at.
 
-    Each works on a strip of at most 64×64 queries and copies what these see of the levels.
+    Each works on a strip of at most 128×64 queries and copies what these see of the levels.
 
     Args:
         query: (B, K, H, W).
@@ -188,7 +191,7 @@ def windowed_bytes(
         channels: Of a pixel's value.
         windows: Of each level, in pixels of the query.
     """
-    sides = [min(COLUMNS, side) for side in query.shape[2:]]
+    sides = [min(ROWS, query.shape[2]), min(COLUMNS, query.shape[3])]
     wide, match = filled_up(channels), query.shape[1]
     numbers = math.prod(side + 4 for side in sides) * filled_up(match) + math.prod(sides) * wide
     longest = 0

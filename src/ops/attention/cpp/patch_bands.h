@@ -10,11 +10,11 @@
 namespace {
 
 // Strips of samples [first, first + count): enough for all threads, at most 64 columns wide, and within windows,
-// where a strip copies what it looks at, at most 64 rows high.
+// where a strip copies what it looks at, at most 128 rows high.
 inline std::vector<Strip> cut(const Problem& p, int first, int count) {
     const int H = p.height, W = p.width, across = (W + 63) / 64;
     const int wanted = int(p.threads + count * across - 1) / (count * across);
-    const int down = std::min(std::max(1, H / 8), std::max(p.windows ? (H + 63) / 64 : 1, wanted));
+    const int down = std::min(std::max(1, H / 8), std::max(p.windows ? (H + 127) / 128 : 1, wanted));
     std::vector<Strip> strips;
     for (int i = 0; i < count; ++i)
         for (int d = 0; d < down; ++d)
