@@ -29,11 +29,6 @@ PIP := -m pip --disable-pip-version-check --no-input --retries 1
 PIP_INSTALL = $(PIP) install $(if $(VERBOSE),,--quiet --quiet)
 INSTALLED := $(VENV)/.installed-$(TORCH)
 
-# Only CI wants Triton where there is no GPU; nobody else need wait for it.
-TRITON := $(VENV)/.triton-$(TORCH)
-# What torch's builds for GPUs of that version ask for.
-TRITON_VERSION ?= 3.7.1
-
 # The oldest packages that pyproject.toml allows: an environment of its own, and tests of what meets them.
 OLDEST := .cache/oldest
 OLDEST_TESTS ?= tests/unit/app/config tests/unit/core tests/unit/data tests/unit/degradations \
@@ -49,7 +44,7 @@ SPELLED := $(wildcard src conf docs experiments *.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo smoke test test-long test-all test-oldest contract triton lint types layers check report fix audit lock clean
+.PHONY: help install demo smoke test test-long test-all test-oldest gpu contract lint types layers check report fix audit lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -95,7 +90,8 @@ test-oldest: $(OLDEST)/.installed  ## Train two steps and run quick tests with t
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -W default -n $(TEST_JOBS) -m "not slow" \
 	  -o cache_dir=$(OLDEST)/pytest $(OLDEST_TESTS) $(ARGS)
 
-triton: $(TRITON)  ## Let the tests check the GPU kernels on the CPU (Linux; 200 MB, 690 MB of disk)
+gpu: $(INSTALLED)  ## Test and measure what needs a CUDA GPU, in under 9 minutes (make install TORCH=cu126 first)
+	$(PY) -m tools.gpu
 
 lint: $(INSTALLED)  ## Style and spelling
 	$(PY) -m ruff check .
@@ -129,8 +125,7 @@ lock:  ## Rewrite constraints.txt with the newest versions that pyproject.toml a
 	rm -rf $(TMP)
 	"$(PYTHON)" -m venv $(TMP)
 	$(TMP)/bin/python $(PIP_INSTALL) --no-deps $(TORCH_WHEEL)
-	$(TMP)/bin/python $(PIP_INSTALL) --editable '.[dev,triton]' 'torch==$(TORCH_VERSION)' \
-	  'triton==$(TRITON_VERSION)'
+	$(TMP)/bin/python $(PIP_INSTALL) --editable '.[dev]' 'torch==$(TORCH_VERSION)'
 	@echo "# Exact versions of all that \`make install\` installs, as tested on Linux without a GPU." > $(TMP)/new
 	@echo "# Made by \`make lock\`; another torch: \`make lock TORCH_VERSION=…\`. Do not edit." >> $(TMP)/new
 	@echo "# torch stands without its build (+cpu, +cu126): the Makefile's TORCH adds it." >> $(TMP)/new
@@ -172,11 +167,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "  3/3 the other packages, versions of constraints.txt"
 	@$(PY) $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]' || { \
 	  echo "The install stopped; running make again goes on from here." >&2; exit 1; }
-	@touch $@
-
-$(TRITON): $(INSTALLED)
-	@echo "  for the tests of GPU kernels: Triton (Linux only, a download of about 200 MB)"
-	@$(PY) $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev,triton]'
 	@touch $@
 
 # Deprecations in old releases are not our business, hence -W default above. torch comes alone, as for .venv.

@@ -34,7 +34,7 @@ TARGETS = [
     "test",
     "test-all",
     "test-oldest",
-    "triton",
+    "gpu",
     "lint",
     "types",
     "layers",
@@ -73,9 +73,9 @@ def needed_by(requirement: Requirement) -> Iterator[Requirement]:
 
 
 def installed_by_make() -> list[Requirement]:
-    """Return what CI installs: the core, dev with the extras that it names, triton."""
+    """Return what CI installs: the core, dev with the extras that it names."""
     declared = project()
-    todo, found = [*declared["core"], *declared["dev"], *declared["triton"]], []
+    todo, found = [*declared["core"], *declared["dev"]], []
     while todo:
         requirement = Requirement(todo.pop())
         if requirement.name == "exemplar":
@@ -179,15 +179,6 @@ def test_the_chosen_build_of_torch_is_remembered(tmp_path: Path) -> None:
     plan = make("--dry-run", "test", f"VENV={tmp_path}").stdout
     assert "+cu126" in plan
     assert "+cpu" not in plan
-
-
-def test_only_ci_waits_for_triton(tmp_path: Path) -> None:
-    goals = ("install", "demo", "test", "triton")
-    plans = {goal: make("--dry-run", goal, f"VENV={tmp_path}/venv").stdout for goal in goals}
-    waits = [goal for goal in goals if ",triton]" in plans[goal]]
-    assert waits == ["triton"]
-    assert "--constraint constraints.txt --editable '.[dev,triton]'" in plans["triton"]
-    assert "triton" in (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
 def test_an_unfit_python_is_refused_with_the_way_out(tmp_path: Path) -> None:

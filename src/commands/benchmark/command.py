@@ -25,7 +25,6 @@ from src.core.memory import free_bytes
 from src.core.origin import hardware, origin
 from src.core.paths import from_root
 from src.ops.attention.native import available
-from src.ops.attention.triton_form import refusal
 
 PASSES = {"attention": ("forward", "training"), "model": ("forward",), "training": ("training",)}
 _FOLDERS = ("paths", "output")
@@ -145,7 +144,7 @@ def _missing(form: str, there: Tensor) -> str | None:
     """Return why a form cannot be had on the device where ``there`` is, if it cannot."""
     if form == "native" and not available(there):
         return "there is no kernel for this device, or no C++ compiler"
-    return refusal(there) if form == "triton" else None
+    return None
 
 
 def _about(cfg: DictConfig, device: torch.device) -> dict[str, Any]:

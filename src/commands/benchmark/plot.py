@@ -16,7 +16,6 @@ COLOURS = {
     "dense": "#e69f00",
     "chunked": "#cc79a7",
     "native": "#0072b2",
-    "triton": "#56b4e9",
     "local": "#009e73",
     "local_chunked": "#f0e442",
 }

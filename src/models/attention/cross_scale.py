@@ -30,8 +30,7 @@ class CrossScaleAttention(nn.Module):
             need for ``native``.
         implementation: ``native`` is the C++ kernel, which keeps no scores; ``chunked`` is PyTorch
             in blocks that fit the budget; ``auto`` takes the kernel where there is one and the
-            budget allows; ``dense`` is for export. ``triton`` is a kernel for GPUs that has not
-            been timed yet.
+            budget allows; ``dense`` is for export.
         window: Side of the search window in pixels of the features, whose patches a query sees at
             the smaller scale; None sees all. Time and memory are then linear in pixels.
 

@@ -41,8 +41,7 @@ class PyramidAttention(nn.Module):
             need for ``native``.
         implementation: ``native`` is the C++ kernel, which keeps no scores; ``chunked`` is PyTorch
             in blocks that fit the budget; ``auto`` takes the kernel where there is one and the
-            budget allows; ``dense`` is for export. ``triton`` is a kernel for GPUs that has not
-            been timed yet.
+            budget allows; ``dense`` is for export.
 
     Raises:
         ValueError: If ``reduction`` does not divide ``channels``, ``levels`` is out of range, or

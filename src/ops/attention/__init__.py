@@ -1,8 +1,7 @@
 """Patch attention, one operator in several forms that compute the same.
 
 ``dense`` is the papers' own formulation and the truth for tests; ``chunked`` does it in blocks of
-``rows``; ``native`` is the C++ kernel and ``triton_form`` the one for GPUs. ``patch_attention``
-chooses among them and is what attention blocks call. ``local`` looks at windows only, ``pixels``
-compares pixels instead of patches; ``contract`` is what all share, ``operator_costs`` what they
-take.
+``rows``; ``native`` is the C++ kernel for the CPU. ``patch_attention`` chooses among them and is
+what attention blocks call. ``local`` looks at windows only, ``pixels`` compares pixels instead of
+patches; ``contract`` is what all share, ``operator_costs`` what they take.
 """

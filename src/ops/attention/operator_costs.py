@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.ops.attention import triton_form  # noqa: F401  it defines its operators
 from src.ops.attention.chunked import given_bytes
 from src.ops.attention.contract import window_side
 from src.ops.attention.native import filled_up, native_bytes, windowed_bytes
@@ -42,14 +41,12 @@ def _flops(
     return count
 
 
-# The kernels count the products of pixels that no form without unfolding can do without: neither
-# what they compute a second time, nor their box sums. The chunked form's backward makes the scores
+# The kernel counts the products of pixels that no form without unfolding can do without: neither
+# what it computes a second time, nor its box sums. The chunked form's backward makes the scores
 # and the weights' gradient twice.
 FLOPS: Mapping[Any, Callable[..., int]] = {
     torch.ops.exemplar.patch_attention: _flops(1, 1, windowed=True),
     torch.ops.exemplar.patch_attention_backward: _flops(3, 2, backward=True, windowed=True),
-    torch.ops.exemplar.triton_patch_attention: _flops(1, 1),
-    torch.ops.exemplar.triton_patch_attention_backward: _flops(3, 2, backward=True),
     torch.ops.exemplar.chunked_patch_attention: _flops(1, 1, patch=9),
     torch.ops.exemplar.chunked_patch_attention_backward: _flops(4, 3, patch=9, backward=True),
 }
@@ -88,15 +85,6 @@ def _native(args: Sequence[Any], _: object) -> int:
     return windowed_bytes(query, keys, values[0].shape[1], windows)
 
 
-def _triton(args: Sequence[Any], _: object) -> int:
-    """Count three partial results in 32 bits, and numbers of each pixel, once more while made."""
-    query, keys, values = args[:3]
-    pixels = query.shape[2] * query.shape[3]
-    numbers = pixels * (3 * values[0].shape[1] + 2)
-    numbers += sum(key.shape[2] * key.shape[3] for key in keys) + pixels * query.shape[1]
-    return int(len(query) * numbers * max(4, query.element_size()))
-
-
 def _chunked(args: Sequence[Any], _: object) -> int:
     query, keys, values, scale, budget = *args[:3], args[5], args[6]
     channels = values[0].shape[1] * scale**2
@@ -106,6 +94,5 @@ def _chunked(args: Sequence[Any], _: object) -> int:
 WORKSPACE: Mapping[Any, Callable[[Sequence[Any], object], int]] = {
     torch.ops.aten.convolution.default: _convolution,
     torch.ops.exemplar.patch_attention.default: _native,
-    torch.ops.exemplar.triton_patch_attention.default: _triton,
     torch.ops.exemplar.chunked_patch_attention.default: _chunked,
 }

@@ -17,12 +17,13 @@ from src.ops.attention.dense import dense_patch_attention
 from src.ops.attention.local import local_patch_attention, local_pixel_attention, windows_of
 from src.ops.attention.native import DTYPES, available, native_bytes, native_patch_attention
 from src.ops.attention.pixels import fused_pixel_attention
-from src.ops.attention.triton_form import refusal, triton_patch_attention
 
 logger = logging.getLogger(__name__)
 
 Implementation = Literal["auto", "dense", "chunked", "native", "triton", "plain"]
-"""How attention is computed; ``plain`` is what earlier versions called ``chunked``."""
+"""How attention is computed. ``plain`` and ``triton`` stand in files of earlier versions: the first
+was the name of ``chunked``, the second a kernel that was slower than it (docs/decisions/0060).
+"""
 
 
 _NO_KERNEL = (
@@ -62,8 +63,7 @@ def patch_attention(
         implementation: ``native`` is the C++ kernel, ``chunked`` is PyTorch; ``auto`` takes the
             kernel where it can be compiled and keeps within ``memory_budget``. ``dense`` keeps a
             score for each pair of pixels, whatever the budget: it is for export, because other
-            programs know each of its operators. ``triton`` is a kernel for GPUs, which ``auto``
-            never takes: nobody has timed it yet.
+            programs know each of its operators.
         window: Side of the search window in pixels of the query, for all levels or one number a
             level; None sees all keys. ``memory_budget`` does not bind it: both forms, the kernel's
             and PyTorch's, work in blocks of a size of their own.
@@ -72,8 +72,8 @@ def patch_attention(
         (B, C, s·H, s·W), of the values' type.
 
     Raises:
-        RuntimeError: If ``native`` or ``triton`` is asked for and there is no such kernel here, or
-            ``native`` needs more than ``memory_budget``.
+        RuntimeError: If ``native`` is asked for and there is no kernel here, or it needs more than
+            ``memory_budget``.
         ValueError: If ``window`` has no pixel.
     """
     options: dict[str, Any] = {"softmax_scale": softmax_scale, "min_norm": min_norm, "scale": scale}
@@ -87,11 +87,6 @@ def patch_attention(
         return local_patch_attention(
             query, keys, values, window=windows, overlap=overlap, **options
         )
-    if implementation == "triton":
-        if reason := refusal(query):
-            raise RuntimeError(f"implementation=triton: {reason}")
-        kernel = triton_patch_attention
-        return _by_kernel(kernel, query.dtype, query, keys, values, **options) / overlap
     if implementation == "dense":
         return dense_patch_attention(query, keys, values, overlap=overlap, **options)
     if implementation in {"auto", "native"} and _kernel_is_taken(

@@ -1,1 +1,0 @@
-"""Patch attention for GPUs in Triton; imports Triton, so import it only where that is there."""
