@@ -77,10 +77,10 @@ def array_shape(content: bytes, path: Path) -> tuple[Shape, bool, np.dtype[Any],
         version = np.lib.format.read_magic(file)
         read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
         shape, fortran, dtype = read[version[0]](file)
-    except (ValueError, KeyError, OSError) as error:
+    except Exception as error:  # the head is parsed as Python, and fails in any of its ways
         raise ImageFileError(path, f"is no array of NumPy ({error}); save it again.") from error
-    full = (*shape, 1) if len(shape) == 2 else shape
-    if len(full) != 3 or full[2] not in {1, 3} or 0 in full or dtype.str[1:] not in _TYPES:
+    full = (*map(int, shape), *(1,) * (len(shape) == 2))
+    if len(full) != 3 or full[2] not in {1, 3} or min(full) < 1 or dtype.str[1:] not in _TYPES:
         raise ImageFileError(
             path,
             f"is an array of {dtype} {shape}; save (H, W) or (H, W, 3) as uint8, uint16 or, in "
@@ -115,6 +115,9 @@ def unit_floats(values: npt.NDArray[np.floating], path: Path) -> npt.NDArray[np.
     Raises:
         ImageFileError: If a value is outside, or none at all; their scale is then not known.
     """
+    undefined = int(np.isnan(values).sum())
+    if undefined:
+        raise ImageFileError(path, f"has {undefined} values that are NaN; write them again.")
     least, most = float(values.min()), float(values.max())
     if not (least >= 0 and most <= 1):
         raise ImageFileError(
