@@ -30,7 +30,8 @@ def niqe(
 ) -> Float[Tensor, " b"]:
     """Return each restored image's NIQE, for intensities in [0, 1]; less is more natural.
 
-    Of RGB it is that of BT.601 luma, 16 to 235. ``target`` is not looked at.
+    Of RGB it is that of BT.601 luma, 16 to 235. ``target`` is not looked at. An image of less than
+    two blocks that are not flat has no score: NaN.
 
     Raises:
         ValueError: If an image has not two blocks of 96×96 pixels.
@@ -48,6 +49,9 @@ def niqe(
         scales = (image[None], _halved(image[None]))
         features = torch.cat([_of_blocks(one, _BLOCK >> i) for i, one in enumerate(scales)], dim=1)
         whole = features[features.isfinite().all(dim=1)]  # of a flat block nothing can be fitted
+        if len(whole) < 2:
+            scores.append(features.new_tensor(torch.nan))
+            continue
         apart = features.nanmean(dim=0) - mean.to(features)
         together = (covariance.to(features) + torch.cov(whole.T)) / 2
         scores.append((apart @ torch.linalg.pinv(together) @ apart).sqrt())
@@ -59,7 +63,7 @@ def brisque(
 ) -> Float[Tensor, " b"]:
     """Return each restored image's BRISQUE, for intensities in [0, 1]: 0 to 100, less is better.
 
-    Of RGB it is that of MATLAB's rgb2gray. ``target`` is not looked at.
+    Of RGB it is that of MATLAB's rgb2gray. ``target`` is not looked at. A flat image has NaN.
     """
     grey = grey8(restored.double()) if restored.shape[1] == 3 else restored.double()
     levels = (grey * 255).round()

@@ -13,7 +13,7 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.core.errors import DataError
@@ -90,7 +90,7 @@ def sweep_name() -> str | None:
     return Path(HydraConfig.get().sweep.dir).name
 
 
-def of_a_sweep(settings: HydraConf) -> bool:
+def of_a_sweep(settings: HydraConf | DictConfig) -> bool:
     """Return whether the job with these settings of Hydra is one of a sweep.
 
     In the jobs of a sweep Hydra leaves ``mode`` empty, but numbers them.

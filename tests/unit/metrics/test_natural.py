@@ -69,3 +69,14 @@ def test_niqe_of_baboon_is_that_of_matlab() -> None:
     pixels = np.asarray(Image.open(BABOON).convert("RGB"))
     image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].double() / 255
     assert float(niqe(image, image)) == pytest.approx(5.72957338, abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", [niqe, brisque])
+@pytest.mark.parametrize("value", [0.5, float("nan")])
+def test_an_image_of_which_nothing_can_be_fitted_has_no_score(metric: Metric, value: float) -> None:
+    """A network that shows one grey, or diverged, is scored in training too; others are as ever."""
+    image = photograph("chelsea")[..., :192, :192]
+    both = torch.cat([torch.full_like(image, value), image])
+    scores = metric(both, both)
+    assert scores[0].isnan()
+    assert scores[1].isfinite()
