@@ -123,7 +123,8 @@ def _small(words: tuple[str, ...]) -> tuple[str, ...]:
 def _short(words: tuple[str, ...]) -> tuple[str, ...]:
     """Return what makes a training take seconds, but for what is typed already."""
     typed = {word.partition("=")[0] for word in words}
-    short = SHORT | (SMALL_IMAGES if typed & {"weights", "loss"} and "data" not in typed else {})
+    on_small = typed & {"weights", "loss", "degradation"} and "data" not in typed
+    short = SHORT | (SMALL_IMAGES if on_small else {})
     return tuple(f"{key}={value}" for key, value in short.items() if key not in typed)
 
 

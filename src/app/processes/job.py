@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from src.core.errors import ConfigError
 from src.core.files import write_text
 from src.core.registry import locate
-from src.training.loggers.lifecycle import of_a_sweep
+from src.training.loggers.sweep import of_a_sweep
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
     from src.core.types import PlainConfig
