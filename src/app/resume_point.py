@@ -10,9 +10,10 @@ from traceback import walk_tb
 
 from omegaconf import DictConfig
 
-from src.app.processes.user_errors import shortage
+from src.app.processes.user_errors import keep_traceback, shortage
 from src.core.errors import CheckpointError, UntrustedError
 from src.core.files import remove_leftovers
+from src.training.callbacks.carried import MisfitError
 from src.training.callbacks.csv_logger import METRICS
 from src.weights.checkpoint import open_checkpoint
 from src.weights.checkpoint_file import BEST, LAST, PREVIOUS, check_whole, set_aside
@@ -108,13 +109,14 @@ def taken_up(path: Path | None) -> Iterator[None]:
             if frame.f_code.co_filename.endswith("checkpoint_connector.py")
         }
         restoring = any(name.lstrip("_").startswith(("resume", "restore")) for name in calls)
+        restoring |= isinstance(error, MisfitError)
         if path is None or not restoring or shortage(error) is not None:
             raise
-        logger.debug("%s", path, exc_info=error)
         reason = shorten(f"{type(error).__name__}: {error}", 300, placeholder=" …")
         raise CheckpointError(
             f"{path}: its state does not fit this run ({reason}). It was changed, or belongs to "
-            f"another run; weights={path} begins a new one from its weights."
+            f"another run; weights={path} begins a new one from its weights. "
+            f"{keep_traceback(path.parents[1])}"
         ) from error
 
 

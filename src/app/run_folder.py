@@ -11,9 +11,11 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.app.config.options import read_primary
 from src.app.config.resume import OVERRIDES, saved_overrides
-from src.app.config.schema import leaves
-from src.app.config.search_path import is_known, remember_servers
+from src.app.config.schema import check_values, leaves
+from src.app.config.search_path import address_of, is_known
+from src.app.config.validate import check_targets
 from src.core.errors import ConfigError, DataError, UntrustedError
 from src.core.files import write_json, write_text
 from src.core.origin import environment
@@ -26,6 +28,9 @@ from src.weights.untrusted import PARTS, check_saved, read_text
 logger = logging.getLogger(__name__)
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
+
+_WRITTEN = ("dirpath", "save_dir", "path", "default_root_dir")
+"""Arguments that are folders or files to be written."""
 
 
 def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
@@ -75,7 +80,7 @@ def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
     old = OmegaConf.select(saved, "paths.output_dir")
     if isinstance(old, str):
         saved = DictConfig(_moved(OmegaConf.to_container(saved), old, str(folder)))
-    _refuse_elsewhere(folder, saved)
+    _check_saved(folder, cast("PlainConfig", OmegaConf.to_container(saved)))
     for override in given:
         key = override.lstrip("+~").partition("=")[0]
         if override.startswith("~"):
@@ -88,15 +93,15 @@ def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
     return saved
 
 
-def check_addresses(config: PlainConfig, *, known: bool) -> None:
+def check_addresses(config: PlainConfig) -> None:
     """Refuse to go on without a password that the run began with, for none is saved.
 
-    And note the servers of a run's loggers, or refuse one that must be ``known`` and is not: it
-    gets the keys of this machine, and a run that goes on may come from anywhere.
+    And refuse a server, or a folder that runs share, which was never given on this machine: the
+    former gets its keys, the latter is written to, and a run that goes on may be from anywhere.
 
     Raises:
         ConfigError: Naming the key of a password.
-        UntrustedError: Naming that of a server.
+        UntrustedError: Naming that of a server or folder.
     """
     for key, value in leaves(config):
         if isinstance(value, str) and HIDDEN in passwords_in(value):
@@ -105,16 +110,14 @@ def check_addresses(config: PlainConfig, *, known: bool) -> None:
                 "or leave it out where the environment gives it, as PGPASSWORD does for PostgreSQL "
                 "and MLFLOW_TRACKING_PASSWORD for MLflow."
             )
-    for key, value in leaves(config.get("logger", {})):
-        if not key.endswith(".tracking_uri") or value is None:
-            continue
-        if not known:
-            remember_servers([f"{key}={value}"])
-        elif not is_known(str(value)):
+    sections = {name: config.get(name) for name in ("callbacks", "data", "logger")}
+    for key, value in leaves(sections):
+        address = address_of(key, value)
+        if address is not None and not is_known(address):
             raise UntrustedError(
-                f"{CONFIG}: refused, because logger.{key}={value} was never given on this machine "
-                "and gets the keys of this machine for such servers. If it is yours, give it "
-                f"again: logger.{key}={value}"
+                f"{CONFIG}: refused, because {key}={value} was never given on this machine. A "
+                "server gets the keys of this machine, and into a folder files are written. If it "
+                f"is yours, give it again: {key}={value}"
             )
 
 
@@ -165,23 +168,38 @@ def _read_config(folder: Path) -> DictConfig:
     return DictConfig(check_saved(path, OmegaConf.to_container(saved, resolve=False)))
 
 
-def _refuse_elsewhere(folder: Path, saved: DictConfig) -> None:
+def _check_saved(folder: Path, config: PlainConfig) -> None:
+    """Check values and arguments as those of a new run are; the file may have been edited.
+
+    Raises:
+        ConfigError: Naming the key.
+        UntrustedError: If something would be written into another folder.
+    """
+    _refuse_elsewhere(folder, config)
+    primary = read_primary("train")
+    try:
+        check_values({**primary.values, **config}, primary)  # an older file lacks some
+        check_targets(config, primary)
+    except ConfigError as error:
+        raise ConfigError(f"{folder / CONFIG}: {error}") from error
+
+
+def _refuse_elsewhere(folder: Path, plain: Mapping[str, Any]) -> None:
     """Refuse a run whose callbacks or loggers would write into another folder than its own.
 
     Raises:
         UntrustedError: Naming the key.
     """
     own = Path(os.path.normpath(folder))
-    for section in ("callbacks", "logger"):
-        for name, node in (saved.get(section) or {}).items():
-            for key in ("dirpath", "save_dir"):
-                given = node.get(key) if isinstance(node, DictConfig) else None
-                place = own if given is None else Path(os.path.normpath(from_root(str(given))))
-                if not place.is_relative_to(own):
-                    raise UntrustedError(
-                        f"{folder / CONFIG}: refused, because {section}.{name}.{key}={given} is "
-                        "outside of the run folder, and may be another run's. Correct the file."
-                    )
+    sections = {name: plain.get(name) for name in ("callbacks", "logger", "trainer")}
+    for key, given in leaves(sections):
+        if given is None or key.rpartition(".")[2] not in _WRITTEN:
+            continue
+        if not Path(os.path.normpath(from_root(str(given)))).is_relative_to(own):
+            raise UntrustedError(
+                f"{folder / CONFIG}: refused, because {key}={given} is outside of the run "
+                "folder, and may be another run's. Correct the file."
+            )
 
 
 def _moved(node: Any, old: str, new: str) -> Any:  # noqa: ANN401

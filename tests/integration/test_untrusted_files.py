@@ -95,17 +95,86 @@ def test_a_job_of_a_sweep_is_noted_in_its_own_folder_whatever_it_says(tmp_path: 
     assert json.loads(file.read_text(encoding="utf-8"))["status"] == "pruned"
 
 
-@pytest.mark.parametrize("key", ["callbacks.checkpoint_last.dirpath", "logger.csv.save_dir"])
-def test_a_run_folder_does_not_write_into_another(key: str, run: Path, tmp_path: Path) -> None:
+def _put(run: Path, key: str, value: object) -> None:
+    """Edit config.yaml by hand."""
     file = run / "config.yaml"
-    config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    section, name, last = key.split(".")
-    config[section][name][last] = f"{run}/../another"
+    node = config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    *above, last = key.split(".")
+    for name in above:
+        node = node.setdefault(name, {})
+    node[last] = value
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["callbacks.checkpoint_last.dirpath", "callbacks.x.path", "logger.csv.save_dir",
+     "trainer.default_root_dir"],
+)  # fmt: skip
+def test_a_run_folder_does_not_write_into_another(key: str, run: Path, tmp_path: Path) -> None:
+    if key == "callbacks.x.path":
+        _put(run, "callbacks.x._target_", "src.training.callbacks.lr_finder.LearningRateFinder")
+    _put(run, key, f"{run}/../another")
     done = command("train", f"resume={run}", "trainer.max_steps=3")
     assert done.code == 1
     assert f"{key}={run}/../another is outside of the run folder" in done.err
     assert not (tmp_path / "another").exists()
+
+
+@pytest.mark.parametrize("key", ["data.cache_dir", "logger.x.store", "callbacks.x.storage"])
+def test_a_run_that_goes_on_writes_to_no_place_that_was_never_given_here(
+    key: str, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EXEMPLAR_CACHE", str(tmp_path / "cache"))
+    place = f"sqlite:///{tmp_path}/hers" if key.endswith("storage") else f"{tmp_path}/hers"
+    if key == "logger.x.store":
+        target = "src.training.loggers.mlflow_run.MLflowRun"
+        _put(run, "logger.x", {"_target_": target, "save_dir": str(run)})
+    elif key == "callbacks.x.storage":
+        target = "src.training.callbacks.report_to_study.ReportToStudy"
+        node = {"_target_": target, "study": "x", "trial": 0, "monitor": "val/psnr"}
+        _put(run, "callbacks.x", node)
+    _put(run, key, place)
+    words = (f"resume={run}", "trainer.max_steps=3", "data.cache=on")
+    done = command("train", *words)
+    assert done.code == 1
+    assert f"{key}={place} was never given on this machine" in done.err
+    assert not (tmp_path / "hers").exists()
+    if key == "data.cache_dir":
+        for again in ((f"data.cache_dir={place}",), ()):  # it is known from then on
+            assert command("train", *words, *again).code == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seed", "x"), ("seed", -1), ("freeze", 3), ("inference", 3), ("trainer.precision", "x")],
+)
+def test_a_value_of_another_kind_in_a_run_folder_is_refused_by_name(
+    key: str, value: object, run: Path
+) -> None:
+    _put(run, key, value)
+    done = command("train", f"resume={run}", "trainer.max_steps=3")
+    assert done.code in {1, 2}
+    assert "Traceback" not in done.err
+    assert f"error: {run}/config.yaml: {key}={value}" in done.err
+
+
+def test_a_refused_start_leaves_no_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    run = tmp_path / "mine/denoise/tiny/1"
+    words = (f"data.train_dir={tmp_path}/nowhere", f"hydra.run.dir={run}")
+    assert command("train", *TINY, "data=folder", *words).code == 1
+    assert [*tmp_path.rglob("*")] == [tmp_path / "mine"]
+
+
+def test_what_a_state_was_refused_for_is_in_crash_log(run: Path) -> None:
+    path = run / "checkpoints/last.ckpt"
+    content = read(path)
+    content["loops"] = {}
+    torch.save(content, path)
+    done = command("train", f"resume={run}", "trainer.max_steps=3")
+    assert f"The traceback is also in {run}/crash.log" in done.err
+    assert "KeyError" in (run / "crash.log").read_text(encoding="utf-8")
 
 
 def test_the_cache_of_an_evaluation_is_this_machines_and_only_entries_leave_it(
@@ -277,15 +346,19 @@ def test_a_checkpoint_that_lacks_what_every_one_has_is_refused_by_name(
     [
         *(("loops", {}), ("optimizer_states", [{}]), ("state_dict", {})),
         *(("pytorch-lightning_version", "x"), (f"{KEY}.images", {"train": {}})),
+        *(("lr_schedulers.0.step", "x"), ("lr_schedulers.0.last_epoch", "x")),
+        ("optimizer_states.0.param_groups.0.lr", "x"),
     ],
 )
 def test_a_state_that_a_run_cannot_take_up_is_the_fault_of_its_file(
     key: str, value: object, run: Path
 ) -> None:
     path = run / "checkpoints/last.ckpt"
-    content = read(path)
+    content = node = read(path)
     *above, last = key.split(".")
-    (content[above[0]] if above else content)[last] = value
+    for name in above:
+        node = node[int(name) if name.isdigit() else name]
+    node[last] = value
     torch.save(content, path)
     (run / "run_ids.json").write_text("[1]", encoding="utf-8")
     done = command("train", f"resume={run}", "trainer.max_steps=3")

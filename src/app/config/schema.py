@@ -18,6 +18,7 @@ from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
 
 MISSING = "???"
+_SEEDS = 2**32  # NumPy's
 UNRESOLVED = object()
 """Stands for a value that only the checkpoint's own configuration can give."""
 
@@ -157,6 +158,8 @@ def check_values(config: Mapping[str, Any], primary: Primary) -> None:
     """
     for key, default in primary.values.items():
         _check_value(key, config[key], default)
+        if key == "seed" and not 0 <= config[key] < _SEEDS:
+            raise ConfigError(f"seed={config[key]} is not possible; it must be 0 to {_SEEDS - 1}.")
     known = {
         "io": {"in_channels", "out_channels", "scale"},
         "paths": set(OmegaConf.load(CONF_DIR / "paths/default.yaml")),

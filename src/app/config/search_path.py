@@ -10,12 +10,18 @@ from hydra.errors import HydraException
 
 from src.core.errors import ConfigError
 from src.core.files import write_json
-from src.core.paths import user_cache, with_home
+from src.core.paths import from_root, user_cache, with_home
 from src.core.redact import without_passwords
 
 KEY = "hydra.searchpath"
 _FILE = "file://"
 _REMEMBERED = "search_path.json"
+_FOLDERS = ("data.cache_dir", "paths.cache_dir", ".store")
+_USUAL = (".cache/images", "outputs/mlflow")
+"""Where conf/ has decoded images and the store of MLflow."""
+
+_typed: set[str] = set()
+"""The addresses given to this process: there may be no cache that can be written."""
 
 
 def is_search_path(override: str) -> bool:
@@ -80,17 +86,32 @@ def _remembered() -> list[str]:
         return []
 
 
-def remember_servers(overrides: Iterable[str]) -> None:
-    """Note the servers that this user has given, such as ``logger.mlflow.tracking_uri=…``."""
-    split = (text.partition("=") for text in overrides)
-    given = [value.strip("'\"") for key, _, value in split if key.endswith(".tracking_uri")]
-    if given:
-        remember([without_passwords(server) for server in given])
+def remember_addresses(overrides: Iterable[str]) -> None:
+    """Note the servers and folders typed, such as ``logger.mlflow.tracking_uri=…``."""
+    split = (text.lstrip("+").partition("=") for text in overrides)
+    given = [address_of(key, value.strip("'\"")) for key, _, value in split]
+    addresses = [address for address in given if address is not None]
+    _typed.update(addresses)
+    if addresses:
+        remember(addresses)
 
 
-def is_known(server: str) -> bool:
-    """Say whether this user has given a server before, whatever its password."""
-    return without_passwords(server) in _remembered()
+def address_of(key: str, value: object) -> str | None:
+    """Return what is noted of a value with which a training speaks to a server or writes there.
+
+    Returns:
+        A URL, without its password; None for a value that is something else.
+    """
+    if value is None or not key.endswith((".tracking_uri", ".storage", *_FOLDERS)):
+        return None
+    folder = key.endswith(_FOLDERS)
+    return f"{_FILE}{from_root(str(value))}" if folder else without_passwords(str(value))
+
+
+def is_known(address: str) -> bool:
+    """Say whether this user has given an address before, or conf/ has it."""
+    usual = (f"{_FILE}{from_root(path)}" for path in _USUAL)
+    return address in {*_typed, *_remembered(), *usual}
 
 
 def check_folders(overrides: Sequence[str]) -> None:

@@ -3,9 +3,11 @@
 import errno
 import os
 import re
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +16,7 @@ from hydra.errors import InstantiationException
 from src.app.config.schema import leaves
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import PACKAGE
+from src.core.redact import without_passwords
 from src.core.registry import locate
 
 _LOST_TARGET = re.compile(r"Error locating target '([^']+)'")
@@ -115,6 +118,20 @@ def shortage(error: BaseException) -> str | None:
         what = error.filename or "A file"
         return f"{what}: {error.strerror}; {_DISK[error.errno]}. {_GO_ON}"
     return None
+
+
+def keep_traceback(folder: Path) -> str:
+    """Append the traceback of the error at hand to ``crash.log`` in ``folder``; say where it is."""
+    file = folder / "crash.log"
+    stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as log:
+            text = f"{stamp}  {' '.join(sys.argv)}\n{traceback.format_exc()}\n"
+            log.write(without_passwords(text))
+    except OSError as failure:
+        return f"({file} cannot be written: {failure})"
+    return f"The traceback is also in {file}"
 
 
 @contextmanager

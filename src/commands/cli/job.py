@@ -6,7 +6,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from src.app.config.check import bring_up_to_date
 from src.app.config.schema import leaves
 from src.app.processes.job import PLACE
 from src.app.processes.outcome import ProcessFaultError
-from src.app.processes.user_errors import as_user_error, whose_code
+from src.app.processes.user_errors import as_user_error, keep_traceback, whose_code
 from src.app.sweeps.side_by_side import run_beside
 from src.app.sweeps.sweep import (
     DONE,
@@ -39,8 +39,6 @@ from src.core.errors import ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption
 from src.core.redact import without_passwords
-
-_CRASH = "crash.log"
 
 
 class UnexpectedError(Exception):
@@ -61,6 +59,8 @@ def run_alone(cfg: DictConfig, function: Command) -> None:
         ExemplarError, UnexpectedError: What stopped it. The folder goes where nothing was written.
     """
     failed: list[Exception] = []
+    folder = Path(str(cfg.hydra.run.dir)).absolute()
+    made = [path for path in folder.parents if not path.exists()]  # by this start, from now on
 
     def job(cfg: DictConfig) -> None:
         try:
@@ -68,6 +68,9 @@ def run_alone(cfg: DictConfig, function: Command) -> None:
         except (ExemplarError, UnexpectedError) as error:
             failed.append(error)  # past Hydra, which would print the command line first
             _drop_if_empty()
+            for path in made:
+                with suppress(OSError):  # it has something in it
+                    path.rmdir()
 
     with read_write(cfg.hydra):
         cfg.hydra.mode = RunMode.RUN
@@ -168,17 +171,7 @@ def _write_crash(cfg: DictConfig, error: Exception, whose: str | None) -> str:
     folder = Path(settings.runtime.output_dir)
     if settings.run.dir == ".":  # a command without a run folder of its own
         folder = from_root(str(cfg.paths.output_root))
-    file = folder / _CRASH
-    stamp = datetime.now().astimezone().isoformat(timespec="seconds")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8") as log:
-            text = f"{stamp}  {' '.join(sys.argv)}\n{traceback.format_exc()}\n"
-            log.write(without_passwords(text))
-    except OSError as failure:
-        where = f"({file} cannot be written: {failure})"
-    else:
-        where = f"The traceback is also in {file}"
+    where = keep_traceback(folder)
     if whose is None:
         return f"That was unexpected: a fault of the program. {where}"
     return (

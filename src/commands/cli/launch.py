@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.app.config.check import Request, composed
 from src.app.config.options import register_resolvers, with_slash
 from src.app.config.resume import with_last, with_saved, with_that_of_checkpoint
-from src.app.config.search_path import check_folders, remember_servers, with_config_dir
+from src.app.config.search_path import check_folders, remember_addresses, with_config_dir
 from src.app.config.typed_paths import from_here
 from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, here
@@ -98,7 +98,7 @@ def _arrange(args: argparse.Namespace, config_name: str) -> None:
     flags = [word for word in sys.argv[1:] if word not in args.overrides]
     words = with_last(from_here([with_slash(word) for word in args.overrides]))
     words = with_config_dir(words, args.config_dir)
-    remember_servers(words)
+    remember_addresses(words)
     words = with_saved(words) if config_name == "train" else with_that_of_checkpoint(words)
     check_folders(words)
     if args.config_dir is not None:

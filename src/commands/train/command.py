@@ -26,7 +26,7 @@ from src.core.preemption import PREEMPTING, Preemption
 from src.core.redact import plain_without_passwords
 from src.data.datamodule import RestorationData
 from src.models.attention import ATTENTION
-from src.training.callbacks.carried import RUN_IDS, NewSettings, SameJob
+from src.training.callbacks.carried import RUN_IDS, FittingStates, NewSettings, SameJob
 from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger, last_value
 from src.training.callbacks.lr_finder import LearningRateFinder
 from src.training.callbacks.sources import SameSources
@@ -84,7 +84,8 @@ def fit(job: Job) -> float:
     sources = SameSources(before, begin, accepted=job.notes["accepted"])
     trainer.callbacks.append(sources)  # type: ignore[attr-defined]
     if resume is not None:
-        trainer.callbacks.append(_new_settings(cfg, job.notes["given"]))  # type: ignore[attr-defined]
+        settings = _new_settings(cfg, job.notes["given"])
+        trainer.callbacks += [settings, FittingStates()]  # type: ignore[attr-defined]
     _announce(trainer, task, data, cfg, step)
     path = None if resume is None else resume.path
     with runs, taken_up(path):

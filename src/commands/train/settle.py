@@ -11,7 +11,8 @@ from src.app import run_folder
 from src.app.build import build_data, plain, undegraded_pairs, with_sets
 from src.app.config.options import AUTO
 from src.app.config.resume import followers, given_now, is_resume, refuse_changes
-from src.app.config.search_path import is_search_path
+from src.app.config.schema import leaves
+from src.app.config.search_path import is_search_path, remember_addresses
 from src.app.processes.job import Job, settled_by_hydra
 from src.app.processes.place import here
 from src.app.processes.size import settle_size
@@ -44,7 +45,7 @@ def settle_training(cfg: DictConfig) -> Job:
     typed = HydraConfig.get().overrides
     overrides = [text for text in typed.task if not is_resume(text)]
     given, accepted = given_now(folder, overrides), bool(cfg.accept_changes)
-    resumes = _goes_on(cfg.resume, folder)
+    resumes = _goes_on(cfg, folder)
     point = find_point(folder) if resumes else NEW
     if resumes:
         refuse_changes(folder, given)
@@ -60,7 +61,7 @@ def settle_training(cfg: DictConfig) -> Job:
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     config = plain(cfg)
-    run_folder.check_addresses(config, known=resumes)
+    run_folder.check_addresses(config)
     data = build_data(cfg)
     ours = isinstance(data, RestorationData)
     if ours:
@@ -107,10 +108,13 @@ def _discriminator(loss: Mapping[str, Any]) -> dict[str, Any]:
     return {key: given.get(key) for key in ("discriminator", "channels", "in_channels")}
 
 
-def _goes_on(resume: str | None, folder: Path) -> bool:
+def _goes_on(cfg: DictConfig, folder: Path) -> bool:
     """Say whether the job goes on with the run in ``folder``; else refuse that of another run."""
+    resume = cfg.resume
     if resume not in {None, AUTO}:
         return True
+    # all of it was typed
+    remember_addresses(f"{key}={value}" for key, value in leaves(plain(cfg)) if value is not None)
     goes_on = is_start_again(resume, folder) and (folder / run_folder.CONFIG).is_file()
     if not goes_on:
         run_folder.refuse_used(folder)

@@ -184,6 +184,47 @@ class NewSettings(Callback):
             state["_last_lr"] = [group["lr"] for group in groups]
 
 
+class MisfitError(ValueError):
+    """A state in a checkpoint is of another kind than that which it is to replace."""
+
+
+class FittingStates(Callback):
+    """Compare the states of optimizer and schedule in a checkpoint with those that they replace.
+
+    torch takes up whatever is there, a word for a number or for a method, and fails steps later.
+    """
+
+    def __init__(self) -> None:
+        self._states: Mapping[str, Any] = {}
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep what Lightning will hand to optimizer and schedule."""
+        self._states = checkpoint
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare; MisfitError names the first difference."""
+        schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+        for state, schedule in zip(self._states.get("lr_schedulers", ()), schedules, strict=False):
+            _check_kinds(state, schedule.state_dict(), type(schedule))
+        for state, own in zip(
+            self._states.get("optimizer_states", ()), trainer.optimizers, strict=False
+        ):
+            for group, own_group in zip(state["param_groups"], own.param_groups, strict=False):
+                _check_kinds(group, own_group, type(own))
+
+
+def _check_kinds(state: Mapping[str, Any], own: Mapping[str, Any], of: type) -> None:
+    numbers, lists = (bool, int, float, Tensor), (list, tuple)
+    for name, value in state.items():
+        now = own.get(name)
+        kinds = next((kinds for kinds in (numbers, lists) if isinstance(now, kinds)), type(now))
+        hides = name not in own and callable(getattr(of, name, None))
+        if hides or not (now is None or value is None or isinstance(value, kinds)):
+            raise MisfitError(f"{name} of {of.__name__} is {value!r}")
+
+
 class InOwnFolder(Callback):
     """Stop before the pictures of a validation go where only the name is that of the run's folder.
 

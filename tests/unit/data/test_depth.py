@@ -122,6 +122,20 @@ def test_other_arrays_are_refused(tmp_path: Path, name: str) -> None:
         read_image(tmp_path / "a.npy", channels=3)
 
 
+@pytest.mark.parametrize(
+    "head",
+    ["{'descr': '|u1', (", "'''", "-" * 9000 + "1", "{1: 2, 'a': 3}", "01",
+     "{'descr': (), 'fortran_order': False, 'shape': (3, 4)}",
+     *(f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}"
+       for shape in ("(-3, -4)", "(-1, -12)", "(True, 12)"))],
+)  # fmt: skip
+def test_a_head_that_is_no_head_is_refused(head: str, tmp_path: Path) -> None:
+    length = len(head).to_bytes(2, "little")
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\1\0" + length + head.encode() + bytes(12))
+    with pytest.raises(ImageFileError, match="save"):
+        read_image(tmp_path / "a.npy", channels=3)
+
+
 def test_what_is_no_array_is_refused_and_so_is_a_part_of_one(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((4, 4)))
     whole = (tmp_path / "a.npy").read_bytes()
