@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 
 from src.app.sweeps.cells import CELLS, read_comparison
 from src.commands.cli.launch import launch
-from src.core.errors import ExemplarError
+from src.core.errors import ConfigError, ExemplarError
+from src.core.redact import readable
 
 USAGE = """\
 python -m src.compare <folder> [key=value …]
@@ -59,17 +60,17 @@ def main() -> None:
     folder = Path(words[0]).resolve()
     try:
         fixed = read_comparison(folder).fixed
-    except ExemplarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    sweep = [f"hydra.sweeper.folder={folder}", f"hydra.sweep.dir={folder / CELLS}"]
-    sys.argv[1:] = ["-m", "hydra/sweeper=cells", *sweep, "resume=auto", *fixed, *words[1:]]
-    try:
-        launch("train", cell)
-    finally:
-        from src.commands.compare.report import write_report  # torch takes a second
+        sweep = [f"hydra.sweeper.folder={folder}", f"hydra.sweep.dir={folder / CELLS}"]
+        sys.argv[1:] = ["-m", "hydra/sweeper=cells", *sweep, "resume=auto", *fixed, *words[1:]]
+        try:
+            launch("train", cell)
+        finally:
+            from src.commands.compare.report import write_report  # torch takes a second
 
-        write_report(folder)
+            write_report(folder)
+    except ExemplarError as error:
+        print(readable(f"error: {error}"), file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
 
 
 if __name__ == "__main__":

@@ -222,7 +222,37 @@ VALUES = [
     ),
 ]
 
-KINDS = [*CALLS, *PLACES, *VALUES]
+_STORE = "src.training.loggers.mlflow_run.MLflowRun"
+_STUDY = "src.training.callbacks.report_to_study.ReportToStudy"
+_FINDER = "src.training.callbacks.lr_finder.LearningRateFinder"
+
+
+def _elsewhere(key: str, says: str, **node: object) -> Hostile:
+    """Return a place to be written to, of a part with these other arguments."""
+
+    def edit(config: dict[str, Any], mark: str) -> None:
+        section, *name, last = key.split(".")
+        above = config[section].setdefault(name[0], dict(node)) if name else config[section]
+        if section == "logger":
+            above["save_dir"] = config[section]["csv"]["save_dir"]
+        above[last] = f"sqlite:///{mark}" if last == "storage" else mark
+
+    return Hostile(f"{key} elsewhere", says, edit, (RUN,))
+
+
+WRITING = [
+    _elsewhere("data.cache_dir", "was never given on this machine"),
+    _elsewhere("logger.x.store", "was never given on this machine", _target_=_STORE),
+    _elsewhere("callbacks.x.storage", "was never given on this machine", _target_=_STUDY,
+               study="x", trial=0, monitor="val/psnr"),
+    _elsewhere("callbacks.x.path", "outside of the run folder", _target_=_FINDER),
+    _elsewhere("trainer.default_root_dir", "outside of the run folder"),
+    Hostile("a seed that is a word", "seed=x is not possible",
+            lambda config, mark: config.update(seed="x"), (RUN,)),
+]  # fmt: skip
+"""What a run that goes on would write to, and a value that no command line could have."""
+
+KINDS = [*CALLS, *PLACES, *VALUES, *WRITING]
 
 WITH_ALL = ("os.system", "a resolver that makes a node", "a secret of the environment")
 """Kinds that are tried with every command; the others with one of each sort of file."""
@@ -432,6 +462,16 @@ def try_words(
     return refusal(done, says, here, before)
 
 
+def try_comparison(word: str, says: str, here: Path) -> str:
+    """Run a comparison with ``word`` among those of all cells; see :func:`try_kind`."""
+    (here / "c").mkdir(parents=True)
+    fixed = [*TINY, word.replace("MARK", str(here / "ran"))]
+    content = {"title": "x", "fixed": fixed, "factors": {"seed": {"0": "seed=0"}}, "reference": {}}
+    (here / "c/comparison.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    before = everything(here)
+    return refusal(command("compare", str(here / "c")), says, here, before)
+
+
 def try_text(trained: Path, file: str, text: str, says: str, here: Path) -> str:
     """Resume a run with another ``file`` of this ``text``; see :func:`try_kind`."""
     here.mkdir()
@@ -516,6 +556,8 @@ def _tries(trained: Path) -> Iterator[tuple[str, str, Try]]:
     for (kind, (word, says)), words in product(WORDS.items(), WORD_OPENINGS):
         way = part(try_words, trained, word, says, opening=words)
         yield kind, f"{words[0]} {words[1]}= ({RUN})", way
+    for kind, (word, says) in WORDS.items():
+        yield kind, "compare (comparison.yaml)", part(try_comparison, word, says)
 
 
 def main() -> None:

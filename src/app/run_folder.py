@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.app.config.options import read_primary
 from src.app.config.resume import OVERRIDES, saved_overrides
 from src.app.config.schema import check_values, leaves
-from src.app.config.search_path import address_of, is_known
+from src.app.config.search_path import WRITTEN, address_of, is_known
 from src.app.config.validate import check_targets
 from src.core.errors import ConfigError, DataError, UntrustedError
 from src.core.files import write_json, write_text
@@ -28,9 +28,6 @@ from src.weights.untrusted import PARTS, check_saved, read_text
 logger = logging.getLogger(__name__)
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
-
-_WRITTEN = ("dirpath", "save_dir", "path", "default_root_dir")
-"""Arguments that are folders or files to be written."""
 
 
 def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
@@ -193,7 +190,7 @@ def _refuse_elsewhere(folder: Path, plain: Mapping[str, Any]) -> None:
     own = Path(os.path.normpath(folder))
     sections = {name: plain.get(name) for name in ("callbacks", "logger", "trainer")}
     for key, given in leaves(sections):
-        if given is None or key.rpartition(".")[2] not in _WRITTEN:
+        if given is None or key.rpartition(".")[2] not in WRITTEN:
             continue
         if not Path(os.path.normpath(from_root(str(given)))).is_relative_to(own):
             raise UntrustedError(

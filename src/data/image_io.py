@@ -68,6 +68,9 @@ DEFAULT_PIXEL_LIMIT = 178_956_970
 """Pixels: half a gigabyte as RGB, which is also Pillow's own limit."""
 
 
+_BYTES_A_PIXEL = 32  # three floats of 8 bytes, and what may stand beside them
+
+
 def apply_pixel_limit() -> int | None:
     """Make Pillow refuse images of more pixels than ``EXEMPLAR_MAX_PIXELS``; return that limit.
 
@@ -102,9 +105,18 @@ def read_bytes(path: Path, *, most: int = -1) -> bytes:
     """Return the content of ``path``, or its first ``most`` bytes.
 
     Raises:
-        ImageFileError: If it is missing, empty, or may not be read.
+        ImageFileError: If it is missing, empty, larger than any image that is decoded, or may not
+            be read.
     """
+    limit = apply_pixel_limit()
     try:
+        size = path.stat().st_size
+        if most < 0 and limit is not None and size > _BYTES_A_PIXEL * limit:
+            raise ImageFileError(
+                path,
+                f"has {size / 1e9:.1f} GB, more than {limit} pixels can take; cut it into smaller "
+                f"images, or set {PIXEL_LIMIT}=<pixels>.",
+            )
         with path.open("rb") as file:
             content = file.read(most)
     except OSError as error:

@@ -16,6 +16,8 @@ from src.core.redact import without_passwords
 KEY = "hydra.searchpath"
 _FILE = "file://"
 _REMEMBERED = "search_path.json"
+WRITTEN = ("dirpath", "save_dir", "path", "default_root_dir")
+"""Arguments that are folders or files to be written."""
 _FOLDERS = ("data.cache_dir", "paths.cache_dir", ".store")
 _USUAL = (".cache/images", "outputs/mlflow")
 """Where conf/ has decoded images and the store of MLflow."""

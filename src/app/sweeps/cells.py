@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ from typing import Any
 import yaml
 
 from src.app.config.check import checked_jobs
+from src.app.config.resume import check_overrides, refuse_links
+from src.app.config.search_path import WRITTEN, address_of
 from src.app.sweeps.sweep import forget
 from src.core.errors import ConfigError
 from src.core.files import write_json
+from src.weights.untrusted import read_text
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +79,7 @@ def read_comparison(folder: Path) -> Comparison:
     """
     file = folder / COMPARISON
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(file))
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}. Give the folder of a comparison.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -86,6 +90,9 @@ def read_comparison(folder: Path) -> Comparison:
     if more := sorted(content.keys() - _KEYS):
         raise ConfigError(f"{file}: there is no key {more[0]!r}; allowed: {', '.join(_KEYS)}.")
     factors = {str(name): _levels(file, name, of) for name, of in content["factors"].items()}
+    refuse_links(folder)  # a cell that is finished has all but its record removed
+    every = (words for levels in factors.values() for words in levels.values())
+    _check_words(file, [*content["fixed"], *itertools.chain.from_iterable(every)])
     reference = {str(name): str(level) for name, level in content["reference"].items()}
     for factor, level in reference.items():
         if level not in factors.get(factor, {}):
@@ -93,9 +100,25 @@ def read_comparison(folder: Path) -> Comparison:
     return Comparison(folder, content["title"], tuple(content["fixed"]), factors, reference)
 
 
+def _check_words(file: Path, words: Sequence[object]) -> None:
+    """Refuse words that say more than settings of a training: the file may be anybody's.
+
+    Raises:
+        ConfigError: If one names a place to be written to, which is typed.
+        UntrustedError: As :func:`src.app.config.resume.check_overrides`.
+    """
+    check_overrides(file, list(map(str, words)))
+    for key, _, value in (str(word).lstrip("+~").partition("=") for word in words):
+        if key.startswith("paths") or key.rpartition(".")[2] in WRITTEN or address_of(key, value):
+            raise ConfigError(f"{file}: {key}={value} is a place; give it on the command line.")
+
+
 def _levels(file: Path, factor: str, levels: Any) -> dict[str, tuple[str, ...]]:  # noqa: ANN401
     if not isinstance(levels, dict) or not levels:
         raise ConfigError(f"{file}: factors.{factor} is no mapping of levels to words.")
+    for level in levels:  # a part of a folder's name
+        if not re.fullmatch(r"\w[\w.-]*", str(level)):
+            raise ConfigError(f"{file}: factors.{factor}: {level!r} is no plain word.")
     return {
         str(level): tuple(words) if isinstance(words, list) else (str(words),)
         for level, words in levels.items()

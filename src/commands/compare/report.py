@@ -10,6 +10,7 @@ from typing import Any
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, read_results
 from src.app.sweeps.cells import CELL, CELLS, read_comparison
 from src.core.console import make_console
+from src.core.errors import DataError
 from src.core.files import write_csv, write_text
 
 
@@ -29,7 +30,21 @@ class Finished:
 
 
 def write_report(folder: Path) -> None:
-    """Write ``table.md`` and ``cells.csv`` beside ``comparison.yaml``, and say what is missing."""
+    """Write ``table.md`` and ``cells.csv`` beside ``comparison.yaml``, and say what is missing.
+
+    Raises:
+        DataError: If a finished cell has files of another form.
+    """
+    try:
+        _write_report(folder)
+    except (AttributeError, LookupError, TypeError, ValueError, StopIteration) as error:
+        raise DataError(
+            f"{folder / CELLS}: the files of a finished cell are of another form "
+            f"({type(error).__name__}: {error}). Remove that cell's folder: it is trained again."
+        ) from error
+
+
+def _write_report(folder: Path) -> None:
     console = make_console(stderr=True)
     index = folder / CELLS / f"{CELLS}.json"
     if not index.is_file():

@@ -370,3 +370,10 @@ def test_grey_that_a_lossy_webp_has_rounded_is_grey(tmp_path: Path) -> None:
     Image.fromarray(ramp).save(tmp_path / "a.webp", quality=90)
     assert is_grey(read_image(tmp_path / "a.webp", channels=3))
     assert not is_grey(pixels(2, 2))
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.npy").open("wb") as file:
+        file.truncate(2**40)  # takes no room on the disk
+    with pytest.raises(ImageFileError, match="GB, more than"):
+        read_image(tmp_path / "a.npy", channels=3)

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from src.app.config.check import checked_jobs
 from src.app.config.options import register_resolvers
 from src.app.sweeps.cells import CELL, cells_of, missing_jobs, read_comparison
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, ExemplarError, UntrustedError
 from src.core.paths import CONF_DIR, ROOT
 
 TEXT = """
@@ -88,6 +88,34 @@ def test_a_file_that_is_no_comparison_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         read_comparison(_comparison(tmp_path, TEXT.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "says"),
+    [
+        ("seed=1", "'+callbacks.x={_target_: os.system}'", "'os.system'"),
+        ("seed=1", "hydra.callbacks.x=1", "how Hydra works"),
+        ("trainer.max_steps=10", "'seed=${oc.env:HOME}'", "interpolation"),
+        ("trainer.max_steps=10", "paths.output_root=/tmp/x", "on the command line"),
+        ("trainer.max_steps=10", "callbacks.x.dirpath=/tmp/x", "on the command line"),
+        ("trainer.max_steps=10", "data.cache_dir=/tmp/x", "on the command line"),
+        ("window: ", "../x: ", "no plain word"),
+        ("Two blocks", "&a [*a]", "refers to a part of itself"),
+    ],
+)
+def test_a_comparison_from_elsewhere_says_settings_alone(
+    was: str, now: str, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ExemplarError, match=says):
+        read_comparison(_comparison(tmp_path, TEXT.replace(was, now)))
+
+
+def test_a_cell_that_is_a_link_is_refused_before_its_folder_is_emptied(tmp_path: Path) -> None:
+    folder = tmp_path / "comparison"
+    (folder / "cells").mkdir(parents=True)
+    (folder / "cells/0-none").symlink_to(tmp_path)
+    with pytest.raises(UntrustedError, match="is a link"):
+        read_comparison(_comparison(folder))
 
 
 @pytest.mark.long
