@@ -62,3 +62,13 @@ def test_a_search_has_none(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert HIDDEN not in done.out + done.err
     assert _with_it(tmp_path) == []
+
+
+def test_the_address_of_a_wandb_server_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://me:{HIDDEN}@127.0.0.1:9")
+    done = command("train", *TINY, *GIVEN[:2], f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.code == 2
+    assert "WANDB_BASE_URL holds a password" in done.err
+    assert HIDDEN not in done.out + done.err

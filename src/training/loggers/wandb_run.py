@@ -14,8 +14,9 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
+from src.core.errors import ConfigError
 from src.core.paths import home
-from src.core.redact import plain_without_passwords
+from src.core.redact import passwords_in, plain_without_passwords
 from src.core.types import PlainConfig
 from src.training.callbacks.pictures import Cell
 from src.training.loggers.lifecycle import Facts, keep_run_id, read_run_id
@@ -80,6 +81,11 @@ class WandbRun(WandbLogger):
     ) -> None:
         # Reports of wandb's own crashes to its makers: off unless the user wants them.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        if passwords_in(os.environ.get("WANDB_BASE_URL", "")):
+            raise ConfigError(
+                "WANDB_BASE_URL holds a password, and W&B prints that address. Leave the password "
+                "out; the key is given by WANDB_API_KEY or wandb login."
+            )
         self.folder = Path(save_dir)
         shown = plain_without_passwords([name, group or sweep_name(), job_type, list(tags)])
         name, group, job_type, tags = shown
