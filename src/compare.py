@@ -16,7 +16,8 @@ python -m src.compare <folder> [key=value …]
 
 runs the cells of <folder>/comparison.yaml that are not finished, and writes what came of all. The
 keys are those of `python -m src.train`, for all cells; several at a time, on this machine:
-  hydra/launcher=joblib hydra.launcher.n_jobs=2"""
+  hydra/launcher=joblib hydra.launcher.n_jobs=2
+run=false runs none, and writes table.md, page.html, gain.svg and cells.csv of the finished ones."""
 
 
 def cell(cfg: DictConfig) -> float:
@@ -60,17 +61,28 @@ def main() -> None:
     folder = Path(words[0]).resolve()
     try:
         fixed = read_comparison(folder).fixed
-        sweep = [f"hydra.sweeper.folder={folder}", f"hydra.sweep.dir={folder / CELLS}"]
-        sys.argv[1:] = ["-m", "hydra/sweeper=cells", *sweep, "resume=auto", *fixed, *words[1:]]
-        try:
-            launch("train", cell)
-        finally:
-            from src.commands.compare.report import write_report  # torch takes a second
-
-            write_report(folder)
+        if "run=false" not in words:
+            _run(folder, [*fixed, *words[1:]])
+        else:
+            _report(folder)
     except ExemplarError as error:
         print(readable(f"error: {error}"), file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _run(folder: Path, words: list[str]) -> None:
+    sweep = [f"hydra.sweeper.folder={folder}", f"hydra.sweep.dir={folder / CELLS}"]
+    sys.argv[1:] = ["-m", "hydra/sweeper=cells", *sweep, "resume=auto", *words]
+    try:
+        launch("train", cell)
+    finally:
+        _report(folder)
+
+
+def _report(folder: Path) -> None:
+    from src.commands.compare.report import write_report  # torch takes a second
+
+    write_report(folder)
 
 
 if __name__ == "__main__":

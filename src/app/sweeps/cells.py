@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 COMPARISON, CELLS, CELL = "comparison.yaml", "cells", "cell.json"
 """The file of a comparison; the folder beside it of its cells; what each ends with."""
 
-_KEYS = {"title": str, "fixed": list, "factors": dict, "reference": dict}
+_KEYS = {"title": str, "fixed": list, "factors": dict, "reference": dict, "conclusion": str}
 _ELSEWHERE = {
     "": ("paths", "logger", "resume", "accept_changes", "hydra"),
     "data": ("workers", "prefetch", "cache", "cache_dir", "cache_limit_gb"),
@@ -45,6 +45,7 @@ class Comparison:
     fixed: tuple[str, ...]  # words of `src.train` that all cells share
     factors: Mapping[str, Mapping[str, tuple[str, ...]]]  # factor → level → its words
     reference: Mapping[str, str]  # factor → the level that the others are compared with
+    conclusion: str  # what its page begins with, empty before there is one
 
     def combinations(self) -> Iterator[tuple[dict[str, str], list[str]]]:
         """Yield the levels of each cell, by factor, and its words; the last factor varies first."""
@@ -84,8 +85,9 @@ def read_comparison(folder: Path) -> Comparison:
         raise ConfigError(f"{file}: {error.strerror}. Give the folder of a comparison.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is no YAML: {error}") from error
+    content = {"conclusion": "", **content} if isinstance(content, dict) else {}
     for key, kind in _KEYS.items():
-        if not isinstance(content, dict) or not isinstance(content.get(key), kind):
+        if not isinstance(content.get(key), kind):
             raise ConfigError(f"{file}: {key} is missing or no {kind.__name__}.")
     if more := sorted(content.keys() - _KEYS):
         raise ConfigError(f"{file}: there is no key {more[0]!r}; allowed: {', '.join(_KEYS)}.")
@@ -97,7 +99,9 @@ def read_comparison(folder: Path) -> Comparison:
     for factor, level in reference.items():
         if level not in factors.get(factor, {}):
             raise ConfigError(f"{file}: reference.{factor}={level} is no level of a factor.")
-    return Comparison(folder, content["title"], tuple(content["fixed"]), factors, reference)
+    fixed = tuple(content["fixed"])
+    conclusion = content["conclusion"].strip()
+    return Comparison(folder, content["title"], fixed, factors, reference, conclusion)
 
 
 def _check_words(file: Path, words: Sequence[object]) -> None:

@@ -1,39 +1,66 @@
-"""What came of a comparison, from what its cells have left."""
+"""What came of a comparison, from what its cells have left: tables, a page, a plot, a list."""
 
+import base64
 import json
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, read_results
 from src.app.sweeps.cells import CELL, CELLS, read_comparison
+from src.commands.compare.gains import Gain
+from src.commands.compare.outcome import (
+    Finished,
+    Seeds,
+    Standing,
+    gain_at_equal_time,
+    grouped,
+    mean_score,
+    scored,
+    standing,
+)
+from src.commands.compare.plot import write_plot
 from src.core.console import make_console
 from src.core.errors import DataError
 from src.core.files import write_csv, write_text
+from src.core.pages import templates
+
+PLOT = "gain.svg"
+HOW_TO_READ = """\
+Gain: score minus that of the reference, image by image, averaged over seeds and images; in brackets
+the 95 % bootstrap interval (seeds and images drawn anew independently; the percentile interval of a
+few seeds is too narrow). p: two-sided, by the same resamples, corrected after Holm for all blocks
+and scores of its table. Effect: mean over deviation of the images' gains. Visible: the true gain
+that such a design would have shown in 4 of 5 repetitions at the strictest step of Holm."""
+ONE_SEED = """\
+ONE SEED: where "varied" says images alone, interval, p and visible gain are over images. They say
+nothing of what another training of the same block would give."""
+EQUAL_TIME = """\
+At equal time: gain on the validation images at the moment when the reference has done all its
+steps, read off the curve of the training (a block that is not done then has not lowered its
+learning rate to the end). Time and memory are those of the machine on which the cell was trained,
+whatever else ran there."""
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A cell that has been trained and scored."""
+class Table:
+    """Texts of one table."""
 
-    folder: Path
-    levels: Mapping[str, str]  # factor → level
-    words: Sequence[str]  # of `src.train`
-    cost: Mapping[str, Any]
-    record: Mapping[str, Any]
-
-    def score(self, benchmark: str, metric: str) -> float:
-        """Return the mean over the images of a set."""
-        return float(self.record["benchmarks"][benchmark]["mean"][metric])
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 def write_report(folder: Path) -> None:
-    """Write ``table.md`` and ``cells.csv`` beside ``comparison.yaml``, and say what is missing.
+    """Write ``table.md``, ``page.html``, ``gain.svg`` and ``cells.csv``, and say what is missing.
 
     Raises:
-        DataError: If a finished cell has files of another form.
+        DataError: If a finished cell has files of another form, or cells that are compared were scored
+            on other images or by another protocol.
     """
     try:
         _write_report(folder)
@@ -55,17 +82,37 @@ def _write_report(folder: Path) -> None:
         for row in rows
         if (folder / CELLS / row["folder"] / CELL).is_file()
     ]
-    missing = len(rows) - len(finished)
     console.print(f"Cells       {len(finished)} of {len(rows)} are finished")
     if not finished:
         return
-    title = read_comparison(folder).title
-    lines = [f"# {title}", "", *table(finished), ""]
-    if missing:
-        lines += [f"{missing} cells are not finished.", ""]
-    write_text(folder / "table.md", "\n".join(lines))
+    done = {one.folder.name for one in finished}
+    comparison = read_comparison(folder)
+    reference = " ".join(comparison.reference.values())
+    groups = grouped(finished, list(comparison.reference))
+    standings = {
+        (condition, name): standing(blocks, reference, name, metrics)
+        for condition, blocks in groups.items()
+        for name, metrics in scored(next(iter(next(iter(blocks.values())).values()))).items()
+    }
+    content = {
+        "title": comparison.title,
+        "conclusion": " ".join(comparison.conclusion.split()),
+        "about": _about(standings, reference),
+        "finished": finished,
+        "missing": [row["folder"] for row in rows if row["folder"] not in done],
+        "hours": sum(one.wall_seconds for one in finished) / 3600,
+        "tables": [
+            *(gain_table(*of, reference, rows) for of, rows in standings.items()),
+            *(cost_table(condition, blocks, reference) for condition, blocks in groups.items()),
+        ],
+    }
     write_csv(folder / "cells.csv", list(_rows(finished)))
-    console.print(f"Written     {folder / 'table.md'}")
+    picture = _draw(folder / PLOT, standings)
+    filled = templates(Path(__file__).parent / "templates")
+    for name in ("table.md", "page.html"):
+        text = filled.get_template(f"{name}.j2").render(**content, picture=picture)
+        write_text(folder / name, text.strip() + "\n")
+        console.print(f"Written     {folder / name}")
 
 
 def _finished(folder: Path, row: Mapping[str, Any]) -> Finished:
@@ -73,57 +120,114 @@ def _finished(folder: Path, row: Mapping[str, Any]) -> Finished:
     return Finished(folder, row["levels"], row["words"], cost, read_results(folder))
 
 
-def _scores(finished: Sequence[Finished]) -> list[tuple[str, str]]:
-    boards = finished[0].record["benchmarks"]
-    return [
-        (name, metric)
-        for name, board in boards.items()
-        for metric in next(iter(board["restored"].values()))
-    ]
+def _title(condition: str, rest: str) -> str:
+    return f"{condition}: {rest}" if condition else rest
 
 
-def digits(metric: str) -> int:
+def _text(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else format(value, form)
+
+
+def _digits(metric: str) -> int:
     """Return how many decimals a mean over seeds has: one more than a score."""
     return METRIC_DIGITS.get(metric, 3) + 1
 
 
-def table(finished: Sequence[Finished]) -> list[str]:
-    """Return the lines of a Markdown table: means over seeds of each combination of the rest."""
-    scores = _scores(finished)
-    factors = [factor for factor in finished[0].levels if factor != "seed"]
-    heads = [
-        *factors,
-        "seeds",
-        *(f"{name} {METRIC_NAMES.get(m, m)}" for name, m in scores),
-        "parameters",
-        "GFLOP",
-        "ms a step",
+def gain_table(condition: str, name: str, reference: str, standings: Sequence[Standing]) -> Table:
+    """Return the table of one set."""
+    metrics = scored(next(iter(standings[0].cells.values())))[name]
+    heads = ["block", "seeds", "varied"]
+    for metric in metrics:
+        score = METRIC_NAMES.get(metric, metric)
+        heads += [score, f"{score} gain", "p", "effect", "visible"]
+    rows = []
+    for one in standings:
+        over = {"images" if of.seeds == 1 else "seeds, images" for of, *_ in one.gains.values()}
+        row = [one.block, str(len(one.cells)), *(over or {"–"})]
+        for metric in metrics:
+            row.append(f"{mean_score(one.cells, name, metric):.{_digits(metric)}f}")
+            row += _gain_texts(one.gains.get(metric), _digits(metric))
+        rows.append(row)
+    images = next(iter(standings[0].cells.values())).record["benchmarks"][name]["images"]
+    return Table(_title(condition, f"{name}, {images} images, reference {reference}"), heads, rows)
+
+
+def _gain_texts(known: tuple[Gain, float, float] | None, digits: int) -> list[str]:
+    if known is None:
+        return ["–"] * 4
+    one, p, least = known
+    low, high = (_text(end, f"+.{digits}f") for end in (one.low, one.high))
+    return [
+        f"{one.mean:+.{digits}f} [{low}, {high}]",
+        _text(p, ".2g"),
+        _text(one.effect, "+.2f"),
+        _text(least, f".{digits}f"),
     ]
-    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    groups: dict[tuple[str, ...], list[Finished]] = {}
-    for one in finished:
-        groups.setdefault(tuple(one.levels[factor] for factor in factors), []).append(one)
-    for levels, alike in sorted(groups.items()):
-        means = [
-            f"{statistics.fmean(one.score(name, metric) for one in alike):.{digits(metric)}f}"
-            for name, metric in scores
+
+
+def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str) -> Table:
+    """Return what each block costs, and what it has gained when the reference is done."""
+    first = next(iter(next(iter(blocks.values())).values()))
+    sets = {name: metrics[0] for name, metrics in scored(first).items()}
+    heads = ["block", "parameters", "GFLOP", "ms a step", "GPU MiB", "minutes"]
+    heads += [f"{name} {METRIC_NAMES.get(m, m)} at equal time" for name, m in sets.items()]
+    rows = []
+    beside = blocks.get(reference, {})
+    theirs = next((one.record["parameters"] for one in beside.values()), math.nan)
+    for block, cells in blocks.items():
+        one = next(iter(cells.values()))
+        costs = [of.cost for of in cells.values()]
+        step = statistics.median(cost["seconds_a_step"] or math.nan for cost in costs)
+        memory = max(cost["training"]["peak_gpu_memory_mib"] or math.nan for cost in costs)
+        parameters = one.record["parameters"]
+        row = [
+            block,
+            f"{parameters:,} ({_text(parameters / theirs - 1, '+.1%')})",
+            f"{one.cost['flops'] / 1e9:.3g}",
+            _text(1e3 * step, ".1f"),
+            _text(memory, ",.0f"),
+            f"{statistics.fmean(of.wall_seconds for of in cells.values()) / 60:.1f}",
         ]
-        cost = alike[0].cost
-        step = statistics.median(one.cost["seconds_a_step"] or 0 for one in alike)
-        cells = [
-            *levels,
-            str(len(alike)),
-            *means,
-            f"{alike[0].record['parameters']:,}",
-            f"{cost['flops'] / 1e9:.2f}",
-            f"{1e3 * step:.1f}",
+        for name, metric in sets.items():
+            value = gain_at_equal_time(cells, beside, name, metric)
+            row.append(_text(value, f"+.{_digits(metric)}f"))
+        rows.append(row)
+    return Table(_title(condition, "cost"), heads, rows)
+
+
+def _about(standings: Mapping[tuple[str, str], Sequence[Standing]], reference: str) -> list[str]:
+    about = [HOW_TO_READ, EQUAL_TIME]
+    every = [row for rows in standings.values() for row in rows]
+    if any(one.seeds == 1 for row in every for one, *_ in row.gains.values()):
+        about.insert(0, ONE_SEED)
+    for (condition, _), rows in standings.items():
+        if reference not in {row.block for row in rows}:
+            about.insert(
+                0, _title(condition, f"{reference} is not finished, so nothing is compared.")
+            )
+    return [" ".join(text.split()) for text in dict.fromkeys(about)]
+
+
+def _draw(path: Path, standings: Mapping[tuple[str, str], Sequence[Standing]]) -> str | None:
+    """Write the plot; return it as an address, or None without gains or without matplotlib."""
+    panels = {
+        _title(condition, name): [
+            (row.block, next(iter(row.cells.values())).cost["flops"] / 1e9, first[0])
+            for row in rows
+            for first in [next(iter(row.gains.values()))]
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        for (condition, name), given in standings.items()
+        if (rows := [row for row in given if row.gains])
+    }
+    if not panels or find_spec("matplotlib") is None:
+        return None
+    metric = next(iter(next(row for rows in standings.values() for row in rows if row.gains).gains))
+    write_plot(path, panels, METRIC_NAMES.get(metric, metric))
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _rows(finished: Sequence[Finished]) -> Iterator[list[object]]:
-    scores = _scores(finished)
+    scores = [(name, metric) for name, of in scored(finished[0]).items() for metric in of]
     yield [
         "cell",
         *finished[0].levels,
@@ -146,5 +250,5 @@ def _rows(finished: Sequence[Finished]) -> Iterator[list[object]]:
             cost["seconds_a_step"],
             cost["training"]["peak_gpu_memory_mib"],
             cost["training"]["wall_seconds"],
-            f"python -m src.train {' '.join(one.words)}",
+            one.command,
         ]

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
 from src.commands.report.published import Paper, missing
 from src.commands.report.tables import SET_NAMES, datasets_of, lines_of
+from src.core.pages import templates
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -33,13 +32,7 @@ def render_tables(paper: Paper, kind: str) -> str:
 
 def render(template: str, **values: Any) -> str:  # noqa: ANN401
     """Return ``templates/<template>.j2`` filled with ``values``, with one newline at the end."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent / "templates")
     environment.filters["tex"] = tex
     return environment.get_template(f"{template}.j2").render(**values).strip() + "\n"
 

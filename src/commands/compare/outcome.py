@@ -1,0 +1,165 @@
+"""The finished cells of a comparison, and what each block gains over the reference."""
+
+import csv
+import functools
+import itertools
+import math
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.commands.compare.gains import Gain, gain, holm, visible
+from src.core.errors import DataError
+from src.training.callbacks.csv_logger import METRICS
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A cell that has been trained and scored."""
+
+    folder: Path
+    levels: Mapping[str, str]  # factor → level
+    words: Sequence[str]  # of `src.train`
+    cost: Mapping[str, Any]
+    record: Mapping[str, Any]
+
+    @property
+    def seed(self) -> str:
+        """Which repetition it is."""
+        return self.levels.get("seed", "")
+
+    @property
+    def command(self) -> str:
+        """What trains it again."""
+        words = [word for word in self.words if word != "resume=auto"]
+        return f"python -m src.train {shlex.join(words)}"
+
+    def score(self, benchmark: str, metric: str) -> float:
+        """Return the mean over the images of a set; infinite where the record has none."""
+        mean = self.record["benchmarks"][benchmark]["mean"][metric]
+        return math.inf if mean is None else float(mean)
+
+    @functools.cached_property
+    def curve(self) -> list[dict[str, str]]:
+        """The lines of its log."""
+        with (self.folder / METRICS).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    @property
+    def wall_seconds(self) -> float:
+        """Time from its start to its last score."""
+        return float(sum(self.cost[part]["wall_seconds"] for part in ("training", "scoring")))
+
+    @property
+    def seconds(self) -> float:
+        """Time of all its training steps, without what comes between; NaN where it was not kept."""
+        return float(self.cost["steps"] * (self.cost["seconds_a_step"] or math.nan))
+
+    def at(self, seconds: float, benchmark: str, metric: str) -> float:
+        """Return a score of validation after a time of training; NaN before the first."""
+        name = f"val/{benchmark}/{metric}"
+        seen = [(int(row["step"]) + 1, float(row[name])) for row in self.curve if row.get(name)]
+        if not seen or math.isnan(seconds + self.seconds):
+            return math.nan
+        steps, scores = zip(*seen, strict=True)
+        step = seconds * self.cost["steps"] / self.seconds
+        return float(np.interp(step, steps, scores, left=math.nan))
+
+
+Seeds = Mapping[str, Finished]
+Groups = Mapping[str, Mapping[str, Seeds]]
+"""What else is varied → block → seed → cell."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A block on one set: its scores, and by metric its gain with p and visible gain."""
+
+    block: str
+    cells: Seeds
+    gains: Mapping[str, tuple[Gain, float, float]]  # empty for the reference, or without it
+
+
+def grouped(finished: Sequence[Finished], compared: Sequence[str]) -> Groups:
+    """Return the cells by what is neither compared nor the seed, by block, and by seed."""
+    groups: dict[str, dict[str, dict[str, Finished]]] = {}
+    for one in finished:
+        rest = [level for name, level in one.levels.items() if name not in (*compared, "seed")]
+        block = " ".join(one.levels[name] for name in compared)
+        groups.setdefault(", ".join(rest), {}).setdefault(block, {})[one.seed] = one
+    return groups
+
+
+def scored(one: Finished) -> dict[str, list[str]]:
+    """Return the metrics of each set."""
+    return {
+        name: list(next(iter(board["restored"].values())))
+        for name, board in one.record["benchmarks"].items()
+    }
+
+
+def differences(cells: Seeds, reference: Seeds, name: str, metric: str) -> NDArray[np.float64]:
+    """Return score minus that of the reference, (seeds that both have, images with both scores).
+
+    Raises:
+        DataError: If two cells were scored on other images or by another protocol.
+    """
+    pairs = []
+    for seed in [seed for seed in cells if seed in reference]:
+        one, other = cells[seed], reference[seed]
+        boards = [cell.record["benchmarks"][name] for cell in (one, other)]
+        if (boards[0]["pixels"], one.record["protocol"]) != (
+            boards[1]["pixels"],
+            other.record["protocol"],
+        ):
+            raise DataError(
+                f"{one.folder.name} and {other.folder.name} were scored on other images of {name}, "
+                "or by another protocol. Remove the folder of the older one, and run it again."
+            )
+        scores = [[row[metric] for row in board["restored"].values()] for board in boards]
+        pairs.append(np.array(scores, dtype=np.float64))  # None becomes NaN
+    stacked = np.array([mine - theirs for mine, theirs in pairs])
+    return stacked[:, np.isfinite(stacked).all(axis=0)] if pairs else np.empty((0, 0))
+
+
+def standing(
+    blocks: Mapping[str, Seeds], reference: str, name: str, metrics: Sequence[str]
+) -> list[Standing]:
+    """Return the blocks on one set, the best first, with p corrected for all of them."""
+    gains = {}
+    for block, metric in itertools.product(blocks, metrics):
+        if block != reference and reference in blocks:
+            values = differences(blocks[block], blocks[reference], name, metric)
+            if values.size:
+                gains[block, metric] = gain(values)
+    corrected = holm([one.p for one in gains.values()])
+    known = {
+        key: (one, p, visible(one.error, len(gains)))
+        for (key, one), p in zip(gains.items(), corrected, strict=True)
+    }
+    standings = [
+        Standing(block, cells, {m: known[block, m] for m in metrics if (block, m) in known})
+        for block, cells in blocks.items()
+    ]
+    return sorted(standings, key=lambda one: -mean_score(one.cells, name, metrics[0]))
+
+
+def mean_score(cells: Seeds, name: str, metric: str) -> float:
+    """Return the mean over seeds of the means over images."""
+    return statistics.fmean(one.score(name, metric) for one in cells.values())
+
+
+def gain_at_equal_time(cells: Seeds, reference: Seeds, name: str, metric: str) -> float:
+    """Return the gain when the reference is done, mean over seeds; NaN where there is none."""
+    both = [(one, reference[seed]) for seed, one in cells.items() if seed in reference]
+    gains = [
+        one.at(other.seconds, name, metric) - other.at(other.seconds, name, metric)
+        for one, other in both
+    ]
+    return statistics.fmean(gains) if gains else math.nan

@@ -1,0 +1,144 @@
+"""What is written of a comparison, of made-up cells with known scores."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from src.app.sweeps.cells import CELL
+from src.commands.compare.report import write_report
+from src.core.errors import DataError
+from src.core.files import write_csv, write_json
+from src.core.paths import ROOT
+from tests.support.evaluations import write_evaluation
+
+IMAGES = [f"image{number}" for number in range(8)]
+TEXT = """
+title: Two <blocks>
+fixed: []
+factors: {seed: {0: seed=0, 1: seed=1}, attention: {window: a, channel: b, none: c}}
+reference: {attention: none}
+conclusion: One is better.
+"""
+
+
+def _cell(
+    folder: Path, seed: int, block: str, *, more: float = 0, seconds: float = 1, seen: str = "x"
+) -> None:
+    """Write what a cell leaves that scores ``more`` than 20 dB, 21 dB and so on."""
+    here = folder / "cells" / f"{seed}-{block}"
+    scores = {image: 20 + number + more for number, image in enumerate(IMAGES)}
+    write_evaluation(here, scores, seen=dict.fromkeys(IMAGES, seen), parameters=1000)
+    half, whole = 10 + 20 * more, 20 + 20 * more
+    head = ["step", "val/photos/psnr"]
+    write_csv(here / "metrics.csv", [head, [49, half], [60, ""], [99, whole]])
+    resources = {"wall_seconds": 9.0, "peak_memory_mib": 1.0, "peak_gpu_memory_mib": None}
+    cost = {"steps": 100, "seconds_a_step": seconds, "flops": 2e9}
+    write_json(here / CELL, {**cost, "training": resources, "scoring": resources})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two finished cells of six: window is 1 dB better than none and takes twice as long."""
+    (tmp_path / "comparison.yaml").write_text(TEXT, encoding="utf-8")
+    rows = [
+        {
+            "folder": f"{seed}-{block}",
+            "levels": {"seed": str(seed), "attention": block},
+            "words": ["resume=auto", f"seed={seed}", "degradation.sigma=[50,50]"],
+        }
+        for seed in (0, 1)
+        for block in ("window", "channel", "none")
+    ]
+    write_json(tmp_path / "cells/cells.json", rows)
+    _cell(tmp_path, 0, "none")
+    _cell(tmp_path, 0, "window", more=1, seconds=2)
+    return tmp_path
+
+
+def _lines(folder: Path, block: str) -> list[list[str]]:
+    """Return the cells of the lines of a block in all tables."""
+    lines = (folder / "table.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if row[0] == block]
+
+
+def test_a_gain_stands_in_the_table_with_its_interval_and_what_was_varied(folder: Path) -> None:
+    write_report(folder)
+    text = (folder / "table.md").read_text(encoding="utf-8")
+    gains, cost = _lines(folder, "window")
+    assert gains[:5] == ["window", "1", "images", "24.500", "+1.000 [+1.000, +1.000]"]
+    assert _lines(folder, "none")[0][:5] == ["none", "1", "–", "23.500", "–"]
+    assert "ONE SEED" in text
+    assert "2 cells are finished, 4 are not" in text
+    assert cost[1:4] == ["1,000 (+0.0%)", "2", "2000.0"]
+    for name in ("0-channel", "1-none"):
+        assert f"- {name}" in text
+    assert "`python -m src.train seed=0 'degradation.sigma=[50,50]'`" in text
+
+
+def test_at_equal_time_a_slow_block_has_done_fewer_steps(folder: Path) -> None:
+    write_report(folder)
+    assert _lines(folder, "window")[1][-1] == "+10.000"  # 30 after half its steps, against 20
+
+
+def test_a_second_seed_is_averaged_and_varied(folder: Path) -> None:
+    _cell(folder, 1, "none")
+    _cell(folder, 1, "window", more=2)
+    write_report(folder)
+    gains = _lines(folder, "window")[0]
+    assert gains[1:5] == ["2", "seeds, images", "25.000", "+1.500 [+1.000, +2.000]"]
+    assert "ONE SEED" not in (folder / "table.md").read_text(encoding="utf-8")
+
+
+def test_a_block_whose_seed_the_reference_lacks_is_not_compared(folder: Path) -> None:
+    _cell(folder, 1, "channel", more=5)
+    write_report(folder)
+    assert _lines(folder, "channel")[0][4] == "–"
+
+
+def test_without_the_reference_nothing_is_compared_and_this_is_said(folder: Path) -> None:
+    (folder / "cells/0-none" / CELL).unlink()
+    write_report(folder)
+    assert "none is not finished" in (folder / "table.md").read_text(encoding="utf-8")
+    assert _lines(folder, "window")[0][4] == "–"
+
+
+def test_cells_of_other_images_are_not_compared(folder: Path) -> None:
+    _cell(folder, 0, "channel", seen="y")
+    with pytest.raises(DataError, match="0-channel and 0-none were scored on other images"):
+        write_report(folder)
+
+
+def test_the_page_is_escaped_and_has_the_same_numbers(folder: Path) -> None:
+    write_report(folder)
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "Two &lt;blocks&gt;" in page
+    assert "One is better." in page
+    assert "[+1.000, +1.000]" in page
+    written = [folder / name for name in ("page.html", "table.md", "cells.csv")]
+    first = [file.read_bytes() for file in written]
+    write_report(folder)
+    assert first == [file.read_bytes() for file in written]
+
+
+def test_the_list_of_cells_is_a_table_for_programs(folder: Path) -> None:
+    write_report(folder)
+    with (folder / "cells.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["photos psnr"] for row in rows] == ["24.5", "23.5"]
+
+
+@pytest.mark.long
+def test_the_tables_of_our_comparison_are_those_of_its_cells(tmp_path: Path) -> None:
+    ours = shutil.copytree(ROOT / "experiments/attention_comparison", tmp_path / "ours")
+    write_report(ours)
+    for name in ("table.md", "cells.csv"):
+        committed = ROOT / "experiments/attention_comparison" / name
+        assert (ours / name).read_bytes() == committed.read_bytes(), "python -m src.compare …"
+
+
+def test_without_cells_nothing_is_written(tmp_path: Path) -> None:
+    write_report(tmp_path)
+    assert [*tmp_path.iterdir()] == []
