@@ -5,6 +5,7 @@ and result; measured by the high-water mark of processes with torch 2.13. Of PyT
 only convolutions have so much that it shows in the peak of a network.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -41,6 +42,19 @@ def _flops(
     return count
 
 
+def _fused(products: int, *, backward: bool = False) -> Callable[..., int]:
+    """Return the formula of PyTorch's fused attention, of (batch, heads, pixels, channels)."""
+
+    def count(*shapes: Any, **_: object) -> int:  # noqa: ANN401
+        query, key = shapes[backward : backward + 2]
+        return int(2 * products * math.prod(query) * key[2])
+
+    return count
+
+
+_FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001
+_FUSED_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward  # noqa: SLF001
+
 # The kernel counts the products of pixels that no form without unfolding can do without: neither
 # what it computes a second time, nor its box sums. The chunked form's backward makes the scores
 # and the weights' gradient twice.
@@ -49,6 +63,9 @@ FLOPS: Mapping[Any, Callable[..., int]] = {
     torch.ops.exemplar.patch_attention_backward: _flops(3, 2, backward=True, windowed=True),
     torch.ops.exemplar.chunked_patch_attention: _flops(1, 1, patch=9),
     torch.ops.exemplar.chunked_patch_attention_backward: _flops(4, 3, patch=9, backward=True),
+    # PyTorch counts those of a GPU itself
+    _FUSED: _fused(2),
+    _FUSED_BACKWARD: _fused(5, backward=True),
 }
 """From the shapes of an operator's arguments to its floating-point operations in products."""
 

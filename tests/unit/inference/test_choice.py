@@ -8,6 +8,8 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.flop_counter import FlopCounterMode
 
 from src.core.paths import ROOT
 from src.inference.choice import footprint
@@ -147,6 +149,16 @@ def test_a_network_whose_shapes_depend_on_values_cannot_be_told() -> None:
             return image[image > 0]
 
     assert footprint(Fickle(), (1, 1, 4, 4), torch.float32, CPU) is None
+
+
+def test_fused_attention_on_the_cpu_counts_its_products_too() -> None:
+    pixels = torch.zeros(1, 1, 30, 4, requires_grad=True)  # batch, heads, pixels, channels
+    products = 2 * 30 * 30 * 4
+    with FlopCounterMode(display=False, custom_mapping=dict(FLOPS)) as counter:
+        attended = scaled_dot_product_attention(pixels, pixels, pixels)
+        assert counter.get_total_flops() == 2 * products
+        attended.sum().backward()
+    assert counter.get_total_flops() == (2 + 5) * products  # backward makes the scores again
 
 
 def test_every_operator_of_ours_says_its_products_and_its_memory() -> None:
