@@ -153,8 +153,8 @@ def cells_of(comparison: Comparison, command: str, words: Sequence[str]) -> list
 def identity_of(config: Mapping[str, Any]) -> str:
     """Return SHA-256 of what in the resolved configuration of a training decides its result.
 
-    Folders count by their last names, places and speeds do not; the images themselves are in the
-    record of a cell.
+    Folders count by their last names, places and speeds do not, nor what is null, as an option is
+    that has come since and is not used; the images themselves are in the record of a cell.
     """
     return hashlib.sha256(json.dumps(_decisive(config, ""), sort_keys=True).encode()).hexdigest()
 
@@ -165,7 +165,7 @@ def _decisive(node: Any, key: str) -> Any:  # noqa: ANN401
         return {
             str(name): _decisive(value, str(name))
             for name, value in node.items()
-            if name not in left_out
+            if name not in left_out and value is not None
         }
     if isinstance(node, list):
         return [_decisive(value, key) for value in node]

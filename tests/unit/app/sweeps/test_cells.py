@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 
 from src.app.config.check import checked_jobs
 from src.app.config.options import register_resolvers
-from src.app.sweeps.cells import CELL, cells_of, missing_jobs, read_comparison
+from src.app.sweeps.cells import CELL, cells_of, identity_of, missing_jobs, read_comparison
 from src.core.errors import ConfigError, ExemplarError, UntrustedError
 from src.core.paths import CONF_DIR, ROOT
 
@@ -53,6 +53,12 @@ def test_a_cell_is_known_by_what_decides_its_result_and_not_by_where_it_is_made(
     assert here == names("data.train_dir=b/photos", "data.workers=7", "trainer.accelerator=auto")
     assert not {*here} & {*names("data.train_dir=b/others", "trainer.accelerator=cpu")}
     assert not {*here} & {*names("data.train_dir=a/photos", "trainer.max_steps=11")}
+
+
+def test_an_option_that_has_come_since_and_is_null_leaves_a_cell_what_it_was() -> None:
+    before = {"model": {"blocks": 8}}
+    assert identity_of({"model": {"blocks": 8, "window": None}}) == identity_of(before)
+    assert identity_of({"model": {"blocks": 8, "window": 9}}) != identity_of(before)
 
 
 @pytest.mark.long
