@@ -78,18 +78,11 @@ def array_shape(content: bytes, path: Path) -> tuple[Shape, bool, np.dtype[Any],
         version = np.lib.format.read_magic(file)
         read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
         shape, fortran, dtype = read[version[0]](file)
-<<<<<<< HEAD
-    except Exception as error:  # the head is parsed as Python, and fails in any of its ways
-        raise ImageFileError(path, f"is no array of NumPy ({error}); save it again.") from error
-    full = (*map(int, shape), *(1,) * (len(shape) == 2))
-    if len(full) != 3 or full[2] not in {1, 3} or min(full) < 1 or dtype.str[1:] not in _TYPES:
-=======
     except _NO_HEAD as error:
         raise ImageFileError(path, f"is no array of NumPy ({error}); save it again.") from error
     full = (*shape, 1) if len(shape) == 2 else shape
     sizes = all(type(side) is int and side > 0 for side in full)
     if not sizes or len(full) != 3 or full[2] not in {1, 3} or dtype.str[1:] not in _TYPES:
->>>>>>> da34bc5 (A run folder that goes on is checked like a typed configuration, and writes to no folder or server that was never given here; a broken head of a .npy is a sentence)
         raise ImageFileError(
             path,
             f"is an array of {dtype} {shape}; save (H, W) or (H, W, 3) as uint8, uint16 or, in "

@@ -59,8 +59,8 @@ def write_report(folder: Path) -> None:
     """Write ``table.md``, ``page.html``, ``gain.svg`` and ``cells.csv``, and say what is missing.
 
     Raises:
-        DataError: If a finished cell has files of another form, or cells that are compared were scored
-            on other images or by another protocol.
+        DataError: If a finished cell has files of another form, or cells that are compared were
+            scored on other images or by another protocol.
     """
     try:
         _write_report(folder)

@@ -80,26 +80,6 @@ def facts(config: PlainConfig, net: nn.Module) -> Facts:
     return chosen | {name: number for name, number in numbers.items() if number is not None}
 
 
-<<<<<<< HEAD
-=======
-def sweep_name() -> str | None:
-    """Return the name of the sweep's folder where this job is one of a sweep, else None."""
-    if not HydraConfig.initialized() or not of_a_sweep(HydraConfig.get()):
-        return None
-    return Path(HydraConfig.get().sweep.dir).name
-
-
-def of_a_sweep(settings: Any) -> bool:  # noqa: ANN401
-    """Return whether the job with these settings of Hydra is one of a sweep.
-
-    In the jobs of a sweep Hydra leaves ``mode`` empty, but numbers them. Its own type names what is
-    in them; they are a DictConfig.
-    """
-    numbered = not OmegaConf.is_missing(settings.job, "num")
-    return numbered or settings.mode == RunMode.MULTIRUN
-
-
->>>>>>> da34bc5 (A run folder that goes on is checked like a typed configuration, and writes to no folder or server that was never given here; a broken head of a .npy is a sentence)
 def read_run_id(folder: str | Path, logger: str) -> str | None:
     """Return the identity of the run in ``folder`` for one logger, e.g. ``wandb``; None if none.
 
