@@ -156,5 +156,11 @@ def _restored_pillow(image: Image.Image, way: Restoration) -> Image.Image:
 
 def _as_pillow(photograph: Photograph) -> Image.Image:
     parts = [photograph.image] + ([] if photograph.alpha is None else [photograph.alpha])
-    levels = (torch.cat(parts).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    levels = (
+        (torch.cat(parts).double().clamp(0, 1) * 255)
+        .round()
+        .to(torch.uint8)
+        .permute(1, 2, 0)
+        .numpy()
+    )
     return Image.fromarray(levels.squeeze(2) if levels.shape[2] == 1 else levels)

@@ -20,7 +20,7 @@ class Pointwise(nn.Module):
 
     scale = 1
     global_context = False
-    identity_if_zero = "layers"
+    identity_if_zero = "layers.2"
 
     def __init__(self, channels: int, *, hidden: int = 48) -> None:
         if hidden < 1:

@@ -17,7 +17,7 @@ IMAGES = [f"image{number}" for number in range(8)]
 TEXT = """
 title: Two <blocks>
 fixed: []
-factors: {seed: {0: seed=0, 1: seed=1}, attention: {window: a, channel: b, none: c}}
+factors: {seed: {0: seed=0, 1: seed=1}, attention: {window: seed=7, channel: seed=8, none: seed=9}}
 reference: {attention: none}
 conclusion: One is better.
 """
