@@ -7,7 +7,7 @@ image shrinks, the kernel is stretched by the same factor, which filters out wha
 
 import math
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,9 @@ from torch.nn import functional as F  # noqa: N812
 
 Border = Literal["replicate", "mirror"]
 BORDERS: tuple[Border, ...] = get_args(Border)
+
+Size = tuple[int | torch.SymInt, int | torch.SymInt]
+"""Height and width; while a network is traced for all sizes they are no numbers yet."""
 
 _A = -0.5
 _SUPPORT = 4  # input pixels under the kernel that is not stretched
@@ -101,7 +104,7 @@ def interpolate(
     features: Float[Tensor, "b c h w"],
     mode: Literal["bilinear", "bicubic"],
     *,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     scale: float | None = None,
 ) -> Float[Tensor, "b c h2 w2"]:
     """Resample to ``size``, or by ``scale``, as torch's function of that name does.
@@ -118,7 +121,7 @@ def interpolate(
 def by_products(
     features: Tensor,
     mode: str,
-    size: tuple[int, int] | None,
+    size: Size | None,
     factors: tuple[float, float] | None,
 ) -> Tensor:
     """Return what ``interpolate`` does, by one matrix along each axis."""
@@ -138,11 +141,12 @@ def by_products(
 def _torchs(
     features: Tensor,
     mode: str,
-    size: tuple[int, int] | None,
+    size: Size | None,
     factors: tuple[float, float] | None,
 ) -> Tensor:
     options = {} if factors is None else {"recompute_scale_factor": False}
-    return F.interpolate(features, size, factors, mode, align_corners=False, **options)
+    whole: Any = size  # torch's annotation knows numbers alone
+    return F.interpolate(features, whole, factors, mode, align_corners=False, **options)
 
 
 def _round8(levels: Tensor) -> Tensor:
