@@ -14,15 +14,17 @@ PATIENCE_S = 120.0
 """Seconds after which what was waited for does not come any more."""
 
 
-def launch(*words: str) -> subprocess.Popen[bytes]:
-    """Start a training as the leader of a process group, its output thrown away but for errors."""
+def launch(
+    *words: str, module: str = "src.train", errors: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
+    """Start a command as the leader of a process group, its output thrown away but for errors."""
     return subprocess.Popen(
-        [sys.executable, "-m", "src.train", *words],
+        [sys.executable, "-m", module, *words],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=errors,
         start_new_session=True,
     )
 

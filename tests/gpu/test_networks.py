@@ -42,6 +42,7 @@ def test_a_block_trains_under_bf16_autocast(name: str) -> None:
     torch.autograd.backward(result.float().square().mean())
     assert features.grad is not None
     assert features.grad.isfinite().all()
+    assert (features.grad != 0).any()
 
 
 def _assert_the_same(net: nn.Module, features: Tensor) -> None:

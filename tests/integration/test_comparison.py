@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ import pytest
 
 from src.app.results import read_results
 from src.app.sweeps.cells import CELL
-from src.core.paths import ROOT
 from tests.support.runs import TINY
+from tools.killing import launch
 
 browser = pytest.importorskip("tests.support.browser", reason="aiohttp is absent")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,15 +41,7 @@ def _comparison(folder: Path, seeds: int) -> Path:
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "src.compare", str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    return launch(str(folder), module="src.compare", errors=subprocess.DEVNULL)
 
 
 def _finished(folder: Path) -> dict[str, list[bytes]]:

@@ -71,7 +71,8 @@ def launch(config_name: str, function: Callable[[DictConfig], Any]) -> None:
         sys.exit(stop.exit_status)
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits with 1 after Ctrl-C
-            how = " at once; resume=<run folder> goes on" if config_name == "train" else ""
+            goes_on = " at once; resume=<run folder> goes on, if a checkpoint was saved"
+            how = goes_on if config_name == "train" else ""
             _interrupted(how)
         raise
 
