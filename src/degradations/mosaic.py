@@ -1,6 +1,7 @@
 """Bayer mosaics with zeros in between."""
 
 import logging
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -8,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from src.degradations.gaussian import GaussianNoise
 from src.ops.bayer import PHASES, Phase, bayer_mask, greens_apart, mosaic, phase_of
 
 logger = logging.getLogger(__name__)
@@ -29,13 +31,24 @@ class Mosaic(nn.Module):
 
     Args:
         phase: ``random``, or the one phase of training and evaluation.
+        noise: (low, high) standard deviation of the samples' Gaussian noise on the 8-bit scale, one
+            an image, in training and evaluation; the papers' mosaics have none.
 
     Raises:
-        ValueError: If there is no such phase.
+        ValueError: If there is no such phase, or not 0 <= low <= high.
     """
 
-    def __init__(self, phase: Literal["random", "rggb", "grbg", "gbrg", "bggr"] = "random") -> None:
+    def __init__(
+        self,
+        phase: Literal["random", "rggb", "grbg", "gbrg", "bggr"] = "random",
+        *,
+        noise: Sequence[float] = (0.0, 0.0),
+    ) -> None:
         super().__init__()
+        try:
+            self.noise = GaussianNoise(noise, clip8=False) if any(noise) else None
+        except ValueError as error:
+            raise ValueError(str(error).replace("sigma", "noise")) from None
         if phase != "random" and phase not in PHASES:
             raise ValueError(f"phase={phase!r} is unknown; take random or one of {PHASES}.")
         self.phase = phase
@@ -77,6 +90,8 @@ class Mosaic(nn.Module):
         self, clean: Float[Tensor, "b 3 h w"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b 3 h w"]:
         """Map RGB images in [0, 1] to zero-filled mosaics; one phase an image."""
+        if self.noise is not None:
+            clean = self.noise(clean, generator)
         if self.phase != "random" or not self.training:
             return mosaic(clean, self.evaluated)
         drawn = torch.randint(len(PHASES), (len(clean),), generator=generator, device=clean.device)

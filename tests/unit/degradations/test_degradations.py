@@ -66,6 +66,19 @@ def test_each_image_draws_its_own_quality_from_the_whole_range() -> None:
         assert any(torch.equal(image, expected) for image in compressed)
 
 
+def test_samples_of_a_mosaic_have_the_noise_that_is_asked_for_and_gaps_have_none() -> None:
+    clean = torch.full((2, 3, 64, 64), 0.5)
+    noisy = Mosaic("rggb", noise=(10, 10))(clean, generator_for("cpu", "samples"))
+    gaps = mosaic(torch.ones_like(clean), "rggb") == 0
+    assert bool(noisy[gaps].eq(0).all())
+    assert float((noisy - 0.5)[~gaps].std() * 255) == pytest.approx(10, rel=0.03)
+
+
+def test_impossible_noise_of_a_mosaic_is_refused_by_its_name() -> None:
+    with pytest.raises(ValueError, match=r"noise must be \[low, high\]"):
+        Mosaic(noise=(5, 0))
+
+
 @pytest.mark.parametrize("degradation", [Mosaic(), Jpeg((10, 90)), Bicubic(3), Identity()])
 def test_the_generator_decides_everything(degradation: torch.nn.Module) -> None:
     clean = _clean()
