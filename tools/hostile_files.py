@@ -135,7 +135,7 @@ CALLS = [
     _call("src.core.files.remove_leftovers", folder="MARK"),
     _call("src.data.image_io.write_png", path="MARK"),
     _call("src.app.run_folder.write_json", path="MARK", content="x"),
-    _call("src.app.config.signatures.locate", dotted="os.system"),
+    _call("src.app.config.validate.locate", dotted="os.system"),
     _call("src.models.attention.ATTENTION.register", paper="MARK"),
     _call("tests.support.images.write_folder", folder="MARK", count="1"),
     _call("tests.support.runs.command", name="train"),

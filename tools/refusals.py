@@ -71,7 +71,7 @@ NAMES = [
     _train("~seed", says=("'seed' was removed",)),
     _train("~sede", says=("sede", "Did you mean seed")),
     _train("~optimizer", says=("optimizer=<adam | adamw>",)),
-    _train("loss=null", says=("loss=<adversarial | charbonnier | l1 | l2 | sum>",)),
+    _train("loss=null", says=("loss=<adversarial | charbonnier | l1 | l2 | psnr | sum>",)),
     _train("denoise", says=("'denoise'", "key=value")),
     _train("seed", "=", "3", says=("key=value", "no spaces")),
     _train("weights={a", says=("weights={a", "Quote")),

@@ -1,6 +1,7 @@
 """The composition root: config in, objects out; the only place that instantiates."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,8 +42,9 @@ def plain(cfg: DictConfig) -> PlainConfig:
 
 def build_task(cfg: DictConfig) -> RestorationTask:
     """Build the parts named in ``cfg`` and hand them to its task."""
-    net: nn.Module = build_with_initial_weights(lambda: make(cfg.model), cfg.seed)
-    net = in_memory_order(net, channels_last=cfg.channels_last)
+    net: nn.Module = build_with_initial_weights(partial(make, cfg.model), cfg.seed)
+    if cfg.channels_last:
+        net = in_memory_order(net, channels_last=True)
     if cfg.get("recompute", False):  # not in checkpoints of earlier versions
         recompute_blocks(net)
     task: RestorationTask = instantiate(cfg.task, _partial_=True, _convert_="all")(
@@ -77,8 +79,6 @@ def with_sets(cfg: DictConfig) -> DictConfig:
         ConfigError: If ``data`` names folders or pairs to score too.
         DataError: If a set is not prepared.
     """
-    if cfg.get("sets") is None:  # not in files of earlier versions
-        return cfg
     folders = [str(folder) for folder in folders_of_sets(plain(cfg)["sets"], cfg.paths.data_dir)]
     for key in ("val_dir", "val_target_dir"):
         if cfg.data.get(key) not in (None, folders):
@@ -109,8 +109,9 @@ def build_trainer(cfg: DictConfig, config: PlainConfig) -> L.Trainer:
     own = OwnFolder(Path(cfg.paths.output_dir))
     callbacks: Mapping[str, L.Callback] = make(cfg.callbacks)
     # The last state comes last, so that it holds what the others, such as the best, have noted.
-    ordered = sorted(callbacks.values(), key=lambda callback: isinstance(callback, LastCheckpoint))
-    max_time = plain(cfg.trainer).get("max_time")
+    last = [callback for callback in callbacks.values() if isinstance(callback, LastCheckpoint)]
+    ordered = [*(callback for callback in callbacks.values() if callback not in last), *last]
+    max_time = config["trainer"].get("max_time")
     limits = [] if max_time is None else [TimeLimit(max_time)]
     loggers: Mapping[str, Logger] = make(cfg.logger) if cfg.get("logger") else {}
     carried = (Provenance(config), PendingRow())

@@ -94,7 +94,7 @@ def find_point(folder: Path) -> ResumePoint:
 
 
 @contextmanager
-def taken_up(path: Path | None) -> Iterator[None]:
+def taken_up(path: Path) -> Iterator[None]:
     """Say of a state that Lightning could not take up from a checkpoint that the file is at fault.
 
     Raises:
@@ -110,7 +110,7 @@ def taken_up(path: Path | None) -> Iterator[None]:
         }
         restoring = any(name.lstrip("_").startswith(("resume", "restore")) for name in calls)
         restoring |= isinstance(error, MisfitError)
-        if path is None or not restoring or shortage(error) is not None:
+        if not restoring or shortage(error) is not None:
             raise
         reason = shorten(f"{type(error).__name__}: {error}", 300, placeholder=" …")
         raise CheckpointError(

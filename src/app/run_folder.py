@@ -90,25 +90,29 @@ def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
     return saved
 
 
-def check_addresses(config: PlainConfig) -> None:
+def check_addresses(config: PlainConfig, *, known: bool) -> None:
     """Refuse to go on without a password that the run began with, for none is saved.
 
     And refuse a server, or a folder that runs share, which was never given on this machine: the
     former gets its keys, the latter is written to, and a run that goes on may be from anywhere.
+
+    Args:
+        config: Of the run.
+        known: Whether all of it was given on this machine: the run begins.
 
     Raises:
         ConfigError: Naming the key of a password.
         UntrustedError: Naming that of a server or folder.
     """
     for key, value in leaves(config):
-        if isinstance(value, str) and HIDDEN in passwords_in(value):
+        if isinstance(value, str) and HIDDEN in value and HIDDEN in passwords_in(value):
             raise ConfigError(
                 f"{key}={value}: passwords are not saved; give it again, {key}=<the whole>, "
                 "or leave it out where the environment gives it, as PGPASSWORD does for PostgreSQL "
                 "and MLFLOW_TRACKING_PASSWORD for MLflow."
             )
     sections = {name: config.get(name) for name in ("callbacks", "data", "logger")}
-    for key, value in leaves(sections):
+    for key, value in leaves(sections) if not known else ():
         address = address_of(key, value)
         if address is not None and not is_known(address):
             raise UntrustedError(

@@ -1,8 +1,6 @@
 """Where commands print: consoles that fit the terminal, tables that fold and never drop or cut."""
 
-import codecs
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,10 +9,6 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
-
-from src.core.paths import escape_surrogates
-
-_ESCAPED = "exemplar.escaped"
 
 WIDE = 10_000
 """The width of what is no terminal: a file gets one line a row, which grep and diff can use."""
@@ -199,12 +193,3 @@ def _shared(least: Mapping[int, int], most: Mapping[int, int], room: int) -> dic
         if limit <= 0 or _total(widths.values()) <= room:
             return widths
         limit -= 1
-
-
-def accept_all_names() -> None:
-    r"""Let the standard streams print file names that are not UTF-8: their bytes as ``\xe9``."""
-    codecs.register_error(_ESCAPED, escape_surrogates)
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)  # not where a test has put its own
-        if reconfigure is not None:
-            reconfigure(errors=_ESCAPED)

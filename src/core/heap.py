@@ -6,8 +6,15 @@ imported here, because processes are told before it is.
 
 import ctypes
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+# None has no mallopt either, as another C library, e.g. musl, has none.
+_GLIBC: Any = None
+if sys.platform.startswith("linux"):
+    with suppress(OSError):
+        _GLIBC = ctypes.CDLL("libc.so.6")
 
 # malloc.h of glibc
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -24,13 +31,12 @@ _large_block = [2**17]  # glibc's own choice, and then what it was told last
 def keep_blocks(*, up_to: int) -> bool:
     """Keep freed blocks below ``up_to`` bytes for reuse; return whether that is possible."""
     settings = {_M_MMAP_THRESHOLD: up_to, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
-    understood = [_tell(option, value) for option, value in settings.items()]
-    return all(understood)
+    return _tell(settings)
 
 
 def set_large_block(size: int) -> bool:
     """Give back freed blocks from ``size`` bytes on at once; return whether that is possible."""
-    return _tell(_M_MMAP_THRESHOLD, size)
+    return _tell({_M_MMAP_THRESHOLD: size})
 
 
 @contextmanager
@@ -67,27 +73,16 @@ def _large_from(size: int) -> Iterator[None]:
 
 def give_back_freed() -> bool:
     """Give back all memory that is free by now; return whether that is possible."""
-    library = _library()
-    if library is not None:
-        library.malloc_trim(0)
-    return library is not None
+    trims = hasattr(_GLIBC, "malloc_trim")
+    if trims:
+        _GLIBC.malloc_trim(0)
+    return trims
 
 
-def _tell(option: int, value: int) -> bool:
-    library = _library()
-    if library is None or library.mallopt(option, value) != 1:
+def _tell(settings: Mapping[int, int]) -> bool:
+    if not hasattr(_GLIBC, "mallopt"):
         return False
-    if option == _M_MMAP_THRESHOLD:
-        _large_block[0] = value
-    return True
-
-
-def _library() -> ctypes.CDLL | None:
-    """Return glibc, or None on another system or with another C library, e.g. musl."""
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        library = ctypes.CDLL("libc.so.6")
-        return library if hasattr(library, "mallopt") else None
-    except OSError:
-        return None
+    understood = [_GLIBC.mallopt(*setting) == 1 for setting in settings.items()]
+    if all(understood):
+        _large_block[0] = settings[_M_MMAP_THRESHOLD]
+    return all(understood)

@@ -61,7 +61,7 @@ def preemptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python gives signals to the main thread alone
         return
-    ours = [signum for signum in heeded() if signal.getsignal(signum) == signal.SIG_DFL]
+    ours = [signum for signum in PREEMPTING if signal.getsignal(signum) == signal.SIG_DFL]
     for signum in ours:
         signal.signal(signum, preempt)
     try:

@@ -73,8 +73,3 @@ class CleanRecord(logging.LogRecord):
     def getMessage(self) -> str:  # noqa: N802
         """Return the message as it may be written."""
         return readable(without_passwords(super().getMessage())).replace("\n", "\n  ")
-
-
-def log_cleanly() -> None:
-    """Let every log line of this process be clean, whatever handlers there are."""
-    logging.setLogRecordFactory(CleanRecord)

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -62,7 +63,8 @@ class Registry(Generic[T]):
 
         What is not registered is called as its module is.
         """
-        self._discover()
+        with suppress(ImportError):
+            importlib.import_module(dotted.rpartition(".")[0])  # where it is, it is registered
         for name, entry in self._entries.items():
             if dotted == f"{entry.cls.__module__}.{entry.cls.__qualname__}":
                 return name

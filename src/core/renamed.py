@@ -1,8 +1,5 @@
 """Where components of earlier versions live now: files made then still name the old places."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 TARGET = "_target_"
 
 MOVED = {
@@ -43,16 +40,3 @@ def current_name(dotted: str) -> str:
         if dotted.startswith(old):
             dotted = new + dotted.removeprefix(old)
     return dotted
-
-
-def moved_targets(node: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401
-    """Yield the dotted key of each ``_target_`` that has an old name, with the current one."""
-    if isinstance(node, Mapping):
-        target = node.get(TARGET)
-        if isinstance(target, str) and current_name(target) != target:
-            yield f"{path}{TARGET}", current_name(target)
-        for key, value in node.items():
-            yield from moved_targets(value, f"{path}{key}.")
-    elif isinstance(node, list):
-        for index, item in enumerate(node):
-            yield from moved_targets(item, f"{path}{index}.")

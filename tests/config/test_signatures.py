@@ -8,8 +8,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from src.app.config.signatures import parameters_of
-from src.app.config.validate import SPECIAL
+from src.app.config.validate import SPECIAL, parameters_of
 from src.core.paths import CONF_DIR
 from src.core.registry import locate
 from tests.support.compose import compose_config

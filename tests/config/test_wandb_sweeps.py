@@ -10,7 +10,8 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from src.app.config.check import Request
-from src.app.config.options import register_resolvers, with_slash
+from src.app.config.options import register_resolvers
+from src.app.config.typed import as_meant
 from src.core.paths import ROOT
 from tests.support.compose import check
 
@@ -40,7 +41,7 @@ def _command_lines(sweep: dict[str, Any]) -> list[tuple[str, ...]]:
             )
         }
         typed = create_sweep_command_args({"args": taken})["args_no_hyphens"]
-        lines.append((*fixed, *map(with_slash, typed)))
+        lines.append((*fixed, *as_meant(typed)))
     return lines
 
 

@@ -24,11 +24,12 @@ from src.app.config.explain import (
     grammar_help,
 )
 from src.app.config.options import AUTO, read_primary
+from src.app.config.schema import check_names, leaves
 from src.app.config.search_path import folders_of, with_folders
-from src.app.config.validate import check_names, check_targets
+from src.app.config.validate import check_targets
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR, from_root
-from src.core.renamed import moved_targets
+from src.core.renamed import MOVED, TARGET, current_name
 
 logger = logging.getLogger(__name__)
 
@@ -83,18 +84,26 @@ def composed(request: Request, *, complete: bool = True) -> Iterator[Accepted]:
     with initialize_config_dir(request.config_dir, version_base="1.3", job_name=name):
         primary = read_primary(name, Path(request.config_dir))
         configs, accepted = [], []
-        for overrides in _jobs(request):
-            with _job_named(request, overrides):
-                cfg = _compose(name, overrides)
-                _check_sweep_and_resume(cfg, request)
-                with _as_if_running(cfg) as job:
-                    configs.append(cfg)
-                    accepted.append((overrides, check_names(job, primary) if complete else {}))
-        # Only now, with every name of every job accepted, is torch imported.
-        for overrides, config in accepted if complete else ():
-            with _job_named(request, overrides):
+        jobs = _jobs(request)
+        try:
+            for overrides in jobs:
+                configs.append(_compose(name, overrides))
+                _check_sweep_and_resume(configs[-1], request)
+                if complete:
+                    with _as_if_running(configs[-1]) as job:
+                        accepted.append(check_names(job, primary))
+            # Only now, with every name of every job accepted, is torch imported.
+            for overrides, config in zip(jobs, accepted, strict=complete):  # noqa: B007  see below
                 check_targets(config, primary)
-        yield Accepted(configs[0], tuple(config for _, config in accepted) if complete else ())
+        except ConfigError as error:
+            swept = [word for word in overrides if word not in request.overrides]
+            if not (request.multirun and swept):
+                raise
+            raise ConfigError(  # what this job lacks, another may have
+                f"{error}\n  This is of the job with {' '.join(swept)}. If it fits other values of "
+                "the sweep, sweep over those alone."
+            ) from error
+        yield Accepted(configs[0], tuple(accepted))
 
 
 def checked_jobs(config_name: str, jobs: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
@@ -121,21 +130,6 @@ def checked_jobs(config_name: str, jobs: Sequence[Sequence[str]]) -> list[dict[s
         with _as_if_running(cfg) as job:
             configs.append(check_names(job, primary))
     return configs
-
-
-@contextmanager
-def _job_named(request: Request, overrides: Sequence[str]) -> Iterator[None]:
-    """Say of which job of a sweep an error is: what it lacks, another job may have."""
-    try:
-        yield
-    except ConfigError as error:
-        swept = [word for word in overrides if word not in request.overrides]
-        if not (request.multirun and swept):
-            raise
-        raise ConfigError(
-            f"{error}\n  This is of the job with {' '.join(swept)}. If it fits other values of the "
-            "sweep, sweep over those alone."
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -199,10 +193,18 @@ def _of_sweeper(cfg: DictConfig) -> list[Override]:
 
 def _jobs(request: Request) -> list[list[str]]:
     """Return the overrides of each job that is to be checked."""
-    jobs = list(_samples(request))
-    if not request.multirun:
-        return jobs
-    return fitted_jobs(request.config_name, [_parse(job) for job in jobs], checked=False)[0]
+    parsed = _parse(request.overrides)
+    if request.multirun:
+        jobs = list(map(_parse, _samples(request, parsed)))
+        return fitted_jobs(request.config_name, jobs, checked=False)[0]
+    sweeps = [override for override in parsed if override.is_sweep_override()]
+    if sweeps:
+        line = sweeps[0].input_line
+        raise ConfigError(
+            f"{line} has several values: add -m to run one job a value, "
+            f"or quote a list: '{sweeps[0].get_key_element()}=[{sweeps[0].get_value_string()}]'."
+        )
+    return [list(request.overrides)]
 
 
 def fitted_sweep(config_name: str, jobs: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -219,24 +221,14 @@ def fitted_sweep(config_name: str, jobs: Sequence[Sequence[str]]) -> list[list[s
     return fitted
 
 
-def _samples(request: Request) -> Iterator[list[str]]:
-    """Yield the words of the first job, then of others: one choice changed at a time."""
-    parsed = _parse(request.overrides)
-    sweeps = [override for override in parsed if override.is_sweep_override()]
-    if sweeps and not request.multirun:
-        line = sweeps[0].input_line
-        raise ConfigError(
-            f"{line} has several values: add -m to run one job a value, "
-            f"or quote a list: '{sweeps[0].get_key_element()}=[{sweeps[0].get_value_string()}]'."
-        )
+def _samples(request: Request, parsed: Sequence[Override]) -> Iterator[list[str]]:
+    """Yield the words of a sweep's first job, then of others: one choice changed at a time."""
     choices = [_choices(override) for override in parsed]
+    chosen = [options[0] for options in choices if chooses(_parse(options[:1])[0])]
+    swept = _of_sweeper(_compose(request.config_name, chosen))
+    taken = {override.get_key_element() for override in parsed}
+    choices += [_choices(item) for item in swept if item.get_key_element() not in taken]
     first = [options[0] for options in choices]
-    if request.multirun:
-        group_words = [text for text in first if chooses(_parse([text])[0])]
-        swept = _of_sweeper(_compose(request.config_name, group_words))
-        taken = {override.get_key_element() for override in parsed}
-        choices += [_choices(item) for item in swept if item.get_key_element() not in taken]
-        first = [options[0] for options in choices]
     yield first
     left = SWEEP_LIMIT - 1
     for index, options in enumerate(choices):
@@ -281,8 +273,10 @@ def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
 
 def bring_up_to_date(cfg: DictConfig) -> None:
     """Put the current names of components where a file of an earlier version has old ones."""
-    for path, name in moved_targets(OmegaConf.to_container(cfg, resolve=False)):
-        OmegaConf.update(cfg, path, name)
+    old = tuple(MOVED)
+    for path, value in leaves(OmegaConf.to_container(cfg, resolve=False), in_lists=True):
+        if path.endswith(TARGET) and str(value).startswith(old):
+            OmegaConf.update(cfg, path, current_name(value))
 
 
 @contextmanager

@@ -37,9 +37,9 @@ def grammar_help(text: str) -> str:
 def choice_help(override: Override) -> str | None:
     """Say what is wrong with a choice that names no file, e.g. ``loss=null``; else None."""
     group, value = override.key_or_group, override.value()
-    if group not in all_groups() or override.is_delete() or override.is_sweep_override():
+    if "." in group or isinstance(value, str | list) or group not in all_groups():
         return None
-    if isinstance(value, str | list):
+    if override.is_delete() or override.is_sweep_override():
         return None
     options = " | ".join(options_of(group))
     return f"{override.input_line}: choose {group}=<{options}>, or leave it out."

@@ -101,28 +101,12 @@ def describe_groups(config_name: str) -> str:
     return "\n".join(lines)
 
 
-def with_slash(override: str) -> str:
-    """Return ``model.attention=pyramid`` as ``model/attention=pyramid``; anything else as it is.
-
-    W&B allows no slash in the name of a sweep's parameter. Nothing is lost: the option of a group
-    is no possible value of the key of the same name.
-    """
-    key, equals, value = override.partition("=")
-    group = key.replace(".", "/")
-    if not equals or "." not in key or group not in all_groups():
-        return override
-    options = options_of(group)
-    if all(choice in options for choice in value.split(",")):
-        return f"{group}={value}"
-    return override
-
-
 def register_resolvers(*, claim: bool = True) -> None:
     """Make the words of our own that conf/ uses in ``${…}`` known to OmegaConf.
 
     Args:
-        claim: Whether a new folder is made at once, so that two processes that start in the same
-            second get two folders; False for looking at a configuration.
+        claim: Whether something is run: a new folder is then made at once, so that two processes
+            that start in the same second get two folders, and nobody reads the help.
     """
 
     def run_dir(resume: str | None, output_root: str, task: str, model: str) -> str:
@@ -147,7 +131,9 @@ def register_resolvers(*, claim: bool = True) -> None:
     OmegaConf.register_new_resolver("plus", lambda one, other: one + other, replace=True)
     OmegaConf.register_new_resolver("times", lambda one, other: one * other, replace=True)
     OmegaConf.register_new_resolver("with_noise_map", with_noise_map, replace=True)
-    OmegaConf.register_new_resolver("config_groups", describe_groups, replace=True)
+    OmegaConf.register_new_resolver(
+        "config_groups", str if claim else describe_groups, replace=True
+    )
 
 
 def new_folder(parent: Path, *, claim: bool = True) -> Path:

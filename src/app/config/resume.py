@@ -38,6 +38,23 @@ WHOLE = ("experiment", "local", "debug", "hparams_search")
 _REFERENCE = re.compile(r"\$\{[\w.]+\}")
 
 
+def with_run(overrides: Sequence[str], *, trains: bool) -> list[str]:
+    """Return ``overrides`` with what the runs add that they go on with, or whose results they read.
+
+    Args:
+        overrides: As typed.
+        trains: Whether they are of a training, which may resume one.
+
+    Raises:
+        ConfigError: As :func:`with_last` and :func:`with_saved`.
+        UntrustedError: As the other two.
+    """
+    if not {word.lstrip("+~").partition("=")[0] for word in overrides} & {"resume", "checkpoint"}:
+        return list(overrides)
+    words = with_last(overrides)
+    return with_saved(words) if trains else with_that_of_checkpoint(words)
+
+
 def with_last(overrides: Sequence[str]) -> list[str]:
     """Return ``overrides`` with the run that was last written in place of ``resume=last``.
 
@@ -185,7 +202,7 @@ def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
 
 def is_resume(override: str) -> bool:
     """Say whether ``override`` is of a start and not of the run: ``resume=…`` and the like."""
-    return _key(override) in OF_A_START
+    return override.lstrip("+~").partition("=")[0] in OF_A_START
 
 
 def _key(override: str) -> str:

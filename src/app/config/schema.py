@@ -1,9 +1,13 @@
 """What may stand at the root of a configuration, judged without importing anything it names."""
 
+import inspect
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from textwrap import fill
-from typing import Any, Literal
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
@@ -13,12 +17,13 @@ from omegaconf.errors import (
 )
 
 from src.app.config.options import WHOLE, Primary, options_of
-from src.app.config.signatures import agrees, describe
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
 
 MISSING = "???"
 _SEEDS = 2**32  # NumPy's
+_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+_SHORTEST = 8  # shorter secrets would be found by chance
 UNRESOLVED = object()
 """Stands for a value that only the checkpoint's own configuration can give."""
 
@@ -70,21 +75,25 @@ EXAMPLES = {
 }
 
 
-def plain(cfg: DictConfig, *, partial: bool = False) -> dict[str, Any]:
-    """Return a configuration as dicts, lists and scalars, with interpolations resolved.
+def check_names(cfg: DictConfig, primary: Primary) -> dict[str, Any]:
+    """Check all that can be checked without importing a target; return the plain configuration.
 
-    Args:
-        cfg: The configuration.
-        partial: Whether an interpolation may point at what is not there (see ``UNRESOLVED``).
+    Where it is laid over a checkpoint, an interpolation may point at what is not there
+    (``UNRESOLVED``).
 
     Raises:
-        ConfigError: If an interpolation points at nothing, and ``partial`` is false.
+        ConfigError: Naming the key at fault and the nearest valid name.
     """
+    check_keys([str(key) for key in cfg], primary)  # first: what is absent cannot be referred to
+    resolved: Any
     try:
-        resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+        resolved = OmegaConf.to_container(cfg, resolve=True)
     except InterpolationResolutionError:
-        resolved = _value_by_value(cfg, partial=partial)
-    return dict(resolved)
+        resolved = _value_by_value(cfg, partial=primary.laid_over_checkpoint)
+    config = dict(resolved)
+    check_values(config, primary)
+    check_leaves(config, os.environ)
+    return config
 
 
 def _value_by_value(node: Any, path: str = "", *, partial: bool) -> Any:  # noqa: ANN401
@@ -203,13 +212,31 @@ def show(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def check_missing(config: Mapping[str, Any]) -> None:
-    """Refuse a plain configuration in which a value that must be given is not.
+def check_leaves(config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    """Refuse a configuration without a value that must be given, or with a secret: runs save it.
+
+    Args:
+        config: The plain, resolved configuration.
+        environment: Names and values; those that sound like a key or a password are secret.
 
     Raises:
-        ConfigError: Naming each missing key, what it means, and an example.
+        ConfigError: Naming each missing key, what it means, and an example; or the key with the
+            value of a secret environment variable and that variable, never the value.
     """
-    lost = [path for path, value in leaves(config) if value == MISSING]
+    secrets = {
+        name: value
+        for name, value in environment.items()
+        if _SECRET.search(name) and len(value) >= _SHORTEST
+    }
+    lost = []
+    for path, value in leaves(config, in_lists=True):
+        lost += [path] if value == MISSING else []
+        for name in (name for name in secrets if isinstance(value, str) and secrets[name] in value):
+            raise ConfigError(
+                f"{path} holds the value of the environment variable {name}, and a run saves its "
+                "configuration in config.yaml and in checkpoints. Leave it out: whoever needs it "
+                "reads it from the environment."
+            )
     scored = config.get("task") is not None or config.get("selfcheck")
     scored = scored or config.get("restored") is not None
     if config.get("checkpoint", "") is None and not scored:
@@ -235,3 +262,60 @@ def _explained(path: str, config: Mapping[str, Any]) -> str:
     words = re.sub(r"\s*\n\s+#\s*", " ", next(comments, ""))
     lead = f"  {path}=…  "
     return fill(words, 80, initial_indent=lead, subsequent_indent=" " * len(lead), **WHOLE) or lead
+
+
+def agrees(value: object, annotation: Any) -> bool:  # noqa: ANN401
+    """Say whether a plain YAML value may be given where ``annotation`` is asked for.
+
+    A whole number is a float; a truth value is no number; what is not about scalars and lists of
+    them is not judged, except that a scalar is never an object.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in {Union, UnionType}:
+        return any(agrees(value, choice) for choice in arguments)
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in arguments)
+    if annotation in {None, NoneType}:
+        return value is None
+    kind = origin or annotation
+    if not inspect.isclass(kind) or kind in {Any, object, inspect.Parameter.empty}:
+        return True
+    return _fits_class(value, kind, arguments)
+
+
+def _fits_class(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
+    if kind in {bool, str, int, float}:
+        wider = {int: (int,), float: (int, float)}.get(kind, (kind,))
+        return isinstance(value, wider) and (kind is bool or not isinstance(value, bool))
+    if issubclass(kind, Path):
+        return isinstance(value, str)
+    if kind.__module__ in {"builtins", "collections.abc"}:
+        return _fits_container(value, kind, arguments)
+    return isinstance(value, kind | Mapping | list)
+
+
+def _fits_container(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
+    if issubclass(kind, Mapping):
+        return isinstance(value, Mapping)
+    if not issubclass(kind, Iterable):  # Callable and its like
+        return True
+    if not isinstance(value, list | tuple):
+        return False
+    if kind is tuple and arguments and Ellipsis not in arguments:
+        return len(value) == len(arguments) and all(map(agrees, value, arguments))
+    return not arguments or all(agrees(item, arguments[0]) for item in value)
+
+
+def describe(annotation: Any) -> str:  # noqa: ANN401
+    """Return an annotation in words, e.g. ``int | None`` or ``raise | skip``."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in {Union, UnionType}:
+        return " | ".join(describe(choice) for choice in arguments)
+    if origin is Literal:
+        return " | ".join(str(choice) for choice in arguments)
+    if annotation in {None, NoneType}:
+        return "null"
+    if origin is not None:
+        inner = ", ".join("…" if choice is Ellipsis else describe(choice) for choice in arguments)
+        return f"{getattr(origin, '__name__', origin)}[{inner}]"
+    return getattr(annotation, "__name__", str(annotation))

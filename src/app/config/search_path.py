@@ -58,8 +58,6 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
     Relative folders become absolute, so that the command means the same wherever it goes on. All
     of them are noted in the user's cache: a run folder may name them when it goes on.
     """
-    if config_dir is None and not any(map(is_search_path, overrides)):
-        return list(overrides)
     first = [] if config_dir is None else [_absolute(config_dir)]
     folders = list(dict.fromkeys([*first, *folders_of(overrides)]))
     remember(folders)
@@ -88,13 +86,17 @@ def _remembered() -> list[str]:
         return []
 
 
-def remember_addresses(overrides: Iterable[str]) -> None:
-    """Note the servers and folders typed, such as ``logger.mlflow.tracking_uri=…``."""
-    split = (text.lstrip("+").partition("=") for text in overrides)
-    given = [address_of(key, value.strip("'\"")) for key, _, value in split]
-    addresses = [address for address in given if address is not None]
-    _typed.update(addresses)
+def remember_addresses(config: Iterable[tuple[str, object]]) -> None:
+    """Note the servers and folders that were given, e.g. as ``logger.mlflow.tracking_uri``.
+
+    Args:
+        config: Keys and values as typed, or those of a whole run that begins here.
+    """
+    usual = {f"{_FILE}{from_root(path)}" for path in _USUAL}
+    given = [address_of(key, value) for key, value in config]
+    addresses = [address for address in given if address is not None and address not in usual]
     if addresses:
+        _typed.update(addresses)
         remember(addresses)
 
 
@@ -112,8 +114,7 @@ def address_of(key: str, value: object) -> str | None:
 
 def is_known(address: str) -> bool:
     """Say whether this user has given an address before, or conf/ has it."""
-    usual = (f"{_FILE}{from_root(path)}" for path in _USUAL)
-    return address in {*_typed, *_remembered(), *usual}
+    return address in {*_typed, *_remembered(), *(f"{_FILE}{from_root(path)}" for path in _USUAL)}
 
 
 def check_folders(overrides: Sequence[str]) -> None:

@@ -1,12 +1,8 @@
 """Refuse a configuration whose parts cannot be built, before data or device are touched."""
 
 import inspect
-import os
-import re
-from collections.abc import Collection, Mapping
-from typing import Any
-
-from omegaconf import DictConfig
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
 
 from src.app.config.options import Primary
 from src.app.config.schema import (
@@ -14,15 +10,11 @@ from src.app.config.schema import (
     MISSING,
     OPEN,
     UNRESOLVED,
-    check_keys,
-    check_missing,
-    check_values,
+    agrees,
+    describe,
     join,
-    leaves,
-    plain,
     show,
 )
-from src.app.config.signatures import agrees, describe, parameters_of
 from src.core.errors import ConfigError, did_you_mean
 from src.core.registry import locate
 
@@ -43,47 +35,23 @@ SUPPLIED: dict[str, tuple[str, ...]] = {
 """Arguments that src/app/build.py gives, by the node that it gives them to."""
 
 _SEVERAL = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
-_SHORTEST = 8  # shorter secrets would be found by chance
 
 
-def check_names(cfg: DictConfig, primary: Primary) -> dict[str, Any]:
-    """Check all that can be checked without importing a target; return the plain configuration.
+def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a class or function by name, annotations resolved.
 
-    Raises:
-        ConfigError: Naming the key at fault and the nearest valid name.
+    Annotations that cannot be resolved stay as written, and then accept any value.
     """
-    check_keys([str(key) for key in cfg], primary)  # first: what is absent cannot be referred to
-    config: dict[str, Any] = plain(cfg, partial=primary.laid_over_checkpoint)
-    check_values(config, primary)
-    check_missing(config)
-    check_secrets(config, os.environ)
-    return config
-
-
-def check_secrets(config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-    """Refuse a configuration that holds the value of a secret environment variable: runs save it.
-
-    Args:
-        config: The plain, resolved configuration.
-        environment: Names and values; those that sound like a key or a password are secret.
-
-    Raises:
-        ConfigError: Naming the key and the variable, never the value.
-    """
-    secrets = {
-        name: value
-        for name, value in environment.items()
-        if _SECRET.search(name) and len(value) >= _SHORTEST
+    parameters = dict(inspect.signature(target).parameters)
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = get_type_hints(function)
+    except (NameError, TypeError):  # a name that is imported for type checkers only
+        hints = {}
+    return {
+        name: parameter.replace(annotation=hints.get(name, parameter.annotation))
+        for name, parameter in parameters.items()
     }
-    for path, text in leaves(config, in_lists=True):
-        for name, value in secrets.items():
-            if isinstance(text, str) and value in text:
-                raise ConfigError(
-                    f"{path} holds the value of the environment variable {name}, and a run saves "
-                    "its configuration in config.yaml and in checkpoints. Leave it out: whoever "
-                    "needs it reads it from the environment."
-                )
 
 
 def check_targets(config: Mapping[str, Any], primary: Primary) -> None:
@@ -135,8 +103,12 @@ def _check_node(node: Mapping[str, Any], path: str) -> None:
     for key, value in node.items():
         if key not in SPECIAL:
             _check_argument(join(path, key), value, parameters, dotted)
-    if node.get("_partial_") is not True:
-        _check_required({*node, *SUPPLIED.get(path, ())}, path, parameters, dotted)
+    given = {*node, *SUPPLIED.get(path, ())}
+    for name, parameter in parameters.items() if node.get("_partial_") is not True else ():
+        required = parameter.default is parameter.empty and parameter.kind not in _SEVERAL
+        if required and name not in given:
+            key = join(path, name)
+            raise ConfigError(f"{key} is not given, and {dotted} needs it: add +{key}=…")
 
 
 def _check_argument(
@@ -154,13 +126,3 @@ def _check_argument(
     unknown = value in (MISSING, UNRESOLVED) or isinstance(value, Mapping)
     if not (unknown or is_default or agrees(value, kind)):
         raise ConfigError(f"{path}={show(value)} is not possible: {dotted} takes {describe(kind)}.")
-
-
-def _check_required(
-    given: Collection[str], path: str, parameters: Mapping[str, inspect.Parameter], dotted: str
-) -> None:
-    for name, parameter in parameters.items():
-        required = parameter.default is parameter.empty and parameter.kind not in _SEVERAL
-        if required and name not in given:
-            key = join(path, name)
-            raise ConfigError(f"{key} is not given, and {dotted} needs it: add +{key}=…")

@@ -41,9 +41,6 @@ def leading(place: Place, *, multirun: bool) -> Iterator[None]:
     Raises:
         ConfigError: If a sweep is started by torchrun or srun.
     """
-    if place.starter is None:
-        yield
-        return
     try:
         _refuse_sweep(place, multirun=multirun)
         yield
@@ -135,7 +132,7 @@ def _store(place: Place, patience: timedelta = PATIENCE) -> "Store":
         translate_slurm(place)
     store: Store
     try:
-        if place.starter == SLURM and place.leads:
+        if place.starter == SLURM and place.rank == 0:
             # As rendezvous does, but without waiting here for the others, who may never come:
             # whoever joins the group next waits as long as the user has said.
             address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])

@@ -40,7 +40,7 @@ class Place:
 
     Attributes:
         starter: ``torchrun`` or ``SLURM``; None where this process stands alone.
-        rank: Among all, 0 ≤ rank < world.
+        rank: Among all, 0 ≤ rank < world; the first settles the job.
         world: Number of processes.
         local_world: Number of them on this machine.
     """
@@ -54,11 +54,6 @@ class Place:
     def machines(self) -> int:
         """Number of machines."""
         return self.world // self.local_world
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process settles the job: it stands alone, or is the first."""
-        return self.rank == 0
 
 
 def here() -> Place:

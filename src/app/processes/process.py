@@ -1,5 +1,6 @@
 """What a process of ours is given before torch is imported: how to wait, hold memory, and print."""
 
+import codecs
 import errno
 import io
 import logging
@@ -12,7 +13,10 @@ from typing import Any
 
 from src.core.errors import ExemplarError
 from src.core.heap import keep_blocks
-from src.core.redact import log_cleanly
+from src.core.paths import escape_surrogates
+from src.core.redact import CleanRecord
+
+_ESCAPED = "exemplar.escaped"
 
 _lost: list[OSError] = []
 
@@ -34,7 +38,7 @@ def prepare_process() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     keep_blocks(up_to=2**30)
-    log_cleanly()
+    logging.setLogRecordFactory(CleanRecord)  # whatever handlers there are
     keep_going_without_output()
 
 
@@ -83,20 +87,25 @@ class _Drain(io.FileIO):
 
 
 def keep_going_without_output() -> None:
-    """Let a reader that has gone, a full disk or a closed terminal not end what is being done.
+    r"""Let a reader that has gone, a full disk or a closed terminal not end what is being done.
 
     Training has its own files, and is not to end unsaved because nobody reads its progress bar.
+    File names that are not UTF-8 are printed with their bytes as ``\xe9``.
     """
-    _reopen_closed()
+    codecs.register_error(_ESCAPED, escape_surrogates)
+    if None in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
+        _reopen_closed()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not getattr(sys, f"__{name}__"):
-            continue  # somebody has put another in its place
+            if isinstance(stream, io.TextIOWrapper):  # somebody has put another in its place
+                stream.reconfigure(errors=_ESCAPED)
+            continue
         number = stream.fileno()
         stream.flush()
         drain = io.BufferedWriter(_Drain(number, "wb", closefd=False))
         lines = name == "stderr" or stream.line_buffering or stream.write_through  # python -u
-        new = io.TextIOWrapper(drain, stream.encoding, stream.errors, line_buffering=lines)
+        new = io.TextIOWrapper(drain, stream.encoding, _ESCAPED, line_buffering=lines)
         setattr(sys, name, new)
 
 

@@ -1,5 +1,6 @@
 """Jobs of a sweep that joblib runs side by side: a signal stops each once, none outlives us."""
 
+import logging
 import math
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ from types import FrameType
 
 from src.app.processes.process import end_with_parent, keep_going_without_output
 from src.core.preemption import PREEMPTING, Preemption, heeded, preemptible, stopped_by
-from src.core.redact import log_cleanly
+from src.core.redact import CleanRecord
 
 _SIGNALS = (signal.SIGINT, *PREEMPTING)
 _received: list[int] = []  # in the process that runs the sweep
@@ -86,7 +87,7 @@ def run_beside(job: Callable[[], float], starter: int, not_begun: Callable[[], o
         starter: The process that runs the sweep.
         not_begun: Called in place of a job that comes after one that was stopped.
     """
-    log_cleanly()
+    logging.setLogRecordFactory(CleanRecord)
     if os.getppid() != starter:
         return job()
     if _state["stopped"]:

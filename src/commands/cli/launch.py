@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,10 +18,10 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.check import Request, composed
-from src.app.config.options import register_resolvers, with_slash
-from src.app.config.resume import with_last, with_saved, with_that_of_checkpoint
-from src.app.config.search_path import check_folders, remember_addresses, with_config_dir
-from src.app.config.typed_paths import from_here
+from src.app.config.options import register_resolvers
+from src.app.config.resume import with_run
+from src.app.config.search_path import KEY, check_folders, remember_addresses, with_config_dir
+from src.app.config.typed import as_meant
 from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, here
 from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results
@@ -31,7 +31,6 @@ from src.app.sweeps.side_by_side import signals_shared
 from src.app.sweeps.sweep import concluded, started_again
 from src.commands.cli.job import UnexpectedError, job_of_sweep, run_alone
 from src.core import __version__
-from src.core.console import accept_all_names
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
 from src.core.preemption import Preemption, preemptible
@@ -54,7 +53,6 @@ def launch(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     a traceback.
     """
     prepare_process()
-    accept_all_names()
     try:
         with preemptible():
             _lead_or_follow(config_name, function)
@@ -82,14 +80,15 @@ def _lead_or_follow(config_name: str, function: Callable[[DictConfig], Any]) -> 
     place = here()
     if place.starter == TORCHRUN:
         end_with_parent()
-    if not place.leads:
+    if place.rank > 0:
         sys.exit(follow(place, timedelta(minutes=1) if config_name == "doctor" else PATIENCE))
     if "--version" in sys.argv[1:]:  # Hydra would give its own
         print(f"exemplar {__version__}")
         return
     args = get_args_parser().parse_intermixed_args()
     args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
-    with leading(place, multirun=args.multirun):
+    alone = place.starter is None
+    with nullcontext() if alone else leading(place, multirun=args.multirun):
         _arrange(args, config_name)
         _run(args, config_name, function)
 
@@ -97,13 +96,14 @@ def _lead_or_follow(config_name: str, function: Callable[[DictConfig], Any]) -> 
 def _arrange(args: argparse.Namespace, config_name: str) -> None:
     """Put flags before overrides, as Hydra wants them, and a resumed run's own before those."""
     flags = [word for word in sys.argv[1:] if word not in args.overrides]
-    words = with_last(from_here([with_slash(word) for word in args.overrides]))
-    words = with_config_dir(words, args.config_dir)
-    remember_addresses(words)
-    words = with_saved(words) if config_name == "train" else with_that_of_checkpoint(words)
-    check_folders(words)
-    if args.config_dir is not None:
-        flags = _without_config_dir(flags)
+    words = as_meant(args.overrides)
+    if args.config_dir is not None or any(KEY in word for word in words):
+        words, flags = with_config_dir(words, args.config_dir), _without_config_dir(flags)
+    split = (word.lstrip("+").partition("=") for word in words)
+    remember_addresses((key, value.strip("'\"")) for key, _, value in split)
+    words = with_run(words, trains=config_name == "train")
+    if any(KEY in word for word in words):
+        check_folders(words)
     args.overrides, args.config_dir = words, None
     sys.argv[1:] = flags + words
 

@@ -25,7 +25,8 @@ def refuse_unscored(config: Mapping[str, Any]) -> None:
             "trainer.limit_val_batches=0: nothing would be validated, so that no job of this sweep "
             "would have a score. Leave it out."
         )
-    data = build_data(with_sets(DictConfig(dict(config))))
+    cfg = DictConfig(dict(config))
+    data = build_data(cfg if cfg.get("sets") is None else with_sets(cfg))
     # Data of one's own alone know what they score.
     benchmarks = data.benchmark_names if isinstance(data, RestorationData) else None
     if benchmarks is not None and not benchmarks:

@@ -34,7 +34,7 @@ def doctor(cfg: DictConfig) -> float:
     if place.starter == SLURM:
         translate_slurm(place)
     if place.starter is not None:  # torchrun's agent listens already
-        listens = place.leads and place.starter == SLURM
+        listens = place.rank == 0 and place.starter == SLURM
         early.append(check_address(place, listens=listens))
     try:
         processes = settle_size(cfg.trainer, place)

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import lightning as L  # noqa: N812
@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from src.app import run_folder
 from src.app.build import build_data, build_task, build_trainer, plain
@@ -31,7 +32,7 @@ from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger, last_
 from src.training.callbacks.lr_finder import LearningRateFinder
 from src.training.callbacks.sources import SameSources
 from src.training.callbacks.stopping import GracefulStop
-from src.training.loggers.lifecycle import Facts, facts, keep_run_id, read_run_id, recorded
+from src.training.loggers.lifecycle import facts, keep_run_id, read_run_id, recorded
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import Checkpoint, open_checkpoint
 
@@ -75,12 +76,13 @@ def fit(job: Job) -> float:
     begun = None if resume is not None or cfg.weights is None else open_checkpoint(cfg.weights)
 
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    task, data = build_task(cfg), shared_data(cfg)
-    begin_with(task.net, cfg, begun)
+    task, data = build_task(cfg), build_data(cfg)
+    if begun is not None or cfg.get("freeze"):  # not in files of earlier versions
+        begin_with(task.net, cfg, begun)
     trainer = build_trainer(cfg, config)
-    trainer.callbacks.append(SameJob(job.digest()))  # type: ignore[attr-defined]
+    trainer.callbacks.append(SameJob(job.digest))  # type: ignore[attr-defined]
     runs, (step, before) = ExitStack(), (0, {}) if resume is None else (resume.step, resume.origin)
-    begin = _beginning(job, trainer, runs, facts(config, task.net), step)
+    begin = _beginning(job, trainer, runs, task.net, step)
     sources = SameSources(before, begin, accepted=job.notes["accepted"])
     trainer.callbacks.append(sources)  # type: ignore[attr-defined]
     if resume is not None:
@@ -88,7 +90,7 @@ def fit(job: Job) -> float:
         trainer.callbacks += [settings, FittingStates()]  # type: ignore[attr-defined]
     _announce(trainer, task, data, cfg, step)
     path = None if resume is None else resume.path
-    with runs, taken_up(path):
+    with runs, nullcontext() if path is None else taken_up(path):
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 
     _conclude(trainer, task, folder)
@@ -96,20 +98,8 @@ def fit(job: Job) -> float:
     return last_value(folder / METRICS, cfg.monitor) if score is None else float(score)
 
 
-def shared_data(cfg: DictConfig) -> RestorationData:
-    """Build the data of a training; nothing is read yet.
-
-    Raises:
-        ConfigError: If processes and accumulation do not divide a batch.
-    """
-    data = build_data(cfg)
-    world = cfg.trainer.devices * cfg.trainer.num_nodes
-    data.stages.check_shares(world=world, accumulated=cfg.trainer.accumulate_grad_batches)
-    return data
-
-
 def _beginning(
-    job: Job, trainer: L.Trainer, runs: ExitStack, about: Facts, step: int
+    job: Job, trainer: L.Trainer, runs: ExitStack, net: nn.Module, step: int
 ) -> Callable[[list[str]], None]:
     """Return what opens the loggers' ``runs`` and writes down that the run begins or goes on.
 
@@ -121,7 +111,8 @@ def _beginning(
 
     def begin(changes: list[str]) -> None:
         trainer.loggers = loggers
-        runs.enter_context(recorded(loggers, plain_without_passwords(job.config), about))
+        config, about = plain_without_passwords(job.config), facts(job.config, net)
+        runs.enter_context(recorded(loggers, config, about))
         write_down(changes)
 
     @rank_zero_only

@@ -16,7 +16,7 @@ from src.app.config.search_path import is_search_path, remember_addresses
 from src.app.processes.job import Job, settled_by_hydra
 from src.app.processes.place import here
 from src.app.processes.size import settle_size
-from src.app.resume_point import NEW, find_point
+from src.app.resume_point import NEW, ResumePoint, find_point
 from src.app.sweeps.sweep import is_start_again
 from src.commands.train.beginning import with_weights
 from src.commands.train.schedule import refuse_unsaid_change
@@ -44,25 +44,23 @@ def settle_training(cfg: DictConfig) -> Job:
     folder = Path(cfg.paths.output_dir)
     typed = HydraConfig.get().overrides
     overrides = [text for text in typed.task if not is_resume(text)]
-    given, accepted = given_now(folder, overrides), bool(cfg.accept_changes)
-    resumes = _goes_on(cfg, folder)
-    point = find_point(folder) if resumes else NEW
+    accepted, resumes = bool(cfg.accept_changes), _goes_on(cfg, folder)
+    point: ResumePoint = NEW
+    given: list[str] = []
     if resumes:
-        refuse_changes(folder, given)
-        if point.config is not None:
-            run_folder.mend_config(folder, point.config)
-        followed = followers(cfg, given)
-        old = run_folder.continued(folder, cfg, [])
-        cfg = run_folder.continued(folder, cfg, [*given, *followed])
-        _refuse_changes_between(old, cfg, given, followed, point.step)
-        given = [*given, *followed]
+        point = find_point(folder)
+        cfg, given = _continued(cfg, folder, overrides, point)
     else:
-        cfg = undegraded_pairs(with_sets(with_weights(cfg, overrides)))
+        cfg = undegraded_pairs(with_weights(cfg, overrides))
+        if cfg.get("sets") is not None:  # not in files of earlier versions
+            cfg = with_sets(cfg)
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     config = plain(cfg)
-    run_folder.check_addresses(config)
-    data = build_data(cfg)
+    if not resumes:  # all of it was typed
+        remember_addresses(leaves(config))
+    run_folder.check_addresses(config, known=not resumes)
+    data = shared_data(cfg)
     ours = isinstance(data, RestorationData)
     if ours:
         data.check_sources()
@@ -87,17 +85,40 @@ def settle_training(cfg: DictConfig) -> Job:
     )
 
 
-def _refuse_changes_between(
-    old: DictConfig, cfg: DictConfig, given: list[str], followed: list[str], step: int
-) -> None:
-    """Refuse a schedule that changes unsaid, and another discriminator than the saved one."""
-    refuse_unsaid_change(old, cfg, given, followed, step)
-    was, now = (_discriminator(plain(of)["loss"]) for of in (old, cfg))
+def shared_data(cfg: DictConfig) -> RestorationData:
+    """Build the data of a training; nothing is read yet.
+
+    Raises:
+        ConfigError: If processes and accumulation do not divide a batch.
+    """
+    data = build_data(cfg)
+    world = cfg.trainer.devices * cfg.trainer.num_nodes
+    data.stages.check_shares(world=world, accumulated=cfg.trainer.accumulate_grad_batches)
+    return data
+
+
+def _continued(
+    cfg: DictConfig, folder: Path, overrides: list[str], point: ResumePoint
+) -> tuple[DictConfig, list[str]]:
+    """Return the config with which a run goes on, and the overrides that are new or follow.
+
+    Refused are a schedule that changes unsaid, and another discriminator than the saved one.
+    """
+    given = given_now(folder, overrides)
+    refuse_changes(folder, given)
+    if point.config is not None:
+        run_folder.mend_config(folder, point.config)
+    followed = followers(cfg, given)
+    old = run_folder.continued(folder, cfg, [])
+    new = run_folder.continued(folder, cfg, [*given, *followed])
+    refuse_unsaid_change(old, new, given, followed, point.step)
+    was, now = (_discriminator(plain(of)["loss"]) for of in (old, new))
     if was != now:
         raise ConfigError(
             f"loss: a resumed run keeps its discriminator, {was or 'none'}, not {now or 'none'}; "
             "start a new run, with weights=<this one> to begin from its weights."
         )
+    return new, [*given, *followed]
 
 
 def _discriminator(loss: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,9 +134,9 @@ def _goes_on(cfg: DictConfig, folder: Path) -> bool:
     resume = cfg.resume
     if resume not in {None, AUTO}:
         return True
-    # all of it was typed
-    remember_addresses(f"{key}={value}" for key, value in leaves(plain(cfg)) if value is not None)
-    goes_on = is_start_again(resume, folder) and (folder / run_folder.CONFIG).is_file()
-    if not goes_on:
-        run_folder.refuse_used(folder)
-    return goes_on
+    if not (folder / run_folder.CONFIG).exists():
+        return False
+    if is_start_again(resume, folder):
+        return True
+    run_folder.refuse_used(folder)
+    return False

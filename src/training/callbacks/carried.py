@@ -1,6 +1,6 @@
 """What checkpoints carry beside Lightning's state, and what a run that goes on does with it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -42,7 +42,7 @@ class Provenance(Callback):
     """
 
     def __init__(self, config: PlainConfig) -> None:
-        self.config = plain_without_passwords(config)
+        self.config = config
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -53,7 +53,8 @@ class Provenance(Callback):
         goes on with these.
         """
         runs = dict(logger.identity for logger in trainer.loggers if isinstance(logger, Identified))
-        about = {"format": FORMAT, "config": self.config, **sources(trainer)}
+        config = plain_without_passwords(self.config)
+        about = {"format": FORMAT, "config": config, **sources(trainer)}
         checkpoint[KEY] = {**about, RUN_IDS: runs}
 
 
@@ -64,8 +65,7 @@ class PendingRow(Callback):
     go on without that row.
     """
 
-    def __init__(self) -> None:
-        self._row: dict[str, float] | None = None
+    _row: dict[str, float] | None = None
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -101,8 +101,7 @@ class RandomState(Callback):
     a state of its own; a checkpoint has all, one a row.
     """
 
-    def __init__(self) -> None:
-        self._restored: dict[str, Tensor] = {}
+    _restored: Mapping[str, Tensor] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all processes as tensors, which weights-only loading accepts."""
@@ -247,10 +246,10 @@ class SameJob(Callback):
     shape can always be averaged.
 
     Args:
-        digest: Hash of configuration and folder as this process has them.
+        digest: Returns a hash of configuration and folder as this process has them.
     """
 
-    def __init__(self, digest: str) -> None:
+    def __init__(self, digest: Callable[[], str]) -> None:
         self.digest = digest
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -262,7 +261,7 @@ class SameJob(Callback):
         if trainer.world_size == 1:
             return
         digests: list[str] = [""] * trainer.world_size
-        dist.all_gather_object(digests, self.digest)
+        dist.all_gather_object(digests, self.digest())
         others = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
         if others:
             named = ", ".join(str(rank) for rank in others)

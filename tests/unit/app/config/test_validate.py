@@ -4,7 +4,7 @@ import pytest
 
 from src.app.config.check import Request
 from src.app.config.options import register_resolvers
-from src.app.config.validate import check_secrets
+from src.app.config.schema import check_leaves
 from src.core.errors import ConfigError
 from tests.support.compose import check
 
@@ -30,8 +30,8 @@ def test_a_secret_of_the_environment_is_refused_by_its_name_and_never_shown(
 
 
 def test_other_variables_of_the_environment_may_be_used() -> None:
-    check_secrets({"paths": {"root": SECRET}}, {"SOME_FOLDER": SECRET})
-    check_secrets({"callbacks": ["true"]}, {"SHORT_KEY": "true"})
+    check_leaves({"paths": {"root": SECRET}}, {"SOME_FOLDER": SECRET})
+    check_leaves({"callbacks": ["true"]}, {"SHORT_KEY": "true"})
 
 
 @pytest.mark.parametrize(

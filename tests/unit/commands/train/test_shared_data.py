@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.app.config.options import options_of
-from src.commands.train.command import shared_data
+from src.commands.train.settle import shared_data
 from src.core.errors import ConfigError
 from tests.support.compose import compose_config
 

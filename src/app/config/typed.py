@@ -1,4 +1,4 @@
-"""Paths that a user types start at the current folder, in every command and key."""
+"""What a user types, as Hydra takes it: paths start at the current folder, groups have a slash."""
 
 import os
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import HydraException
 
+from src.app.config.options import NESTED, options_of
 from src.app.config.schema import show
 from src.core.paths import ROOT
 
@@ -23,15 +24,26 @@ NAMES = ("checkpoint", "resume", "weights", "sets", "results", "compare")
 """Keys whose values may be names, e.g. ``set5`` or ``auto``: paths are what is there or has a /."""
 
 
-def from_here(words: Sequence[str]) -> list[str]:
+_DOTTED = {f"{group}.{inner}": f"{group}/{inner}" for group, inner in NESTED.items()}
+
+
+def as_meant(words: Sequence[str]) -> list[str]:
     """Return ``words`` with the relative paths among them made absolute.
 
     In the folder where relative paths of configuration files start they are left as they are, so
     that what is written down names no folder of this machine.
+
+    ``model.attention=pyramid`` becomes ``model/attention=pyramid``: W&B allows no slash in the name
+    of a sweep's parameter. Nothing is lost, as the option of a group is no possible value of the
+    key of the same name.
     """
-    if Path.cwd() == ROOT:
-        return list(words)
-    return [_from_here(word) for word in words]
+    slashed = []
+    for word in words:
+        key, _, value = word.partition("=")
+        group = _DOTTED.get(key)
+        chooses = group is not None and {*value.split(",")} <= {*options_of(group)}
+        slashed.append(f"{group}={value}" if chooses else word)
+    return slashed if Path.cwd() == ROOT else [_from_here(word) for word in slashed]
 
 
 def _from_here(word: str) -> str:

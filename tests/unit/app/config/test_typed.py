@@ -2,8 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from src.app.config.typed_paths import from_here
+from src.app.config.check import Request
+from src.app.config.options import register_resolvers
+from src.app.config.typed import as_meant
 from src.core.paths import ROOT
+from tests.support.compose import check
 
 WORDS = [
     ("output=out", 'output="{here}/out"'),
@@ -30,16 +33,38 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_relative_paths_that_are_typed_start_at_the_current_folder(
     here: Path, typed: str, meant: str
 ) -> None:
-    assert from_here([typed]) == [meant.replace("{here}", str(here))]
+    assert as_meant([typed]) == [meant.replace("{here}", str(here))]
 
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("word", KEPT)
 def test_what_is_no_relative_path_stays(word: str) -> None:
-    assert from_here([word]) == [word]
+    assert as_meant([word]) == [word]
 
 
 def test_at_the_root_nothing_is_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     words = [typed for typed, _ in WORDS]
-    assert from_here(words) == words
+    assert as_meant(words) == words
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("model.attention=pyramid", "model/attention=pyramid"),
+        ("model.attention=none,channel", "model/attention=none,channel"),
+        ("model.attention=pyramyd", "model.attention=pyramyd"),
+        ("model.attention", "model.attention"),
+        ("model.attention.levels=3", "model.attention.levels=3"),
+        ("model.channels=8", "model.channels=8"),
+        ("model=panet", "model=panet"),
+        ("'input=\"a=b\"'", "'input=\"a=b\"'"),
+    ],
+)
+def test_a_group_within_a_group_may_be_typed_with_a_dot(typed: str, meant: str) -> None:
+    assert as_meant([typed]) == [meant]
+
+
+def test_what_is_meant_is_accepted() -> None:
+    register_resolvers(claim=False)
+    check(Request("train", tuple(as_meant(["model.attention=none"]))), complete=False)
