@@ -1,5 +1,6 @@
 """The composition root: config in, objects out; the only place that instantiates."""
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -8,10 +9,9 @@ from typing import Any, cast
 import lightning as L  # noqa: N812
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
-from src.app.conditions import conditions_of
 from src.app.processes.place import cluster_environment
 from src.core.errors import ConfigError
 from src.core.locks import OwnFolder
@@ -23,11 +23,15 @@ from src.metrics.evaluator import Evaluator
 from src.models.blocks.trunk import recompute_blocks
 from src.models.initial_weights import build_with_initial_weights
 from src.training.callbacks.carried import InOwnFolder, PendingRow, Provenance, RandomState
-from src.training.callbacks.checkpoint import LastCheckpoint
+from src.training.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint
 from src.training.callbacks.stopping import FinalValidation, TimeLimit
-from src.training.checkpoint_io import AtomicCheckpointIO
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import in_memory_order
+
+logger = logging.getLogger(__name__)
+
+LEVELS = {"sigma": "gaussian", "quality": "jpeg", "phase": "mosaic"}
+"""What is given beside a degradation, and the degradation that has it."""
 
 
 def make(node: DictConfig) -> Any:  # noqa: ANN401
@@ -124,3 +128,53 @@ def build_trainer(cfg: DictConfig, config: PlainConfig) -> L.Trainer:
         enable_checkpointing=bool(callbacks),
     )
     return trainer
+
+
+def set_level(degradation: DictConfig, key: str, level: float | str) -> None:
+    """Change a degradation to the one level at which it is scored.
+
+    Args:
+        degradation: Its node.
+        key: One of ``LEVELS``.
+        level: The level.
+
+    Raises:
+        ConfigError: If the degradation has no such key.
+    """
+    if key not in degradation:
+        kind = str(degradation["_target_"]).split(".")[-2]
+        if kind == "identity":
+            raise ConfigError(
+                f"{key}={level}: nothing is degraded here, as with pairs; leave it out."
+            )
+        raise ConfigError(
+            f"{key}={level}: the degradation {kind} has no {key}; leave it out, or take "
+            f"degradation={LEVELS.get(key, 'another')}."
+        )
+    if key == "phase" and degradation.phase not in {"random", level}:
+        logger.warning("phase=%s: the network was trained for phase %s.", level, degradation.phase)
+    degradation[key] = level if key == "phase" else [level, level]
+
+
+def conditions_of(cfg: DictConfig) -> dict[str, DictConfig]:
+    """Return name, e.g. ``sigma_15``, → the degradation of each condition of ``val_conditions``.
+
+    Raises:
+        ConfigError: If it is not one key with its levels, or the degradation has no such key.
+    """
+    given: Mapping[str, Any] = cfg.get("val_conditions") or {}
+    nodes = {}
+    for key, levels in given.items():
+        kind = str if key == "phase" else int | float
+        listed = isinstance(levels, list | tuple | ListConfig) and len(levels) > 0
+        fits = listed and all(isinstance(level, kind) for level in levels)
+        if key not in LEVELS or len(given) > 1 or not fits or len({*levels}) < len(levels):
+            raise ConfigError(
+                f"val_conditions={dict(given)} must be levels of one of {', '.join(LEVELS)}, each "
+                "once, e.g. val_conditions={sigma:[15,25,50]}."
+            )
+        for level in levels:
+            node = cfg.degradation.copy()
+            set_level(node, key, level)
+            nodes[f"{key}_{level}"] = node
+    return nodes

@@ -15,7 +15,7 @@ CONF_DIR = SHIPPED / "conf"
 
 ROOT = Path(os.environ.get("EXEMPLAR_ROOT") or Path.cwd()) if INSTALLED else PACKAGE.parent
 """Where relative paths of configuration files start: in a checkout the repository, else the current
-folder. Typed ones start at the current folder (:mod:`src.app.config.typed_paths`).
+folder. Typed ones start at the current folder (:mod:`src.app.config.typed`).
 
 Jobs on other machines get it as ``EXEMPLAR_ROOT``.
 """
@@ -53,7 +53,7 @@ def from_root(path: str | Path) -> Path:
 
     Without a checkout ``.cache/…`` is in the user's cache, which all folders share.
     """
-    expanded = with_home(path)
+    expanded = Path(os.path.expanduser(path))  # noqa: PTH111  as in with_home
     if expanded.is_absolute():
         return expanded
     if INSTALLED and expanded.parts[:1] == (CACHE,):

@@ -106,9 +106,12 @@ class RestorationData(L.LightningDataModule):
         self.workers = check_whole("workers", workers, least=0)
         self.prefetch = check_whole("prefetch", prefetch, least=1)
         self.transform, self.seed = transform, seed
+        # YAML reads an unquoted `on` as true, the command line as text; both mean the same here
+        text = {True: "on", False: "off"}[cache] if isinstance(cache, bool) else cache
+        cached = check_choice("cache", text, ("on", "off")) == "on"
         self._opener = Opener(
             channels=check_choice("channels", channels, (1, 3)),
-            cache_dir=from_root(cache_dir) if check_switch("cache", cache) else None,
+            cache_dir=from_root(cache_dir) if cached else None,
             cache_limit=check_gigabytes("cache_limit_gb", cache_limit_gb),
             on_error=check_choice("on_error", on_error, ON_ERROR),
             grey=check_choice("grey", grey, GREY),
@@ -361,16 +364,3 @@ def check_gigabytes(name: str, value: float | None) -> int | None:
     if not value >= 0:
         raise ConfigError(f"data.{name}={value} must be at least 0 (in 10⁹ bytes), or null.")
     return round(value * 1e9)
-
-
-def check_switch(name: str, value: str | bool) -> bool:
-    """Return whether a switch is on.
-
-    YAML reads an unquoted ``on`` as true, the command line as text; both mean the same here.
-
-    Raises:
-        ConfigError: Unless ``value`` is on, off, true or false.
-    """
-    if isinstance(value, bool):
-        return value
-    return check_choice(name, value, ("on", "off")) == "on"

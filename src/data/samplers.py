@@ -54,7 +54,7 @@ class Stages:
 
     def __init__(self, patch_size: int, batch_size: int, later: object = None) -> None:
         self._all = [Stage("data.batch_size", 0, 0, patch_size, batch_size)]
-        for step, patch, batch in _checked([] if later is None else later):
+        for step, patch, batch in [] if later is None else _checked(later):
             last = self._all[-1]
             first = last.first_sample + (step - last.first_step) * last.batch_size
             self._all.append(Stage(f"data.progressive[{step}]", step, first, patch, batch))
@@ -79,7 +79,7 @@ class Stages:
             ConfigError: Naming the setting and the next possible batch.
         """
         shares = world * accumulated
-        for stage in self:
+        for stage in self._all:
             if stage.batch_size % shares:
                 above = -(-stage.batch_size // shares) * shares
                 raise ConfigError(

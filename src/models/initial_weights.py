@@ -27,13 +27,6 @@ class _Change:
     keywords: Mapping[str, Any]
     draws: bool
 
-    def repeat(self, tensor: Tensor, generator: torch.Generator) -> None:
-        """Do to ``tensor`` what was done; what is drawn comes from ``generator``."""
-        drawn = {"generator": generator} if self.draws else {}
-        self.operator(
-            torch.as_strided(tensor, *self.view), *self.arguments, **self.keywords, **drawn
-        )
-
 
 class _Notes(TorchDispatchMode):
     """Notes what is done in place to each piece of memory while the mode is on."""
@@ -88,5 +81,7 @@ def build_with_initial_weights(build: Callable[[], nn.Module], seed: int) -> nn.
             if any(change.draws for change in changes):
                 generator = generator_for("cpu", "initial weights", seed, name)
                 for change in changes:
-                    change.repeat(parameter, generator)
+                    part = torch.as_strided(parameter, *change.view)
+                    drawn = {"generator": generator} if change.draws else {}
+                    change.operator(part, *change.arguments, **change.keywords, **drawn)
     return net

@@ -17,11 +17,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from src.app.config.explain import (
     COMPOSITION_ERRORS,
-    choice_help,
     chooses,
     explain,
     fitted_jobs,
     grammar_help,
+    refuse_choice,
 )
 from src.app.config.options import AUTO, read_primary
 from src.app.config.schema import check_names, leaves
@@ -255,9 +255,8 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
             override = parser.parse_override(text)
         except HydraException as error:
             raise ConfigError(grammar_help(text)) from error
-        wrong = choice_help(override)
-        if wrong is not None:
-            raise ConfigError(wrong)
+        if "." not in text.partition("=")[0] and not isinstance(override.value(), str | list):
+            refuse_choice(override)
         parsed.append(override)
     return parsed
 

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.app.config.options import all_groups, options_of
 from src.app.config.schema import join
 from src.app.config.search_path import KEY
-from src.core.errors import did_you_mean
+from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
@@ -34,15 +34,12 @@ def grammar_help(text: str) -> str:
     )
 
 
-def choice_help(override: Override) -> str | None:
-    """Say what is wrong with a choice that names no file, e.g. ``loss=null``; else None."""
-    group, value = override.key_or_group, override.value()
-    if "." in group or isinstance(value, str | list) or group not in all_groups():
-        return None
-    if override.is_delete() or override.is_sweep_override():
-        return None
-    options = " | ".join(options_of(group))
-    return f"{override.input_line}: choose {group}=<{options}>, or leave it out."
+def refuse_choice(override: Override) -> None:
+    """Refuse a choice that names no file, e.g. ``loss=null``, with those that do."""
+    group = override.key_or_group
+    if group in all_groups() and not (override.is_delete() or override.is_sweep_override()):
+        options = " | ".join(options_of(group))
+        raise ConfigError(f"{override.input_line}: choose {group}=<{options}>, or leave it out.")
 
 
 def explain(error: Exception, config_name: str, parsed: Sequence[Override]) -> str:

@@ -15,7 +15,6 @@ from omegaconf import OmegaConf
 from src.core.errors import ConfigError
 from src.core.files import write_text
 from src.core.registry import locate
-from src.training.loggers.sweep import of_a_sweep
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
     from src.core.types import PlainConfig
@@ -88,6 +87,8 @@ def parse(text: str) -> Job:
 
 def settled_by_hydra() -> dict[str, Any]:
     """Return what of Hydra's own configuration the jobs of this project ask for, plain."""
+    from src.training.loggers.lifecycle import of_a_sweep  # only now: Lightning takes seconds
+
     settings = HydraConfig.get()
     multirun = of_a_sweep(settings)
     return {

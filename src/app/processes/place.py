@@ -65,7 +65,9 @@ def here() -> Place:
     """
     if "TORCHELASTIC_RUN_ID" in os.environ and _number("WORLD_SIZE") > 1:
         return _placed_by_torchrun()
-    tasks = _number("SLURM_STEP_NUM_TASKS")  # of this srun; a batch script itself has none
+    if "SLURM_STEP_NUM_TASKS" not in os.environ:  # of this srun; a batch script itself has none
+        return Place()
+    tasks = _number("SLURM_STEP_NUM_TASKS")
     if tasks > 1:
         nodes = max(1, _number("SLURM_STEP_NUM_NODES"))
         if tasks % nodes:

@@ -25,7 +25,9 @@ def settle_size(trainer: DictConfig, place: Place) -> int:
     Raises:
         ConfigError: If the devices are not there, or torchrun or srun has started another number.
     """
-    strategy = _name(trainer)
+    node = trainer.get("strategy", "auto")  # Lightning's short name, or a node
+    target = node.get("_target_", "") if isinstance(node, DictConfig) else f"{node}"
+    strategy = str(target).removeprefix(_OURS)
     if strategy in OWN_LAUNCH:
         raise ConfigError(
             f"trainer.strategy={strategy} starts processes by itself, so that they could run with "
@@ -51,18 +53,12 @@ def settle_size(trainer: DictConfig, place: Place) -> int:
     return devices
 
 
-def _name(trainer: DictConfig) -> str:
-    """Return Lightning's short name of the strategy, whether it is named or a node."""
-    strategy = trainer.get("strategy", "auto")
-    node = strategy.get("_target_", "") if isinstance(strategy, DictConfig) else f"{strategy}"
-    return str(node).removeprefix(_OURS)
-
-
 def _devices(trainer: DictConfig, place: Place) -> int:
     """Return the devices asked for on this machine; 0 where that is left open."""
-    asked = trainer.devices
+    asked, on_cards = trainer.devices, trainer.accelerator in ("gpu", "cuda")
     if isinstance(asked, int) and asked > 0:
-        _check_cards(trainer, asked)
+        if on_cards:
+            _check_cards(trainer, asked)
         return asked
     if asked not in ("auto", -1, "-1"):
         raise ConfigError(
@@ -73,13 +69,12 @@ def _devices(trainer: DictConfig, place: Place) -> int:
         return 0
     if trainer.accelerator == "cpu":
         return 1
-    _check_cards(trainer, 1)
+    if on_cards:
+        _check_cards(trainer, 1)
     return max(1, torch.cuda.device_count())
 
 
 def _check_cards(trainer: DictConfig, asked: int) -> None:
-    if trainer.accelerator not in ("gpu", "cuda"):
-        return
     there = torch.cuda.device_count()
     if there < asked:
         raise ConfigError(

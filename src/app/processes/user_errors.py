@@ -5,8 +5,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -134,25 +133,16 @@ def keep_traceback(folder: Path) -> str:
     return f"The traceback is also in {file}"
 
 
-@contextmanager
-def shortages_said() -> Iterator[None]:
-    """Turn an error of this kind, or what it has caused, into a sentence while the block runs.
+def shortage_behind(error: BaseException) -> str | None:
+    """Return the sentence for an error of this kind, or for what has caused it; else None.
 
     Hydra makes the folder of a job and opens its log file; logging reports what stops it there as
     ValueError.
-
-    Raises:
-        ExemplarError: With the sentence.
     """
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        link: BaseException | None = error
-        while link is not None and shortage(link) is None:
-            link = link.__cause__ or link.__context__
-        if link is None:
-            raise
-        raise ExemplarError(shortage(link)) from error
+    link: BaseException | None = error
+    while link is not None and shortage(link) is None:
+        link = link.__cause__ or link.__context__
+    return None if link is None else shortage(link)
 
 
 def _command() -> str:

@@ -25,7 +25,7 @@ from src.app.config.typed import as_meant
 from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, here
 from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results
-from src.app.processes.user_errors import shortages_said
+from src.app.processes.user_errors import shortage_behind
 from src.app.sweeps.frozen import open_sweep
 from src.app.sweeps.side_by_side import signals_shared
 from src.app.sweeps.sweep import concluded, started_again
@@ -37,6 +37,7 @@ from src.core.preemption import Preemption, preemptible
 from src.core.redact import readable, without_passwords
 
 EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
+_OF_HYDRA = (HydraException, OmegaConfBaseException)
 
 
 def launch(config_name: str, function: Callable[[DictConfig], Any]) -> None:
@@ -56,12 +57,8 @@ def launch(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     try:
         with preemptible():
             _lead_or_follow(config_name, function)
-    except ConfigError as error:
-        _stop(str(error), EXIT_CONFIG, _advice(config_name))
-    except (ExemplarError, UnexpectedError) as error:
-        _stop(str(error), EXIT_ERROR)
-    except (HydraException, OmegaConfBaseException) as error:
-        _stop(str(error).splitlines()[0], EXIT_CONFIG, _advice(config_name))
+    except (ExemplarError, UnexpectedError, *_OF_HYDRA, OSError, ValueError) as error:
+        _stop(error, config_name)
     except KeyboardInterrupt:
         _interrupted()
     except Preemption as stop:
@@ -131,14 +128,13 @@ def _run(args: argparse.Namespace, config_name: str, function: Callable[[DictCon
     )
     if not passive:
         sys.argv = [without_passwords(word) for word in sys.argv]  # records and loggers read it
-    with shortages_said():
-        if passive:
-            _look(request, looks=looks)
-        elif request.multirun:
-            _run_sweep(request, function)
-        else:
-            with composed(request) as accepted:
-                run_alone(accepted.cfg, function)
+    if passive:
+        _look(request, looks=looks)
+    elif request.multirun:
+        _run_sweep(request, function)
+    else:
+        with composed(request) as accepted:
+            run_alone(accepted.cfg, function)
     if passive or config_name != "train":  # a training's results are files
         refuse_lost_results()
 
@@ -199,16 +195,24 @@ def _errors_come_to_us() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _advice(config_name: str) -> str:
-    return (
-        f"  To see every key and its value:  python -m src.{config_name} --cfg job\n"
-        f"  To see groups and options:       python -m src.{config_name} --help"
-    )
-
-
-def _stop(message: str, code: int, advice: str = "") -> NoReturn:
-    said = readable(without_passwords(f"error: {message}"))
-    print("\n".join(filter(None, [said, advice])), file=sys.stderr)
+def _stop(error: Exception, config_name: str) -> NoReturn:
+    """Say what is wrong and exit; raise what is none of the errors that a user may meet."""
+    message, code = str(error), EXIT_ERROR
+    if isinstance(error, (ConfigError, *_OF_HYDRA)):
+        code = EXIT_CONFIG
+        message = message.splitlines()[0] if isinstance(error, _OF_HYDRA) else message
+    elif not isinstance(error, ExemplarError | UnexpectedError):
+        lacking = shortage_behind(error)
+        if lacking is None:
+            raise error
+        message = lacking
+    print(readable(without_passwords(f"error: {message}")), file=sys.stderr)
+    if code == EXIT_CONFIG:
+        print(
+            f"  To see every key and its value:  python -m src.{config_name} --cfg job\n"
+            f"  To see groups and options:       python -m src.{config_name} --help",
+            file=sys.stderr,
+        )
     sys.exit(code)
 
 

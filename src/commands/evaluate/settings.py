@@ -6,8 +6,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from src.app.build import undegraded_pairs
-from src.app.conditions import LEVELS, set_level
+from src.app.build import LEVELS, set_level, undegraded_pairs
 from src.app.config.options import read_primary
 from src.app.inference import merge_inference
 from src.core.errors import ConfigError

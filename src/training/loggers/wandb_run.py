@@ -19,8 +19,7 @@ from src.core.paths import home
 from src.core.redact import passwords_in, plain_without_passwords
 from src.core.types import PlainConfig
 from src.training.callbacks.pictures import Cell
-from src.training.loggers.lifecycle import Facts, keep_run_id, read_run_id
-from src.training.loggers.sweep import sweep_name
+from src.training.loggers.lifecycle import Facts, keep_run_id, read_run_id, sweep_name
 
 Mode = Literal["online", "offline", "disabled"]
 

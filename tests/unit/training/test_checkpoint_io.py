@@ -14,7 +14,7 @@ from src.core.errors import CheckpointError, DataError
 from src.core.files import remove_leftovers, replacing
 from src.core.locks import OwnFolder
 from src.core.paths import ROOT
-from src.training.checkpoint_io import AtomicCheckpointIO
+from src.training.callbacks.checkpoint import AtomicCheckpointIO
 from src.weights.checkpoint_file import check_whole, read, set_aside
 
 
@@ -99,7 +99,7 @@ def test_a_lost_loader_process_is_not_taken_for_a_full_disk(
 FULL_DISK = """
 import resource, signal, sys, torch
 from src.core.errors import CheckpointError
-from src.training.checkpoint_io import AtomicCheckpointIO
+from src.training.callbacks.checkpoint import AtomicCheckpointIO
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(10)}, sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
