@@ -1,6 +1,7 @@
-"""What the attention blocks of a network look at when they restore one pixel, and its picture."""
+"""What the attention blocks of a network look at when they restore one pixel."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,20 +9,21 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
+from src.inference.restorer import Restorer, fitted
+from src.inference.tiling import tile_starts
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.attention.non_local import NonLocalAttention
 from src.models.attention.pyramid import PyramidAttention
-from src.ops.attention.dense import patch_attention_map
-from src.ops.attention.pixels import pixel_attention_map
-
-CAPTION = "query pixel | where it looks, level by level (white: most)"
-
-_RED = (1.0, 0.1, 0.1)
-_DIM = 0.35
-_SMALL = 256
+from src.models.attention.pyramid_local import LocalPyramidAttention
+from src.ops.attention.contract import KERNEL
+from src.ops.attention.one_query import (
+    Spread,
+    patch_attention_map,
+    pixel_attention_map,
+    spread,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class AttentionMap:
         row, column: Of the query pixel in the block's features.
         size: (H, W) of the block's features.
         levels: One (H_s, W_s) of weights for each scale that is searched; together they sum to 1.
+        pixels: Pixels of the network's input that one of the features stands for, along an axis.
+        patch: Side of what is compared, in pixels of its own level: 3 for patches, 1 for pixels.
+        window: Side of the search window in pixels of the features; None sees all.
     """
 
     block: str
@@ -40,70 +45,171 @@ class AttentionMap:
     column: int
     size: tuple[int, int]
     levels: tuple[Tensor, ...]
+    pixels: float = 1.0
+    patch: int = KERNEL
+    window: int | None = None
+
+    def spread(self, radius: float) -> Spread:
+        """Return how the weights are spread; ``radius`` is in pixels of the network's input."""
+        return spread(self.levels, self.row, self.column, self.size, radius=radius / self.pixels)
+
+    def strongest(self, count: int) -> list["Key"]:
+        """Return the keys of the largest weights, the largest first.
+
+        Neighbouring patches share most of their pixels and are one finding: of those of a level
+        that overlap only the strongest is returned.
+        """
+        weights = torch.cat([level.flatten() for level in self.levels])
+        near = (2 * self.patch - 1) ** 2  # that a patch overlaps, itself included
+        largest = weights.topk(min(count * near, len(weights)))
+        ends = torch.tensor([level.numel() for level in self.levels]).cumsum(0).tolist()
+        chosen: list[tuple[int, int, int]] = []
+        keys: list[Key] = []
+        for weight, index in zip(largest.values.tolist(), largest.indices.tolist(), strict=True):
+            number = next(number for number, end in enumerate(ends) if index < end)
+            level = self.levels[number]
+            row, column = divmod(index - ends[number] + level.numel(), level.shape[1])
+            if len(keys) < count and not any(
+                other == number and max(abs(row - y), abs(column - x)) < self.patch
+                for other, y, x in chosen
+            ):
+                chosen.append((number, row, column))
+                keys.append(Key(number, weight, self._box((row, column), level.shape)))
+        return keys
+
+    def scale(self, level: int) -> str:
+        """Return in words how large a level is: its longer side over that of the features."""
+        return f"{max(self.levels[level].shape) / max(self.size):.2g}"
+
+    @property
+    def query(self) -> "Box":
+        """What is compared with the keys, in pixels of the network's input."""
+        return self._box((self.row, self.column), self.size)
+
+    def _box(self, at: tuple[int, int], level: Sequence[int]) -> "Box":
+        """Return what a patch or pixel of a level covers of the network's input."""
+        steps = [self.pixels * whole / size for whole, size in zip(self.size, level, strict=True)]
+        centres = [(place + 0.5) * step for place, step in zip(at, steps, strict=True)]
+        return Box(*centres, *(self.patch * step for step in steps))
 
 
-_SHOWN = (PyramidAttention, CrossScaleAttention, InScaleNonLocalAttention, NonLocalAttention)
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels of the network's input, whose first pixel reaches from 0 to 1.
+
+    Attributes:
+        row, column: Of the centre.
+        height, width: Of the sides.
+    """
+
+    row: float
+    column: float
+    height: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Key:
+    """A patch or pixel that is looked at.
+
+    Attributes:
+        level: Index of its scale.
+        weight: Its share of the softmax.
+        box: What it covers of the network's input.
+    """
+
+    level: int
+    weight: float
+    box: Box
+
+
+_SHOWN = (
+    PyramidAttention,
+    LocalPyramidAttention,
+    CrossScaleAttention,
+    InScaleNonLocalAttention,
+    NonLocalAttention,
+)
 """Blocks that embed features by their modules ``query`` and ``key``, the latter once a level, and
 compare them by patches or by pixels. A subclass may compare otherwise, so it is not included."""
 
 
-def _is_shown(block: nn.Module) -> bool:
-    """Return whether it is of a kind that is shown, and sees all: a window has no map."""
-    return type(block) in _SHOWN and getattr(block, "window", None) is None
+def shown_blocks(net: nn.Module) -> dict[str, nn.Module]:
+    """Return the blocks of ``net`` that have a map, by name, in the order of the network."""
+    return {name: block for name, block in net.named_modules() if type(block) in _SHOWN}
 
 
-@torch.no_grad()
 def attention_maps(
     net: nn.Module, degraded: Float[Tensor, "1 c h w"], row: int, column: int
 ) -> list[AttentionMap]:
     """Run ``net`` once and return the map of each of its blocks for one pixel of the input.
 
-    Memory is linear in pixels, as only one query is looked at. Of a block that is called several
-    times, as in CSNLN's recurrence, it is the map of the last call; blocks of kinds without a map
-    are passed over. ``degraded`` has the sides that the network needs.
+    Blocks of kinds without a map are passed over; see :func:`maps_of`.
+    """
+    return [maps[0] for maps in maps_of(net, degraded, [(row, column)]).values()]
+
+
+@torch.no_grad()
+def maps_of(
+    net: nn.Module, degraded: Float[Tensor, "1 c h w"], points: Sequence[tuple[int, int]]
+) -> dict[str, list[AttentionMap]]:
+    """Run ``net`` once and return of each of its blocks a map for each point of the input.
+
+    Memory is linear in pixels, as only these queries are looked at. Of a block that is called
+    several times, as in CSNLN's recurrence, it is the map of the last call.
+
+    Args:
+        net: In evaluation mode.
+        degraded: Of sides that the network takes.
+        points: (row, column) in pixels of ``degraded``.
 
     Raises:
-        ValueError: If the pixel is not in the image.
+        ValueError: If a point is not in the image.
     """
     height, width = degraded.shape[-2:]
-    if not (0 <= row < height and 0 <= column < width):
-        raise ValueError(
-            f"pixel ({row}, {column}) is not in the image: rows 0 to {height - 1}, "
-            f"columns 0 to {width - 1}."
-        )
-    at = (row / height, column / width)
-    maps: dict[str, AttentionMap] = {}
-    shown = [(name, block) for name, block in net.named_modules() if _is_shown(block)]
-    handles = [handle for name, block in shown for handle in _watch(name, block, at, maps)]
+    for row, column in points:
+        if not (0 <= row < height and 0 <= column < width):
+            raise ValueError(
+                f"pixel ({row}, {column}) is not in the image: rows 0 to {height - 1}, "
+                f"columns 0 to {width - 1}."
+            )
+    maps: dict[str, list[AttentionMap]] = {}
+    handles = [
+        handle
+        for name, block in shown_blocks(net).items()
+        for handle in _watch(name, block, points, height, maps)
+    ]
     try:
         net(degraded)
     finally:
         for handle in handles:
             handle.remove()
-    return list(maps.values())
+    return maps
 
 
 def _watch(
-    name: str, block: nn.Module, at: tuple[float, float], maps: dict[str, AttentionMap]
+    name: str,
+    block: nn.Module,
+    points: Sequence[tuple[int, int]],
+    height: int,
+    maps: dict[str, list[AttentionMap]],
 ) -> list[Any]:
-    """Let ``block`` put its map into ``maps`` when it is called; return the handles to undo it."""
+    """Make ``block`` put its maps into ``maps`` when it is called; return the handles to undo it.
+
+    ``height`` is that of the network's input.
+    """
     seen: dict[str, list[Tensor]] = defaultdict(list)
 
     def keep(kind: str, module: nn.Module, inputs: object, output: Tensor) -> None:
         seen[kind].append(output)
 
     def conclude(module: nn.Module, inputs: tuple[Tensor], output: object) -> None:
+        pixels = _pixels(height, inputs[0].shape[2])
         (query,), keys = seen.pop("query"), seen.pop("key")
-        height, width = inputs[0].shape[-2:]
-        row, column = int(at[0] * height), int(at[1] * width)
-        if isinstance(module, PyramidAttention | CrossScaleAttention):
-            scale, least = module.softmax_scale, module.min_norm
-            levels = patch_attention_map(
-                query, keys, row, column, softmax_scale=scale, min_norm=least
-            )
-        else:
-            levels = [pixel_attention_map(query, keys[0], row, column)]
-        maps[name] = AttentionMap(name, row, column, (height, width), tuple(levels))
+        maps[name] = [
+            _map_at(name, module, query, keys, _feature(point, pixels, query), pixels)
+            for point in points
+        ]
 
     embedded = [
         block.get_submodule(kind).register_forward_hook(partial(keep, kind))
@@ -112,43 +218,96 @@ def _watch(
     return [*embedded, block.register_forward_hook(conclude)]
 
 
-def draw_attention(
-    image: Float[Tensor, "c h w"], attention: AttentionMap
-) -> Float[Tensor, "3 h2 w2"]:
-    """Return the marked image, then heat over the dimmed grey image, side by side.
+def _pixels(height: int, features: int) -> float:
+    """Return how many pixels of the input one of the features stands for, along an axis.
 
-    All levels share one scale: from black through red and yellow to white, the largest weight.
-    Levels of any size are stretched over the image, which has 1 or 3 channels in [0, 1]. Small
-    images are enlarged by a whole factor k, to 256 pixels or less.
-
-    Returns:
-        (3, k·H, (1 + levels)·k·W) in [0, 1].
+    Networks extend what does not fit their steps, so that the sides themselves are not exactly in
+    the proportion of a whole number.
     """
-    factor = max(1, _SMALL // max(image.shape[-2:]))
-    shown = image.cpu().clamp(0, 1).expand(3, -1, -1)
-    colour = shown.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
-    grey = colour.mean(dim=0) * _DIM
-    peak = torch.stack([level.max() for level in attention.levels]).max()
-    parts = [_marked(colour, attention)]
-    for level in attention.levels:
-        weight = (level / peak).float().cpu()
-        heat = F.interpolate(weight[None, None], size=grey.shape, mode="nearest")[0, 0]
-        hot = torch.stack([3 * heat, 3 * heat - 1, 3 * heat - 2])
-        parts.append(torch.maximum(grey, hot).clamp(0, 1))
-    return torch.cat(parts, dim=2)
+    return float(round(height / features)) if height > features else 1 / round(features / height)
 
 
-def _marked(colour: Tensor, attention: AttentionMap) -> Tensor:
-    """Return a copy with a red frame around the pixels that the query stands for."""
-    marked = colour.clone()
-    query = (attention.row, attention.column)
-    frame = []
-    for at, size, side in zip(query, attention.size, colour.shape[-2:], strict=True):
-        margin = max(2, side // 64)
-        start, stop = at * side // size - margin, (at + 1) * side // size + margin
-        frame.append(slice(max(0, start), min(side, stop)))
-    inner = marked[:, frame[0], frame[1]]
-    edge = torch.ones(inner.shape[-2:], dtype=torch.bool)
-    edge[2:-2, 2:-2] = False
-    inner[:, edge] = torch.tensor(_RED)[:, None]
-    return marked
+def _feature(point: tuple[int, int], pixels: float, query: Tensor) -> tuple[int, int]:
+    """Return the row and column of the features in which a point of the input lies."""
+    row, column = (
+        min(int((at + 0.5) / pixels), side - 1)
+        for at, side in zip(point, query.shape[-2:], strict=True)
+    )
+    return row, column
+
+
+def _map_at(
+    name: str,
+    block: nn.Module,
+    query: Tensor,
+    keys: Sequence[Tensor],
+    at: tuple[int, int],
+    pixels: float,
+) -> AttentionMap:
+    window: int | None = getattr(block, "window", None)
+    levels: Sequence[Tensor]
+    if isinstance(block, PyramidAttention | CrossScaleAttention):
+        patch = KERNEL
+        levels = patch_attention_map(
+            query,
+            keys,
+            *at,
+            softmax_scale=block.softmax_scale,
+            min_norm=block.min_norm,
+            window=window,
+        )
+    else:
+        patch, levels = 1, [pixel_attention_map(query, keys[0], *at, window=window)]
+    size = (query.shape[2], query.shape[3])
+    return AttentionMap(name, *at, size, tuple(levels), pixels, patch, window)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the network sees together with one point, and what its blocks look at from there.
+
+    Attributes:
+        piece: (1, C, h, w), the network's input or the tile of it in which the point lies.
+        top, left: Of the tile, in pixels of the network's input.
+        maps: Name of a block → its map; rows and columns start at the tile's corner.
+    """
+
+    piece: Tensor
+    top: int
+    left: int
+    maps: Mapping[str, AttentionMap]
+
+
+def look(
+    restorer: Restorer, degraded: Float[Tensor, "1 c h w"], points: Sequence[tuple[int, int]]
+) -> list[Look]:
+    """Return what is looked at from each point when ``restorer`` restores an image.
+
+    Attention sees the whole image, or of a large one the tile whose middle is nearest to the point.
+
+    Args:
+        restorer: The network; its policy decides about tiles and windows.
+        degraded: The network's input.
+        points: (row, column) in pixels of ``degraded``.
+    """
+    tile, overlap = restorer.tile_of(degraded), restorer.policy.overlap
+    tile = max(degraded.shape[-2:]) if tile is None else tile
+    starts = [tile_starts(size, tile, min(overlap, tile - 1)) for size in degraded.shape[-2:]]
+    corners = [
+        tuple(
+            min(begins, key=lambda start: abs(start + tile / 2 - at))
+            for begins, at in zip(starts, point, strict=True)
+        )
+        for point in points
+    ]
+    looks: dict[int, Look] = {}
+    for top, left in dict.fromkeys(corners):
+        numbers = [number for number, corner in enumerate(corners) if corner == (top, left)]
+        piece = degraded[..., top : top + tile, left : left + tile]
+        inside = [(points[number][0] - top, points[number][1] - left) for number in numbers]
+        with restorer.in_window():
+            maps = maps_of(restorer.module, fitted(restorer.net, piece), inside)
+        for place, number in enumerate(numbers):
+            own = {name: several[place] for name, several in maps.items()}
+            looks[number] = Look(piece, top, left, own)
+    return [looks[number] for number in range(len(points))]

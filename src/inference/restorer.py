@@ -126,7 +126,7 @@ class Restorer:
         """Map (B, in_channels, H, W) in [0, 1] to (B, out_channels, s·H, s·W), not clamped."""
         self.pixels = math.prod(degraded.shape[-2:])
         self._pieces, self._done, self._said = self._count(degraded), 0, 0.0
-        with self._in_window():
+        with self.in_window():
             if self.policy.ensemble:
                 return self_ensemble(self._restore, degraded)
             return self._restore(degraded)
@@ -135,15 +135,15 @@ class Restorer:
         """Return how ``degraded`` goes through the network: one for a size, turned or not."""
         short, long = sorted(degraded.shape[-2:])
         if (short, long) not in self.choices:
-            shape, policy = _padded(self.net, degraded).shape, self.policy
-            with self._in_window():
+            shape, policy = fitted(self.net, degraded).shape, self.policy
+            with self.in_window():
                 self.choices[short, long] = choose(
                     self.module, shape, degraded.device, tile=policy.tile, overlap=policy.overlap
                 )
         return self.choices[short, long]
 
     @contextmanager
-    def _in_window(self) -> Iterator[None]:
+    def in_window(self) -> Iterator[None]:
         """Let attention look at the policy's window; training shares the network and does not."""
         before = [block.window for block in self._windowed]
         for block in self._windowed:
@@ -189,7 +189,7 @@ class Restorer:
         tile = self.choice(degraded).tile
         if tile is None:
             return turns
-        sides = _padded(self.net, degraded).shape[-2:]
+        sides = fitted(self.net, degraded).shape[-2:]
         tile = self._aligned(tile)
         return turns * math.prod(len(tile_starts(size, tile, policy.overlap)) for size in sides)
 
@@ -229,7 +229,7 @@ class Restorer:
             with nullcontext() if small else given_back_at_once():
                 return net(degraded)
         height, width = degraded.shape[-2:]
-        padded = _padded(self.net, degraded)
+        padded = fitted(self.net, degraded)
         restored = restore_tiled(net, padded, tile=self._aligned(tile), overlap=policy.overlap)
         return restored[..., : height * net.scale, : width * net.scale]
 
@@ -246,7 +246,7 @@ class _Aligned:
 
     def __call__(self, degraded: Tensor) -> Tensor:
         height, width = degraded.shape[-2:]
-        padded = _padded(self.net, degraded)
+        padded = fitted(self.net, degraded)
         with self.watched:
             restored = self.net(padded)
         self.done()
@@ -272,7 +272,8 @@ def _with_windows(net: nn.Module, window: int) -> list[Windowed]:
     return blocks
 
 
-def _padded(net: RestorationNet, image: Tensor) -> Tensor:
+def fitted(net: RestorationNet, image: Tensor) -> Tensor:
+    """Return an image extended at the bottom and the right to a size that the network takes."""
     return pad_to_multiple(image, net.multiple_of, least=net.min_size)
 
 

@@ -9,6 +9,7 @@ import pytest
 from src.app.config.check import Request
 from src.app.config.options import register_resolvers
 from src.core.paths import ROOT
+from src.explain import with_point
 from tests.support.compose import check
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "experiments/README.md"])
@@ -24,6 +25,7 @@ CONFIGURED = (
     "dashboard",
     "degrade",
     "doctor",
+    "explain",
     "report",
 )
 FLAGS = {"-m", "--multirun", "--help", "--cfg", "job", "--resolve"}
@@ -64,6 +66,7 @@ def test_the_pages_hold_commands() -> None:
 def test_a_shown_command_is_accepted(page: str, name: str, words: tuple[str, ...]) -> None:
     assert Path(ROOT / f"src/{name}.py").is_file(), page
     overrides = tuple(word for word in words if word not in FLAGS)
+    overrides = tuple(with_point(overrides)) if name == "explain" else overrides
     if name not in CONFIGURED or any(text in word for word in words for text in NEEDS_FILES):
         return
     if "--cfg" in words or "--help" in words:

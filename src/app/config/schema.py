@@ -51,6 +51,7 @@ TYPES: dict[str, Any] = {
     "restored": str | Sequence[str] | Mapping[str, str] | None,
     "input": str | Sequence[str],
     "attention": str | None,
+    "point": tuple[int, int] | Sequence[tuple[int, int]] | None,
     "sets": str | Sequence[str] | None,
     "selfcheck": bool | Literal["all"],
     "sigma": float | Sequence[float] | None,

@@ -23,6 +23,9 @@ from src.training.callbacks.pictures import picture_name
 PARTS = ("input", "restored", "target")
 """What stands in a panel of ``src.evaluate``, from the left; the error is the fourth part."""
 
+ATTENTION = "attention"
+"""Folder beside results.json with pictures of where attention looks."""
+
 
 def write_page(page: Path, records: Sequence[Record], title: str, images: int, crop: int) -> None:
     """Write one self-contained HTML file.
@@ -36,10 +39,20 @@ def write_page(page: Path, records: Sequence[Record], title: str, images: int, c
     """
     sections = [_section(group, images, crop) for group in group_records(records)]
     about = [_about(record) for record in records]
-    page.write_text(
-        render("page.html", title=title, sections=sections, about=about, names=METRIC_NAMES),
-        "utf-8",
+    looks = [look for record in records for look in _looks(record, images)]
+    text = render(
+        "page.html", title=title, sections=sections, about=about, names=METRIC_NAMES, looks=looks
     )
+    page.write_text(text, "utf-8")
+
+
+def _looks(record: Record, images: int) -> list[dict[str, Any]]:
+    """Return the pictures of `src.explain` that lie in a record's folder, at most ``images``."""
+    files = sorted((record.folder / ATTENTION).glob("*.png"))[:images]
+    return [
+        {"name": f"{record.name}, {file.stem}", "uri": data_uri(read_image(file, channels=3))}
+        for file in files
+    ]
 
 
 def _section(group: Group, images: int, crop: int) -> dict[str, Any]:

@@ -25,6 +25,17 @@ def window_side(size: int, level: int, window: int) -> int:
     return min(level, -(-window * level // size))
 
 
+def window_of(at: int, size: int, level: int, window: int) -> slice:
+    """Return the keys along an axis that query ``at`` of ``size`` sees, of ``level`` there are.
+
+    They lie around the query's own place and are moved inwards at the border.
+    """
+    side = window_side(size, level, window)
+    # The pixel of the level at the query's centre, in whole numbers.
+    first = min(max((2 * at + 1) * level // (2 * size) - side // 2, 0), level - side)
+    return slice(first, first + side)
+
+
 def unfold_patches(features: Float[Tensor, "b c h w"], scale: int = 1) -> Float[Tensor, "b d n"]:
     """Return zero-padded 3s×3s patches at stride s, channel-major, then row by row.
 

@@ -1,7 +1,7 @@
 """Patch attention that keeps a score for each pair of pixels: the definition, to compare with.
 
 Every query patch is compared with every key patch of every level at once. Besides the form in
-matrix products there is the papers' own, and the scores of a single query, which make a picture.
+matrix products there is the papers' own.
 """
 
 from collections.abc import Sequence
@@ -79,38 +79,6 @@ def per_sample_patch_attention(
         attention = (softmax_scale * scores).softmax(dim=1)
         results.append(F.conv_transpose2d(attention, paste, stride=scale, padding=scale))
     return torch.cat(results) / overlap
-
-
-def patch_attention_map(
-    query: Float[Tensor, "1 k h w"],
-    keys: Sequence[Tensor],
-    row: int,
-    column: int,
-    *,
-    softmax_scale: float = 10.0,
-    min_norm: float | Tensor = 1e-4,
-) -> list[Tensor]:
-    """Return how much the patch around one pixel attends to each patch of each level.
-
-    The authors show such maps in Fig. 8 of Mei et al., 2020, arXiv:2004.13824.
-
-    Args:
-        query: (1, K, H, W).
-        keys: One (1, K, H_s, W_s) a level.
-        row: Of the query pixel, 0 to H - 1.
-        column: Of the query pixel, 0 to W - 1.
-        softmax_scale: Factor on the scores.
-        min_norm: Lower bound of a key patch's norm.
-
-    Returns:
-        One (H_s, W_s) a level; together they sum to 1.
-    """
-    patch = unfold_patches(query)[0, :, row * query.shape[-1] + column]
-    scores = [
-        softmax_scale * patch @ normalise_patches(unfold_patches(key), min_norm)[0] for key in keys
-    ]
-    weights = torch.split(torch.cat(scores).softmax(dim=0), [len(part) for part in scores])
-    return [part.view(key.shape[-2:]) for part, key in zip(weights, keys, strict=True)]
 
 
 def _joined(

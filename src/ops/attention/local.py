@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from src.core.heap import kept_for_reuse
-from src.ops.attention.contract import OVERLAP, no_autocast, window_side
+from src.ops.attention.contract import OVERLAP, no_autocast, window_of
 
 BLOCK, BLOCK_ON_GPU = 8, 24
 """Queries along each axis that share a region: few, or the region is much larger than a window; but
@@ -281,15 +281,14 @@ def spans(
         stop = min(start + block, size)
         regions, hidden = [], []
         for level, window in zip(levels, windows, strict=True):
-            side = window_side(size, level, window)
-            # The pixel of the level at the query's centre, in whole numbers.
-            firsts = [
-                min(max((2 * at + 1) * level // (2 * size) - side // 2, 0), level - side)
-                for at in range(start, stop)
-            ]
-            first = torch.tensor(firsts, device=device)[:, None]
-            key = torch.arange(firsts[0], firsts[-1] + side, device=device)
-            regions.append(slice(firsts[0], firsts[-1] + side))
-            hidden.append((key < first) | (key >= first + side))
+            seen = [window_of(at, size, level, window) for at in range(start, stop)]
+            region = slice(seen[0].start, seen[-1].stop)
+            first, end = (
+                torch.tensor(ends, device=device)[:, None]
+                for ends in ([part.start for part in seen], [part.stop for part in seen])
+            )
+            key = torch.arange(region.start, region.stop, device=device)
+            regions.append(region)
+            hidden.append((key < first) | (key >= end))
         axis.append(Span(start, stop, tuple(regions), tuple(hidden)))
     return axis

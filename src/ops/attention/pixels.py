@@ -1,4 +1,4 @@
-"""Attention between single pixels: softmax of dot products, dense or fused, or of one pixel."""
+"""Attention between single pixels: softmax of dot products, dense or fused."""
 
 import torch
 from jaxtyping import Float
@@ -50,19 +50,6 @@ def fused_pixel_attention(
     )
     # Laid out as it is read: with its odd strides the next convolution would copy it anyway.
     return attended[:, 0, :, : value.shape[1]].transpose(1, 2).contiguous()
-
-
-def pixel_attention_map(
-    query: Float[Tensor, "1 k h w"],
-    key: Float[Tensor, "1 k h2 w2"],
-    row: int,
-    column: int,
-    *,
-    softmax_scale: float = 1.0,
-) -> Float[Tensor, "h2 w2"]:
-    """Return how much one pixel of ``query`` attends to each pixel of ``key``; the sum is 1."""
-    scores = softmax_scale * query[0, :, row, column] @ key[0].flatten(1)
-    return scores.softmax(dim=0).view(key.shape[-2:])
 
 
 def _rows(pixels: Float[Tensor, "b c n"], width: int) -> Float[Tensor, "b 1 n w"]:

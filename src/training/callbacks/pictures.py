@@ -15,7 +15,8 @@ from torch import Tensor
 
 from src.core.files import fitting_name
 from src.data.image_io import to_image, write_png
-from src.inference import attention_maps
+from src.inference.attention_maps import attention_maps
+from src.inference.attention_picture import CAPTION, draw_attention
 from src.metrics.scoreboard import Scoreboard
 from src.training.callbacks.non_finite_guard import Repeatable
 
@@ -155,7 +156,7 @@ class AttentionMaps(Pictures):
         ValueError: If ``size`` is below 8.
     """
 
-    section, caption = "attention", attention_maps.CAPTION
+    section, caption = "attention", CAPTION
 
     def __init__(self, dirpath: str | Path, *, limit: int = 1, size: int = 64) -> None:
         if size < 8:
@@ -172,10 +173,9 @@ class AttentionMaps(Pictures):
         degraded = task.net_input(task.degrade(batch))[:1]
         middle = _middle(degraded, self.size, getattr(task.net, "multiple_of", 1))
         row, column = (side // 2 for side in middle.shape[-2:])
-        image = middle[0, :3] if middle.shape[1] >= 3 else middle[0, :1]
-        for attention in attention_maps.attention_maps(task.net, middle, row, column):
+        for attention in attention_maps(task.net, middle, row, column):
             file = picture_name(outputs["benchmark"], outputs["key"][0], attention.block)
-            yield file, to_image(attention_maps.draw_attention(image, attention))
+            yield file, draw_attention([(middle, attention)])
 
 
 def _middle(image: Tensor, size: int, multiple_of: int) -> Tensor:

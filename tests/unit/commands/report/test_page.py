@@ -10,6 +10,7 @@ from PIL import Image
 from src.commands.report.comparison import group_records
 from src.commands.report.page import busiest, data_uri, write_page
 from src.commands.report.records import open_records
+from src.data.image_io import write_png
 from tests.support.evaluations import GAUSSIAN, write_evaluation
 from tests.support.images import pixels
 from tests.support.runs import command
@@ -104,3 +105,14 @@ def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:
     done = command("report", f"results={tmp_path}")
     assert done.code == 1
     assert "there is no results.json" in done.err
+
+
+def test_pictures_of_where_attention_looks_stand_in_the_page(tmp_path: Path) -> None:
+    write_evaluation(tmp_path / "a", {"x": 30.0})
+    looked = np.random.default_rng(0).integers(0, 255, (8, 9, 3), np.uint8)
+    write_png(tmp_path / "a/attention/x_attention_3_4.png", looked)
+    write_page(tmp_path / "p.html", open_records(str(tmp_path)), "t", images=1, crop=32)
+    text = (tmp_path / "p.html").read_text()
+    assert "Where attention looks" in text
+    assert "net, x_attention_3_4" in text
+    assert data_uri(looked) in text

@@ -1,0 +1,257 @@
+"""Explain: which places of an image attention looks at when it restores one of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.progress import track
+
+from src.app.build import plain
+from src.app.inference import (
+    give_back_large_blocks,
+    merge_inference,
+    pick_device,
+    with_attention,
+)
+from src.app.restoration import Restoration, restoration
+from src.core.console import FoldingTable, make_console
+from src.core.errors import ConfigError, DataError, did_you_mean
+from src.core.files import sha256, write_json
+from src.core.origin import origin
+from src.core.paths import from_root, shown
+from src.core.seeding import generator_for
+from src.data.image_io import write_png
+from src.data.photograph import read_photograph
+from src.data.source import ImageFolder
+from src.inference.attention_maps import AttentionMap, Look, look, shown_blocks
+from src.inference.attention_picture import draw_attention
+from src.inference.restorer import InferencePolicy, Restorer
+from src.ops.attention.one_query import Spread, mean_spread
+from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
+from src.weights.conversion import with_published_weights
+
+Point = tuple[int, int]
+"""x and y, in pixels of the image."""
+
+RECORD = "attention.json"
+
+
+def explain(cfg: DictConfig) -> None:
+    """Draw where attention looks for the points of one image, or write means over many.
+
+    Raises:
+        ConfigError: If a key has a value that is not possible, or the network has no attention
+            with a map.
+        DataError: If there is no image, a point is outside of it, or the result is there already.
+    """
+    cfg = with_published_weights(cfg)
+    checkpoint = with_attention(open_checkpoint(cfg.checkpoint), cfg.attention)
+    OmegaConf.resolve(checkpoint.config)
+    give_back_large_blocks()
+    net = network_of(checkpoint)
+    blocks = _blocks(net, cfg.module, checkpoint)
+    device = pick_device(cfg.device)
+    restorer = Restorer(
+        net.to(device), InferencePolicy(**merge_inference(checkpoint, cfg.inference))
+    )
+    way = restoration(
+        restorer, checkpoint, device, scale=cfg.scale, sigma=cfg.sigma, phase=cfg.phase
+    )
+    files = _files(plain(cfg)["input"])
+    if cfg.queries > 0:
+        _write_means(cfg, checkpoint, way, blocks, files)
+    elif len(files) == 1:
+        _write_picture(cfg, way, blocks[-1], *files.values())
+    else:
+        raise ConfigError(
+            f"input has {len(files)} images, and a picture is of one; queries=100 writes means "
+            "over random points of all."
+        )
+
+
+def _blocks(net: torch.nn.Module, asked: str | None, checkpoint: Checkpoint) -> list[str]:
+    """Return the names of the blocks that are asked for, in the network's order.
+
+    Raises:
+        ConfigError: If there is none, or none of that name.
+    """
+    names = list(shown_blocks(net))
+    if not names:
+        kind = (checkpoint.config.model.get("attention") or {}).get("_target_", "no attention")
+        raise ConfigError(
+            f"{type(net).__name__} of {checkpoint.path} has no attention that weighs places "
+            f"(it has {str(kind).rpartition('.')[2]}), so there is nothing to draw. Take a network "
+            "with pyramid, pyramid_local, cross_scale, in_scale_non_local or non_local, e.g. from "
+            "python -m src.train model=panet_tiny"
+        )
+    if asked is None:
+        return names
+    if asked not in names:
+        raise ConfigError(f"module={asked}: {did_you_mean(asked, names, limit=len(names))}")
+    return [asked]
+
+
+def _files(given: str | Sequence[str]) -> dict[str, Path]:
+    """Return key → file of the images that ``input`` names.
+
+    Raises:
+        DataError: If there is none.
+    """
+    files: dict[str, Path] = {}
+    for one in [given] if isinstance(given, str) else given:
+        path = from_root(one)
+        if not path.exists():
+            raise DataError(f"input={one}: no such file or folder.")
+        files |= ImageFolder(path).files() if path.is_dir() else {path.name: path}
+    return files
+
+
+def _output(given: str | None, default: Path, source: Path, *, overwrite: bool) -> Path:
+    """Return where the result goes.
+
+    Raises:
+        DataError: If something is there that may not be replaced.
+    """
+    target = default if given is None else from_root(given)
+    if target.is_dir():
+        target = target / default.name
+    if target.resolve() == source.resolve() or (target.exists() and not overwrite):
+        raise DataError(
+            f"{shown(target)} is there already; set overwrite=true, or another output=<file>."
+        )
+    return target
+
+
+def _look(way: Restoration, file: Path, points: Sequence[Point]) -> list[Look]:
+    """Return what is looked at for points of a file."""
+    photograph = read_photograph(file)
+    height, width = photograph.image.shape[-2:]
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise DataError(
+                f"point={x},{y} is outside of {shown(file)}, which has {width}×{height} pixels: "
+                f"x is 0 to {width - 1}, y is 0 to {height - 1}."
+            )
+    sigma = way.level(photograph)
+    degraded = way.network_input(photograph, shown(file), sigma)
+    # the middle of what a pixel becomes where the image is enlarged first
+    inside = [
+        (way.enlarge * y + way.enlarge // 2, way.enlarge * x + way.enlarge // 2) for x, y in points
+    ]
+    return look(way.restorer, degraded, inside)
+
+
+def _write_picture(cfg: DictConfig, way: Restoration, block: str, file: Path) -> None:
+    """Draw what the block looks at from the points, and print the numbers."""
+    points = _points(plain(cfg)["point"], file)
+    name = "_".join(map(str, [file.stem, "attention", *points[0]]))
+    target = _output(cfg.output, file.with_name(f"{name}.png"), file, overwrite=cfg.overwrite)
+    looks = _look(way, file, points)
+    console = make_console(stderr=True)
+    console.print(f"Block       {block} of {', '.join(looks[0].maps)}")
+    for point, seen in zip(points, looks, strict=True):
+        console.print(_numbers(point, seen, block, cfg.near))
+        console.print(_strongest(seen, block, cfg.strongest, way.enlarge))
+    pairs = [(seen.piece, seen.maps[block]) for seen in looks]
+    _writing(target, lambda: write_png(target, draw_attention(pairs, count=cfg.strongest)))
+    console.print(f"Written     {shown(target)}")
+
+
+def _points(given: Any, file: Path) -> list[Point]:  # noqa: ANN401
+    """Return the points that are asked for, or the middle of the image."""
+    if given is None:
+        height, width = read_photograph(file).image.shape[-2:]
+        return [(width // 2, height // 2)]
+    several = given if isinstance(given[0], list) else [given]
+    return [(x, y) for x, y in several]
+
+
+def _numbers(point: Point, seen: Look, block: str, near: float) -> str:
+    """Return in words how the weights of a point are spread."""
+    numbers = seen.maps[block].spread(near)
+    scales = zip(_scales(seen.maps[block]), numbers.levels, strict=True)
+    where = "" if seen.top == seen.left == 0 else f" in the tile at {seen.left},{seen.top}"
+    return (
+        f"Point       {point[0]},{point[1]}{where}: {numbers.effective_keys:.1f} effective keys of "
+        f"{sum(level.numel() for level in seen.maps[block].levels)}, {numbers.near:.1%} of the "
+        f"weight within {near:g} pixels\n"
+        f"Scales      {', '.join(f'{scale} {mass:.1%}' for scale, mass in scales)}"
+    )
+
+
+def _scales(attention: AttentionMap) -> list[str]:
+    return [f"×{attention.scale(level)}" for level in range(len(attention.levels))]
+
+
+def _strongest(seen: Look, block: str, count: int, enlarge: int) -> FoldingTable:
+    """Return a table of the strongest keys, in pixels of the image."""
+    table = FoldingTable(["key"], ["scale", "weight", "x", "y", "width", "height"])
+    scales = _scales(seen.maps[block])
+    for number, key in enumerate(seen.maps[block].strongest(count), start=1):
+        box = key.box
+        across = (seen.left + box.column, seen.top + box.row, box.width, box.height)
+        sides = [f"{value / enlarge:.1f}" for value in across]
+        table.add_row(str(number), scales[key.level], f"{key.weight:.2%}", *sides)
+    return table
+
+
+def _write_means(
+    cfg: DictConfig,
+    checkpoint: Checkpoint,
+    way: Restoration,
+    blocks: Sequence[str],
+    files: Mapping[str, Path],
+) -> None:
+    """Write how the weights of random points are spread, of each image and of all together."""
+    first = next(iter(files.values()))
+    target = _output(cfg.output, first.with_name(RECORD), first, overwrite=cfg.overwrite)
+    console = make_console(stderr=True)
+    spreads: dict[str, dict[str, Spread]] = {block: {} for block in blocks}
+    for key, file in track(files.items(), "Looking", console=console):
+        looks = _look(way, file, _drawn(file, cfg.queries, cfg.seed, key))
+        for block, images in spreads.items():
+            images[key] = mean_spread([seen.maps[block].spread(cfg.near) for seen in looks])
+    table = FoldingTable(
+        ["block"], ["effective keys", "near", "distance"], ["weight of each scale"]
+    )
+    content: dict[str, Any] = {}
+    for block, images in spreads.items():
+        mean = mean_spread(list(images.values()))
+        masses = ", ".join(f"{mass:.1%}" for mass in mean.levels)
+        numbers = (f"{mean.effective_keys:.1f}", f"{mean.near:.1%}", f"{mean.distance:.1f}")
+        table.add_row(block, *numbers, masses)
+        content[block] = {
+            "mean": asdict(mean),
+            "images": {key: asdict(one) for key, one in images.items()},
+        }
+    about = {**origin(), "checkpoint": str(checkpoint.path), "sha256": sha256(checkpoint.path)}
+    about |= {"queries": cfg.queries, "seed": cfg.seed, "near": cfg.near}
+    about["inference"] = way.restorer.policy.as_dict()
+    _writing(target, lambda: write_json(target, {**about, "blocks": content}))
+    console.print(table)
+    console.print(f"Written     {shown(target)}")
+
+
+def _drawn(file: Path, count: int, seed: int, key: str) -> list[Point]:
+    """Return random points of an image, the same at each start."""
+    height, width = read_photograph(file).image.shape[-2:]
+    generator = generator_for("cpu", "explain", seed, key)
+    drawn = torch.rand(count, 2, generator=generator).tolist()
+    return [(int(x * width), int(y * height)) for x, y in drawn]
+
+
+def _writing(target: Path, write: Callable[[], None]) -> None:
+    """Write a result.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    try:
+        write()
+    except OSError as error:
+        raise DataError(
+            f"{shown(target)} cannot be written: {error.strerror or error}. Set output=<file>."
+        ) from error
