@@ -47,8 +47,24 @@ def test_a_command_is_shown_on_a_page_and_explains_itself(name: str) -> None:
 
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
-    pages = [*(ROOT / "docs/how-to").glob("*.md"), *(ROOT / "docs/explanation").glob("*.md")]
+    folders = ("how-to", "explanation", "tutorials")
+    pages = [page for folder in folders for page in (ROOT / "docs" / folder).glob("*.md")]
     assert [page.name for page in pages if f"/{page.name})" not in index] == []
+
+
+def test_no_relative_link_leads_nowhere() -> None:
+    texts = [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "experiments").rglob("*.md"),
+    ]
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in texts
+        for target in re.findall(r"\]\(([^)\s#:]+)[)#]", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []
 
 
 PROMISES = [
