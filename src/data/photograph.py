@@ -58,13 +58,17 @@ class Photograph:
     remarks: tuple[str, ...]
 
 
-def read_photograph(path: Path) -> Photograph:
+def read_photograph(path: Path, content: bytes | None = None) -> Photograph:
     """Return the photograph of a file, upright.
+
+    Args:
+        path: The file.
+        content: Its bytes, where they are there already; ``path`` then is a name for messages.
 
     Raises:
         ImageFileError: As :func:`src.data.image_io.opened`.
     """
-    content = read_bytes(path)
+    content = read_bytes(path) if content is None else content
     with opened(path, content) as image:
         remarks = [_CONVERTED[image.mode]] if image.mode in _CONVERTED else []
         raw, tiles = raw_mode(image), other_order(image)

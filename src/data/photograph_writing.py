@@ -98,10 +98,22 @@ def losses(photograph: Photograph, kind: str) -> list[str]:
 def write_photograph(
     path: Path, photograph: Photograph, kind: str, quality: int | None = None
 ) -> None:
-    """Write ``photograph`` whole or not at all, with what of its extras ``kind`` holds.
+    """Write ``photograph`` whole or not at all, as :func:`encoded` has it.
+
+    Raises:
+        ValueError: If ``kind`` cannot hold it; see ``UNWRITABLE`` too.
+        DataError: If the image holds NaN.
+        OSError: If the folder cannot be written or the disk is full.
+    """
+    content = encoded(photograph, kind, quality)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def encoded(photograph: Photograph, kind: str, quality: int | None = None) -> bytes:
+    """Return the file of ``photograph``, with what of its extras ``kind`` holds.
 
     Args:
-        path: The file.
         photograph: What is outside [0, 1] is clipped.
         kind: One of ``KINDS``.
         quality: 1 to 100, for JPEG and WebP; None is 95 without thinned-out colour for JPEG, and no
@@ -110,7 +122,6 @@ def write_photograph(
     Raises:
         ValueError: If ``kind`` cannot hold it; see ``UNWRITABLE`` too.
         DataError: If the image holds NaN.
-        OSError: If the folder cannot be written or the disk is full.
     """
     levels = _stored(photograph, kind)
     options = {
@@ -127,12 +138,12 @@ def write_photograph(
         options.setdefault("exif", Image.Exif())[_XMP] = options.pop("xmp")
     if max(levels.shape) > KINDS[kind].longest:
         raise ValueError(f"it holds {KINDS[kind].longest} pixels a side")
-    with replacing(path) as temporary:
-        if levels.dtype == np.uint16 and levels.shape[2] > 1:
-            temporary.write_bytes(_wide_png(levels, options))
-        else:
-            flat = levels.squeeze(2) if levels.shape[2] == 1 else levels
-            Image.fromarray(flat).save(temporary, format=kind.upper(), **options)
+    if levels.dtype == np.uint16 and levels.shape[2] > 1:
+        return _wide_png(levels, options)
+    file = io.BytesIO()
+    flat = levels.squeeze(2) if levels.shape[2] == 1 else levels
+    Image.fromarray(flat).save(file, format=kind.upper(), **options)
+    return file.getvalue()
 
 
 def _resized(exif: bytes, shape: tuple[int, ...]) -> Image.Exif:

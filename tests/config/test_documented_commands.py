@@ -27,6 +27,7 @@ CONFIGURED = (
     "doctor",
     "explain",
     "report",
+    "page",
 )
 FLAGS = {"-m", "--multirun", "--help", "--cfg", "job", "--resolve"}
 # What a reader must have first: a folder of options of one's own, a run to go on with.

@@ -70,6 +70,20 @@ class Tab:
             keys = {"key": name, "code": name, "windowsVirtualKeyCode": code}
             await self.send("Input.dispatchKeyEvent", type=kind, **keys)
 
+    async def choose(self, selector: str, file: Path) -> None:
+        """Choose a file in the input that ``selector`` names, as a visitor does."""
+        script = f"document.querySelector({json.dumps(selector)})"
+        chosen = await self.send("Runtime.evaluate", expression=script)
+        where = chosen["result"]["objectId"]
+        await self.send("DOM.setFileInputFiles", files=[str(file)], objectId=where)
+
+    async def until(self, script: str, *, seconds: float = 120) -> None:
+        """Wait until an expression in the page is true."""
+        end = time.monotonic() + seconds
+        while not await self.run(script):
+            assert time.monotonic() < end, script
+            await asyncio.sleep(0.1)
+
     async def picture(self, file: Path) -> None:
         """Write what the window shows as a PNG."""
         shot = await self.send("Page.captureScreenshot", format="png")
@@ -86,8 +100,10 @@ class Tab:
 
 
 @asynccontextmanager
-async def opened(page: Path, *, width: int, height: int, dark: bool = False) -> AsyncIterator[Tab]:
-    """Open a file in a new browser of its own, and close it at the end."""
+async def opened(
+    page: Path | str, *, width: int, height: int, dark: bool = False
+) -> AsyncIterator[Tab]:
+    """Open a file or an address in a new browser of its own, and close it at the end."""
     assert CHROMIUM is not None
     profile = tempfile.mkdtemp(prefix="chromium-")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
@@ -107,7 +123,9 @@ async def opened(page: Path, *, width: int, height: int, dark: bool = False) -> 
                 await tab.send("Emulation.setDeviceMetricsOverride", **size, mobile=width < 600)
                 scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
                 await tab.send("Emulation.setEmulatedMedia", features=[scheme])
-                await tab.send("Page.navigate", url=page.as_uri())
+                await tab.send(
+                    "Page.navigate", url=page if isinstance(page, str) else page.as_uri()
+                )
                 while await tab.run("document.readyState") != "complete":
                     await asyncio.sleep(0.05)
                 yield tab

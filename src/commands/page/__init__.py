@@ -1,0 +1,1 @@
+"""A page to restore and compare photographs in, and addresses for scripts."""

@@ -1,0 +1,271 @@
+"""The server: a page, four addresses for it and for scripts, one restoration at a time."""
+
+import asyncio
+import io
+import json
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from aiohttp import MultipartWriter, web
+from aiohttp.multipart import BodyPartReader
+from rich.console import Console
+
+from src.app.processes.user_errors import as_user_error
+from src.commands.page.photographs import (
+    Limits,
+    Offer,
+    Result,
+    Upload,
+    Wish,
+    level_of,
+    number,
+    read_upload,
+    restored,
+)
+from src.core.errors import ConfigError, did_you_mean
+from src.core.pages import templates
+from src.core.redact import readable
+
+Form = Mapping[str, str | tuple[str, bytes]]
+Done = TypeVar("Done")
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; img-src blob: data:; connect-src 'self'; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Of every answer: nothing is kept, nothing from outside is loaded."""
+
+
+class _StoppedError(Exception):
+    """Nobody waits for the restoration any more."""
+
+
+@dataclass
+class Job:
+    """One restoration: the part that is done, None while it waits; whether it is to stop."""
+
+    part: float | None = None
+    stop: Event = field(default_factory=Event)
+
+    def watch(self, part: float) -> None:
+        """Note how much is done, or end the work."""
+        if self.stop.is_set():
+            raise _StoppedError
+        self.part = part
+
+
+class Server:
+    """What answers requests.
+
+    Nothing is written to disk: uploads and results are in memory until they are answered.
+
+    Args:
+        offers: Name → network.
+        limits: What is accepted.
+        console: Where faults of the program are shown.
+    """
+
+    def __init__(self, offers: Sequence[Offer], limits: Limits, console: Console) -> None:
+        self._offers = {offer.name: offer for offer in offers}
+        self._limits, self._console = limits, console
+        self._jobs: dict[str, Job] = {}
+        self._restoring, self._looking = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+
+    def application(self) -> web.Application:
+        """Return what aiohttp serves."""
+        application = web.Application(middlewares=[self._errors_in_words])
+        application.add_routes(
+            [
+                web.get("/", self._page),
+                web.get("/models", self._models),
+                web.get("/progress/{job}", self._progress),
+                web.post("/look", self._look),
+                web.post("/restore", self._restore),
+            ]
+        )
+        application.on_response_prepare.append(_with_headers)
+        application.on_cleanup.append(self._close)
+        return application
+
+    async def _close(self, application: web.Application) -> None:
+        for job in self._jobs.values():
+            job.stop.set()
+        for pool in (self._restoring, self._looking):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    @web.middleware
+    async def _errors_in_words(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Answer what is wrong with a request in one sentence."""
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            raise web.HTTPForbidden(text=f"This is not for pages of {origin}.")
+        try:
+            return await handler(request)
+        except web.HTTPException:
+            raise
+        except Exception as error:
+            known = as_user_error(error)
+            if known is not None:
+                return web.Response(status=422, text=readable(str(known)))
+            self._console.print(traceback.format_exc())
+            fault = "That was a fault of the program; its terminal shows where."
+            return web.Response(status=500, text=fault)
+
+    async def _page(self, request: web.Request) -> web.Response:
+        html = (
+            templates(Path(__file__).parent / "templates")
+            .get_template("page.html.j2")
+            .render(
+                title="Restore photographs",
+                models=[offer.about() for offer in self._offers.values()],
+                limits=self._limits,
+            )
+        )
+        return web.Response(text=html, content_type="text/html")
+
+    async def _models(self, request: web.Request) -> web.Response:
+        return web.json_response([offer.about() for offer in self._offers.values()])
+
+    async def _progress(self, request: web.Request) -> web.Response:
+        """Say how many jobs are before one, and what part of it is done; null: there is none."""
+        name = request.match_info["job"]
+        before = [*self._jobs].index(name) if name in self._jobs else None
+        part = None if before is None else self._jobs[name].part
+        return web.json_response({"before": before, "part": part})
+
+    async def _look(self, request: web.Request) -> web.Response:
+        """Say how noisy or compressed a photograph is, and how large."""
+        form = await self._form(request)
+        wish = self._wish(form)
+
+        def look() -> dict[str, object]:
+            upload = self._upload(form, "image")
+            height, width = upload.photograph.image.shape[-2:]
+            return {"width": width, "height": height, **level_of(upload, wish)}
+
+        return web.json_response(await _in_thread(self._looking, look))
+
+    async def _restore(self, request: web.Request) -> web.Response:
+        """Restore a photograph: the answer is its file, or with ``views`` a form of several."""
+        form = await self._form(request)
+        wish, views = self._wish(form), bool(form.get("views"))
+        name, job = str(form.get("job") or uuid4()), Job()
+        if name in self._jobs:
+            raise ConfigError(f"job={name} is under way already; give each a name of its own.")
+        if len(self._jobs) >= self._limits.waiting:
+            text = f"{len(self._jobs)} restorations wait already; come again in a minute."
+            raise web.HTTPServiceUnavailable(text=text)
+
+        def restore() -> Result:
+            job.watch(0.0)
+            upload = self._upload(form, "image")
+            clean = self._upload(form, "clean") if form.get("clean") else None
+            return restored(upload, clean, wish, self._limits, job.watch, views=views)
+
+        self._jobs[name] = job
+        try:
+            result = await _in_thread(self._restoring, restore)
+        finally:
+            job.stop.set()
+            del self._jobs[name]
+        return _form_of(result) if views else _file_of(result)
+
+    async def _form(self, request: web.Request) -> Form:
+        """Return the fields of a form, in memory.
+
+        Raises:
+            HTTPRequestEntityTooLarge: As soon as more has come than is allowed.
+            ConfigError: If there is no form.
+        """
+        allowed = int(self._limits.megabytes * 1e6)
+        if (request.content_length or 0) > allowed:
+            raise self._too_large(request.content_length or 0)
+        if request.content_type != "multipart/form-data":
+            raise ConfigError('Send a form: curl -F "image=@photo.jpg" -F model=zoo/denoise …')
+        form: dict[str, str | tuple[str, bytes]] = {}
+        size = 0
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader) or part.name is None:
+                continue
+            content = bytearray()
+            while chunk := await part.read_chunk(2**16):
+                content += chunk
+                size += len(chunk)
+                if size > allowed:
+                    raise self._too_large(size)
+            is_file = part.filename is not None
+            value = (str(part.filename), bytes(content)) if is_file else content.decode("utf-8")
+            form[part.name] = value
+        return form
+
+    def _too_large(self, size: int) -> web.HTTPException:
+        return web.HTTPRequestEntityTooLarge(
+            max_size=int(self._limits.megabytes * 1e6),
+            actual_size=size,
+            text=f"The upload has {size / 1e6:.1f} megabytes or more; {self._limits.megabytes:g} "
+            "are allowed here. Make the photograph smaller, or cut it.",
+        )
+
+    def _upload(self, form: Form, name: str) -> Upload:
+        given = form.get(name)
+        if not isinstance(given, tuple):
+            raise ConfigError(f"There is no file {name}; choose a photograph.")
+        return read_upload(*given, self._limits)
+
+    def _wish(self, form: Form) -> Wish:
+        texts = {key: value for key, value in form.items() if isinstance(value, str)}
+        name = texts.get("model", "")
+        if name not in self._offers:
+            raise ConfigError(f"model={name}: {did_you_mean(name, self._offers)}")
+        strength = number(texts.get("strength"), "strength")
+        wish = Wish(
+            self._offers[name],
+            number(texts.get("sigma"), "sigma"),
+            1.0 if strength is None else strength,
+            texts.get("phase") or None,
+        )
+        wish.way()  # what is not possible is refused before it waits for its turn
+        return wish
+
+
+async def _with_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+
+
+async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], Done]) -> Done:
+    return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+
+def _file_of(result: Result) -> web.Response:
+    name = json.dumps(result.name.encode("ascii", "replace").decode().replace('"', "'"))
+    headers = {
+        "Content-Disposition": f"attachment; filename={name}",
+        "Exemplar-About": json.dumps(result.about),
+    }
+    return web.Response(body=result.content, content_type=f"image/{result.kind}", headers=headers)
+
+
+def _form_of(result: Result) -> web.Response:
+    """Return a form: ``about``, the file of the result, and what a browser shows."""
+    writer = MultipartWriter("form-data")
+    writer.append_json(result.about).set_content_disposition("form-data", name="about")
+    files = {"file": (result.name, result.content)}
+    files |= {key: (f"{key}.png", content) for key, content in result.views.items()}
+    for key, (name, content) in files.items():
+        part = writer.append(io.BytesIO(content))
+        part.set_content_disposition("form-data", name=key, filename=name)
+    return web.Response(body=writer)

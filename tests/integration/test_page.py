@@ -1,0 +1,349 @@
+"""The page by HTTP alone: what scripts get back, what is refused, what is kept."""
+
+import asyncio
+import io
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image, ImageCms
+
+from src.commands.page.photographs import Offer
+from src.core.paths import ROOT
+from src.models.backbones.ffdnet import FFDNet
+from src.weights.network_file import write_network
+from tests.support.images import pixels, write
+from tests.support.runs import command
+
+pages = pytest.importorskip("tests.support.pages", reason="aiohttp is absent")
+
+FFDNET = {
+    "_target_": "src.models.backbones.ffdnet.FFDNet",
+    "in_channels": 4,
+    "out_channels": 3,
+    "channels": 4,
+    "blocks": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def offered(tmp_path_factory: pytest.TempPathFactory) -> list[Offer]:
+    file = tmp_path_factory.mktemp("page") / "told.safetensors"
+    net = FFDNet(**{key: value for key, value in FFDNET.items() if key != "_target_"})
+    write_network(file, net.state_dict(), FFDNET, {})
+    return pages.offers(f"checkpoint={{told: {file}}}", "inference.tile=32")
+
+
+def _png(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _jpeg() -> bytes:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[272] = "A camera"
+    Image.fromarray(pixels()).save(file, "JPEG", quality=30, exif=exif, icc_profile=profile)
+    return file.getvalue()
+
+
+def _wide() -> bytes:
+    """Return a PNG of 16-bit colour with alpha."""
+    levels = np.random.default_rng(0).integers(0, 2**16, (20, 24, 4), np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    return _chunks(struct.pack(">IIBBBBB", 24, 20, 16, 6, 0, 0, 0), zlib.compress(rows))
+
+
+def _chunks(head: bytes, data: bytes) -> bytes:
+    parts = ((b"IHDR", head), (b"IDAT", data), (b"IEND", b""))
+    written = (
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("photo.jpg", _jpeg(), ("task=dejpeg",)),
+        ("photo.png", _wide(), ("task=denoise", "strength=0.5")),
+        ("photo.JPEG", _jpeg(), ("task=super_resolution", "scale=2")),
+    ],
+    ids=["jpeg", "png16a", "x2"],
+)
+def test_the_answer_is_the_file_that_the_command_writes(
+    offered: list[Offer], tmp_path: Path, name: str, content: bytes, words: tuple[str, ...]
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    done = command(
+        *("predict", *words, f"input={tmp_path / name}", f"output={tmp_path / 'out'}"),
+        *("device=cpu", "inference.tile=32"),
+    )
+    assert done.code == 0, done.err
+    fields = dict(word.split("=") for word in words)
+    scale = f"_x{fields.pop('scale')}" if "scale" in fields else ""
+    model = f"zoo/{fields.pop('task')}{scale}"
+
+    async def visit() -> tuple[bytes, str, str]:
+        async with pages.visited(offered) as client:
+            answer = await pages.sent(client, name, content, model=model, **fields)
+            about = answer.headers["Exemplar-About"]
+            return await answer.read(), answer.headers["Content-Disposition"], about
+
+    body, disposition, about = asyncio.run(visit())
+    assert body == (tmp_path / "out" / name).read_bytes()
+    assert f"photo_{model.removeprefix('zoo/')}{Path(name).suffix}" in disposition
+    assert json.loads(about)["remarks"] == []
+
+
+def test_the_level_is_estimated_and_another_changes_the_result(offered: list[Offer]) -> None:
+    grey = np.full((96, 96, 3), 128.0) + np.random.default_rng(0).normal(0, 20, (96, 96, 3))
+    content = _png(grey.clip(0, 255).astype(np.uint8))
+
+    async def visit() -> tuple[dict[str, object], list[bytes]]:
+        async with pages.visited(offered) as client:
+            look = await pages.sent(client, "a.png", content, to="/look", model="told")
+            sigmas = ({}, {"sigma": "50"})
+            files = [await pages.sent(client, "a.png", content, model="told", **s) for s in sigmas]
+            return await look.json(), [await file.read() for file in files]
+
+    look, (estimated, given) = asyncio.run(visit())
+    assert look["sigma"] == pytest.approx(20, rel=0.15)
+    assert str(look["level"]).endswith("estimated")
+    assert estimated != given
+
+
+def test_psnr_is_that_of_the_files(offered: list[Offer]) -> None:
+    clean = np.tile(np.arange(0, 240, 5, dtype=np.uint8)[None, :, None], (48, 1, 3))
+    noisy = (clean + np.random.default_rng(0).normal(0, 25, clean.shape)).clip(0, 255)
+    noisy = noisy.astype(np.uint8)
+
+    async def visit() -> tuple[dict[str, float], bytes]:
+        async with pages.visited(offered) as client:
+            answer = await pages.sent(
+                client, "a.png", _png(noisy), clean=_png(clean), model="zoo/denoise"
+            )
+            return json.loads(answer.headers["Exemplar-About"])["psnr"], await answer.read()
+
+    scores, content = asyncio.run(visit())
+    restored = np.asarray(Image.open(io.BytesIO(content)))
+    for name, image in (("before", noisy), ("restored", restored)):
+        error = np.mean((image.astype(float) - clean) ** 2)
+        assert scores[name] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
+    assert scores["restored"] > scores["before"]
+
+
+HUGE = _chunks(struct.pack(">IIBBBBB", 6000, 5000, 8, 2, 0, 0, 0), b"")
+BOMB = _chunks(struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0), b"")
+SMALL = _png(pixels())
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "status", "words"),
+    [
+        (b"This is no image.", {}, 422, "photo.png: is not an image, whatever its name says"),
+        (b"", {}, 422, "photo.png: is empty"),
+        (SMALL[: len(SMALL) // 2], {}, 422, "photo.png: is damaged"),
+        (HUGE, {}, 422, "photo.png: has 6000 × 5000 pixels, 30.0 megapixels; 24 are allowed here."),
+        (BOMB, {}, 422, "photo.png: is too large (.*); 24 megapixels are allowed here."),
+        (_png(pixels(1300, 1300)), {"model": "zoo/super_resolution_x4"}, 422,
+         "enlarged ×4 would have 5200 × 5200 pixels, 27.0 megapixels; 24 are allowed here."),
+        (bytes(1_100_000), {}, 413, "has 1.1 megabytes or more; 1 are allowed here."),
+        (SMALL, {"model": "zoo/denoize"}, 422, "model=zoo/denoize: Did you mean zoo/denoise"),
+        (SMALL, {"sigma": "25"}, 422, "sigma=25.0: .* is not told the noise level"),
+        (SMALL, {"strength": "strong"}, 422, "strength=strong is no number"),
+        (SMALL, {"strength": "nan"}, 422, "strength=nan is not possible"),
+        (SMALL, {"phase": "rggb"}, 422, "phase=rggb: .* does not demosaic"),
+        (_png(pixels(2, 3)), {"model": "told"}, 422, "is too small to tell its noise level"),
+    ],
+    ids=["text", "empty", "half", "huge", "bomb", "enlarged", "bytes", "model", "sigma", "word",
+         "nan", "phase", "tiny"],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_in_a_sentence(
+    offered: list[Offer], content: bytes, fields: dict[str, str], status: int, words: str
+) -> None:
+    limit = () if len(content) > 2e6 else ("megabytes=1",)
+
+    async def visit() -> tuple[int, str]:
+        async with pages.visited(offered, *limit) as client:
+            asked = {"model": "zoo/denoise"} | fields
+            answer = await pages.sent(client, "photo.png", content, **asked)
+            return answer.status, await answer.text()
+
+    answered, text = asyncio.run(visit())
+    assert answered == status, text
+    assert re.search(re.escape(words).replace(r"\.\*", ".*"), text), text
+    assert "\n" not in text.strip()
+
+
+def test_a_clean_image_of_another_size_is_refused(offered: list[Offer]) -> None:
+    async def visit() -> str:
+        async with pages.visited(offered) as client:
+            model = "zoo/super_resolution_x2"
+            answer = await pages.sent(client, "a.png", SMALL, clean=SMALL, model=model)
+            return await answer.text()
+
+    expected = "clean.png: has 24 × 20 pixels, and the result 48 × 40; a clean image has the size"
+    assert expected in asyncio.run(visit())
+
+
+def test_visitors_at_once_get_what_each_would_get_alone(offered: list[Offer]) -> None:
+    images = [_png(pixels(seed=seed)) for seed in range(6)]
+    models = ["zoo/denoise", "zoo/dejpeg", "zoo/super_resolution_x2"] * 2
+
+    async def visit() -> tuple[list[bytes], list[bytes]]:
+        async with pages.visited(offered) as client:
+            asked = [
+                pages.sent(client, "a.png", image, model=model)
+                for image, model in zip(images, models, strict=True)
+            ]
+            together = [await answer.read() for answer in await asyncio.gather(*asked)]
+            alone = []
+            for image, model in zip(images, models, strict=True):
+                answer = await pages.sent(client, "a.png", image, model=model)
+                alone.append(await answer.read())
+            return together, alone
+
+    together, alone = asyncio.run(visit())
+    assert together == alone
+    assert len(set(alone)) == len(alone)
+
+
+def test_more_than_may_wait_are_asked_to_come_back(offered: list[Offer]) -> None:
+    async def visit() -> list[int]:
+        async with pages.visited(offered, "waiting=2") as client:
+            image = _png(pixels(60, 60))
+            asked = [pages.sent(client, "a.png", image, model="zoo/denoise") for _ in range(4)]
+            return sorted(answer.status for answer in await asyncio.gather(*asked))
+
+    assert asyncio.run(visit()) == [200, 200, 503, 503]
+
+
+def test_work_of_a_visitor_who_has_gone_is_stopped(offered: list[Offer]) -> None:
+    offer = next(offer for offer in offered if offer.name == "zoo/denoise")
+    calls: list[int] = []
+    hook = offer.restorer.net.register_forward_hook(lambda *_: calls.append(1))
+    image, tiles = _png(pixels(512, 512)), (512 // 32) ** 2
+
+    async def visit() -> int:
+        async with pages.visited(offered) as client:
+            fields = {"model": "zoo/denoise", "job": "gone"}
+            asked = asyncio.create_task(pages.sent(client, "a.png", image, **fields))
+            while not (await (await client.get("/progress/gone")).json())["part"]:
+                await asyncio.sleep(0.01)
+            asked.cancel()
+            answer = await pages.sent(client, "b.png", SMALL, model="zoo/dejpeg")
+            return answer.status
+
+    try:
+        assert asyncio.run(visit()) == 200
+    finally:
+        hook.remove()
+    assert 0 < len(calls) < tiles
+
+
+def test_nothing_is_written_to_disk(
+    offered: list[Offer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))  # whoever tries it fails
+    monkeypatch.chdir(tmp_path)
+
+    async def visit() -> list[int]:
+        async with pages.visited(offered) as client:
+            image = _png(pixels(80, 100))
+            fields = {"model": "zoo/denoise", "views": "1"}
+            answers = [await pages.sent(client, "a.png", image, clean=image, **fields)]
+            answers.append(await pages.sent(client, "a.png", b"no image", **fields))
+            return [answer.status for answer in answers]
+
+    assert asyncio.run(visit()) == [200, 422]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_asks_nothing_of_others_and_pages_of_others_get_nothing(
+    offered: list[Offer],
+) -> None:
+    async def visit() -> tuple[str, str, int]:
+        async with pages.visited(offered) as client:
+            answer = await client.get("/")
+            foreign = await client.post("/look", headers={"Origin": "http://elsewhere.example"})
+            policy = answer.headers["Content-Security-Policy"]
+            return await answer.text(), policy, foreign.status
+
+    html, policy, status = asyncio.run(visit())
+    assert policy.startswith("default-src 'none'; img-src blob: data:; connect-src 'self';")
+    assert re.findall(r"https?://", html) == []
+    assert status == 403
+
+
+@contextmanager
+def started(*words: str, **environment: str) -> Iterator[tuple[psutil.Popen, str]]:
+    """Start the command, yield it with its address, and end it."""
+    line = [sys.executable, "-m", "src.page", "port=0", "device=cpu", *words]
+    env = os.environ | environment
+    with psutil.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            first = process.stderr.readline()
+            address = re.search(r"http://[\d.]+:\d+/", first)
+            assert address, first + process.stderr.read()
+            yield process, address[0]
+        finally:
+            process.kill()
+
+
+def curl(address: str, image: Path, *fields: str) -> bytes:
+    words = [word for field in fields for word in ("-F", field)]
+    line = ["curl", "-sS", "--fail-with-body", "-F", f"image=@{image}", *words, address]
+    return subprocess.run(line, check=True, capture_output=True).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_curl_gets_a_file_and_the_command_ends_well(tmp_path: Path, signum: signal.Signals) -> None:
+    image = write(tmp_path / "a.png", pixels(64, 80))
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with started(TMPDIR=str(folder)) as (process, address):
+        content = curl(f"{address}restore", image, "model=zoo/super_resolution_x2")
+        assert Image.open(io.BytesIO(content)).size == (160, 128)
+        process.send_signal(signum)
+        assert process.wait(timeout=60) == 0
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_address_that_is_taken_is_said() -> None:
+    with started() as (_, address):
+        port = address.rstrip("/").rpartition(":")[2]
+        done = command("page", f"port={port}", "device=cpu")
+    assert done.code == 1
+    assert f"server=127.0.0.1 port={port}: " in done.err
+    assert "port=0" in done.err
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_photographs(tmp_path: Path) -> None:
+    images = [write(tmp_path / f"{n}.png", pixels(200, 300 + n, seed=n)) for n in range(5)]
+    resident: dict[int, float] = {}
+    with started() as (process, address):
+        urllib.request.urlopen(f"{address}models").read()  # noqa: S310
+        for count in range(1, 51):
+            model = ("zoo/denoise", "zoo/super_resolution_x2")[count % 2]
+            curl(f"{address}restore", images[count % 5], f"model={model}", "views=1")
+            resident[count] = process.memory_info().rss / 2**20
+    assert resident[50] < resident[5] + 40, resident

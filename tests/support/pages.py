@@ -1,0 +1,50 @@
+"""A page served in a test's own process, and what is sent to it."""
+
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import ClientResponse, FormData
+from aiohttp.test_utils import TestClient, TestServer
+from rich.console import Console
+
+from src.commands.page.command import limits_of, offers_of
+from src.commands.page.photographs import Offer
+from src.commands.page.server import Server
+from tests.support.compose import compose_config
+
+
+def offers(*words: str) -> list[Offer]:
+    """Return what ``python -m src.page <words>`` offers."""
+    return offers_of(compose_config("device=cpu", *words, config_name="page"))
+
+
+@asynccontextmanager
+async def visited(offered: list[Offer], *words: str) -> "AsyncIterator[TestClient[Any, Any]]":
+    """Serve a page, and yield a visitor of it."""
+    limits = limits_of(compose_config(*words, config_name="page"))
+    application = Server(offered, limits, Console(stderr=True)).application()
+    async with TestClient(TestServer(application)) as client:
+        yield client
+
+
+async def sent(
+    client: "TestClient[Any, Any]",
+    name: str,
+    content: bytes,
+    *,
+    to: str = "/restore",
+    clean: bytes | None = None,
+    **fields: str,
+) -> ClientResponse:
+    """Send a photograph with fields, and return the answer, read whole."""
+    form = FormData()
+    form.add_field("image", io.BytesIO(content), filename=name)
+    if clean is not None:
+        form.add_field("clean", io.BytesIO(clean), filename="clean.png")
+    for key, value in fields.items():
+        form.add_field(key, value)
+    answer = await client.post(to, data=form)
+    await answer.read()
+    return answer
