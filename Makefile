@@ -44,7 +44,7 @@ SPELLED := $(wildcard src conf docs experiments *.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo smoke test test-long test-all test-oldest gpu contract lint types layers check report fix audit lock clean
+.PHONY: help install demo smoke test test-long test-all test-oldest gpu contract lint types layers check report docs fix audit lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -106,6 +106,10 @@ layers: $(INSTALLED)  ## Imports point one way
 
 report: $(INSTALLED)  ## Rewrite the papers' tables from experiments/*/results
 	$(PY) -m src.report
+
+docs: $(INSTALLED)  ## Build the documentation as a site, links checked, nothing fetched
+	$(PY) -m tools.site
+	@echo "Read it:  $(PY) -m http.server --bind 127.0.0.1 --directory .cache/site/html"
 
 check: lint types layers test  ## All that must be green before a change goes in
 

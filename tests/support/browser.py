@@ -123,9 +123,8 @@ async def opened(
                 await tab.send("Emulation.setDeviceMetricsOverride", **size, mobile=width < 600)
                 scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
                 await tab.send("Emulation.setEmulatedMedia", features=[scheme])
-                await tab.send(
-                    "Page.navigate", url=page if isinstance(page, str) else page.as_uri()
-                )
+                address = page if isinstance(page, str) else page.as_uri()
+                await tab.send("Page.navigate", url=address)
                 while await tab.run("document.readyState") != "complete":
                     await asyncio.sleep(0.05)
                 yield tab

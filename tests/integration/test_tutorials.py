@@ -1,0 +1,66 @@
+"""Each tutorial does what it shows, step by step, in a checkout of its own; trainings are short."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.core.paths import ROOT
+
+pytestmark = pytest.mark.slow
+
+TUTORIALS = sorted((ROOT / "docs/tutorials").glob("*.md"))
+STEP = re.compile(r"(?:`([\w./-]+)`:\n\n)?^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BEFORE = ("make install", "source .venv/bin/activate")
+SHORT = ("trainer.max_steps=2", "trainer.val_check_interval=2", "data.workers=0")
+LEAVES = {
+    "first-restoration": ("outputs/first/chelsea_from_python.png", "outputs/first/large"),
+    "first-training": ("outputs/demo/before_after.png", "my_comparison/page.html"),
+    "attention-block": ("outputs/multirun",),
+}
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_a_tutorial_does_what_it_shows(page: Path, tmp_path: Path) -> None:
+    for name in ("src", "conf", "hydra_plugins", "tests", "experiments/zoo"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+    for file, language, text in STEP.findall(page.read_text(encoding="utf-8")):
+        if file:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).write_text(text, encoding="utf-8")
+        elif language == "python":
+            _run(tmp_path, "-c", text)
+        else:
+            for line in text.splitlines():
+                if line not in BEFORE:
+                    _run(tmp_path, *_words(line))
+    assert [path for path in LEAVES[page.stem] if not (tmp_path / path).exists()] == []
+
+
+def _words(line: str) -> list[str]:
+    """Return what Python runs for a line: ``exemplar`` is a module, trainings take two steps."""
+    program, *words = shlex.split(line, comments=True)
+    words = ["-m", "src", *words] if program == "exemplar" else words
+    trains = {"src.train", "src.compare"} & {*words} and "debug=smoke" not in words
+    return [*words, *SHORT] if trains else words
+
+
+def _run(folder: Path, *words: str) -> None:
+    """Run Python in ``folder``, which is where it finds the project."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
