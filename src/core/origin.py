@@ -4,6 +4,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib.metadata import distributions, version
@@ -17,6 +18,8 @@ from src.core.paths import INSTALLED, PACKAGE, ROOT
 
 DECISIVE = ("torch", "torchmetrics", "lightning", "numpy", "pillow", "kornia")
 """Packages whose arithmetic a score may depend on."""
+
+_HEAD = re.compile(r"^(Name|Version): (.+)$", re.MULTILINE)
 
 
 def origin() -> dict[str, Any]:
@@ -50,8 +53,11 @@ def environment() -> dict[str, Any]:
 @functools.cache
 def _packages() -> dict[str, str]:
     """Return name and version of all installed packages; read once, since each is a file."""
-    described = (dist.metadata for dist in distributions())
-    packages = {about["Name"]: about["Version"] for about in described}
+    described = (
+        dist.read_text("METADATA") or dist.read_text("PKG-INFO") for dist in distributions()
+    )
+    heads = (dict(_HEAD.findall((text or "").partition("\n\n")[0])) for text in described)
+    packages = {head["Name"]: head["Version"] for head in heads if head}
     return {name: packages[name] for name in sorted(packages, key=str.lower)}
 
 

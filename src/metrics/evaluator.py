@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,8 +14,8 @@ from src.metrics.protocol import Protocol
 Metric = Callable[[Tensor, Tensor], Tensor]
 """Maps prepared (restored, target), each (B, C, H, W) float64, to (B,) scores."""
 
-_LARGE = 256
-"""A side that every metric can score; what the least one is, is tried below it."""
+_SIDES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 255)
+"""Between two of these is the least side that a metric can score; the last is enough for all."""
 
 
 class Evaluator:
@@ -78,5 +79,8 @@ class Evaluator:
             except Exception:  # of whatever kind a metric has for too small an image; one that
                 return False  # fails at every size makes the result 1, and is met when it scores
 
-        least = 1 + bisect_left(range(1, _LARGE), True, key=is_scored)
-        return least if least < _LARGE else 1
+        for below, enough in pairwise(_SIDES):  # small images first: they are quick
+            if is_scored(enough):
+                between = range(below + 1, enough)
+                return between.start + bisect_left(between, True, key=is_scored)
+        return 1
