@@ -17,7 +17,7 @@ if sys.platform.startswith("linux"):
         _GLIBC = ctypes.CDLL("libc.so.6")
 
 # malloc.h of glibc
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 
 _EACH = 2**16
 """Blocks from this size on are what tensors of images are made of."""
@@ -28,15 +28,19 @@ _REUSED = 2**25
 _large_block = [2**17]  # glibc's own choice, and then what it was told last
 
 
-def keep_blocks(*, up_to: int) -> bool:
-    """Keep freed blocks below ``up_to`` bytes for reuse; return whether that is possible."""
-    settings = {_M_MMAP_THRESHOLD: up_to, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
-    return _tell(settings)
+def tell_malloc(settings: Mapping[int, int]) -> bool:
+    """Give glibc's allocator options and values; return whether it has understood them all."""
+    if not hasattr(_GLIBC, "mallopt"):
+        return False
+    understood = [_GLIBC.mallopt(*setting) == 1 for setting in settings.items()]
+    if all(understood):
+        _large_block[0] = settings[MMAP_THRESHOLD]
+    return all(understood)
 
 
 def set_large_block(size: int) -> bool:
     """Give back freed blocks from ``size`` bytes on at once; return whether that is possible."""
-    return _tell({_M_MMAP_THRESHOLD: size})
+    return tell_malloc({MMAP_THRESHOLD: size})
 
 
 @contextmanager
@@ -77,12 +81,3 @@ def give_back_freed() -> bool:
     if trims:
         _GLIBC.malloc_trim(0)
     return trims
-
-
-def _tell(settings: Mapping[int, int]) -> bool:
-    if not hasattr(_GLIBC, "mallopt"):
-        return False
-    understood = [_GLIBC.mallopt(*setting) == 1 for setting in settings.items()]
-    if all(understood):
-        _large_block[0] = settings[_M_MMAP_THRESHOLD]
-    return all(understood)

@@ -5,7 +5,7 @@ import pkgutil
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -29,16 +29,17 @@ class Entry(Generic[T]):
     cost: str = ""
 
 
+@dataclass
 class Registry(Generic[T]):
     """Maps a component's name to its class, importing ``package`` on first use.
 
     Objects are built from YAML ``_target_``; the registry is what is listed, tested and suggested.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
-        self.kind, self.package = kind, package
-        self._entries: dict[str, Entry[T]] = {}
-        self._discovered = False
+    kind: str
+    package: str
+    _entries: dict[str, Entry[T]] = field(default_factory=dict, init=False)
+    _discovered: bool = field(default=False, init=False)
 
     def register(
         self, *, paper: str, cost: str = "", name: str | None = None

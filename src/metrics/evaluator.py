@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -18,6 +19,7 @@ _SIDES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 255)
 """Between two of these is the least side that a metric can score; the last is enough for all."""
 
 
+@dataclass(frozen=True)
 class Evaluator:
     """Score restored images under a protocol.
 
@@ -26,9 +28,8 @@ class Evaluator:
         metrics: Name → metric; the names become log keys and columns.
     """
 
-    def __init__(self, protocol: Protocol, metrics: Mapping[str, Metric]) -> None:
-        self.protocol = protocol
-        self.metrics = dict(metrics)
+    protocol: Protocol
+    metrics: Mapping[str, Metric]
 
     def __call__(
         self, restored: Tensor, target: Tensor, grey: Tensor | None = None

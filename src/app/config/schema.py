@@ -21,6 +21,8 @@ from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
 
 MISSING = "???"
+_SCALARS: dict[Any, Any] = {bool: bool, str: str, int: int, float: int | float, NoneType: NoneType}
+"""What YAML has for an annotation."""
 _SEEDS = 2**32  # NumPy's
 _SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 _SHORTEST = 8  # shorter secrets would be found by chance
@@ -276,26 +278,17 @@ def agrees(value: object, annotation: Any) -> bool:  # noqa: ANN401
         return any(agrees(value, choice) for choice in arguments)
     if origin is Literal:
         return any(value == choice and type(value) is type(choice) for choice in arguments)
-    if annotation in {None, NoneType}:
-        return value is None
-    kind = origin or annotation
+    kind = NoneType if annotation is None else origin or annotation
     if not inspect.isclass(kind) or kind in {Any, object, inspect.Parameter.empty}:
         return True
-    return _fits_class(value, kind, arguments)
+    if kind in _SCALARS:
+        return isinstance(value, _SCALARS[kind]) and (kind is bool or not isinstance(value, bool))
+    return _fits(value, kind, arguments)
 
 
-def _fits_class(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
-    if kind in {bool, str, int, float}:
-        wider = {int: (int,), float: (int, float)}.get(kind, (kind,))
-        return isinstance(value, wider) and (kind is bool or not isinstance(value, bool))
-    if issubclass(kind, Path):
-        return isinstance(value, str)
-    if kind.__module__ in {"builtins", "collections.abc"}:
-        return _fits_container(value, kind, arguments)
-    return isinstance(value, kind | Mapping | list)
-
-
-def _fits_container(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
+def _fits(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
+    if kind.__module__ not in {"builtins", "collections.abc"}:
+        return isinstance(value, str if issubclass(kind, Path) else kind | Mapping | list)
     if issubclass(kind, Mapping):
         return isinstance(value, Mapping)
     if not issubclass(kind, Iterable):  # Callable and its like

@@ -12,7 +12,7 @@ import warnings
 from typing import Any
 
 from src.core.errors import ExemplarError
-from src.core.heap import keep_blocks
+from src.core.heap import MMAP_THRESHOLD, TOP_PAD, TRIM_THRESHOLD, tell_malloc
 from src.core.paths import escape_surrogates
 from src.core.redact import CleanRecord
 
@@ -37,7 +37,7 @@ def prepare_process() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    keep_blocks(up_to=2**30)
+    tell_malloc({MMAP_THRESHOLD: 2**30, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 2**26})
     logging.setLogRecordFactory(CleanRecord)  # whatever handlers there are
     keep_going_without_output()
 

@@ -1,6 +1,7 @@
 """What checkpoints carry beside Lightning's state, and what a run that goes on does with it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -34,6 +35,7 @@ class Identified(Protocol):
         ...
 
 
+@dataclass(eq=False)
 class Provenance(Callback):
     """Make each checkpoint enough by itself: plain config, sources, identities of its runs.
 
@@ -41,8 +43,7 @@ class Provenance(Callback):
         config: The resolved config without any OmegaConf object.
     """
 
-    def __init__(self, config: PlainConfig) -> None:
-        self.config = config
+    config: PlainConfig
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -224,6 +225,7 @@ def _check_kinds(state: Mapping[str, Any], own: Mapping[str, Any], of: type) -> 
             raise MisfitError(f"{name} of {of.__name__} is {value!r}")
 
 
+@dataclass(eq=False)
 class InOwnFolder(Callback):
     """Stop before the pictures of a validation go where only the name is that of the run's folder.
 
@@ -231,14 +233,14 @@ class InOwnFolder(Callback):
         own: The run folder.
     """
 
-    def __init__(self, own: OwnFolder) -> None:
-        self.own = own
+    own: OwnFolder
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look; DataError if the folder was moved or removed."""
         self.own.check()
 
 
+@dataclass(eq=False)
 class SameJob(Callback):
     """Compare what the processes have read, as soon as they can talk to one another.
 
@@ -249,8 +251,7 @@ class SameJob(Callback):
         digest: Returns a hash of configuration and folder as this process has them.
     """
 
-    def __init__(self, digest: Callable[[], str]) -> None:
-        self.digest = digest
+    digest: Callable[[], str]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Compare.

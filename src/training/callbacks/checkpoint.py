@@ -6,6 +6,7 @@ costs an interval, not the run.
 
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,7 @@ class BestCheckpoint(ModelCheckpoint):
         return None if score is None else float(score)
 
 
+@dataclass(eq=False)
 class AtomicCheckpointIO(CheckpointIO):
     """Write to a temporary file beside the target, flush it to disk, then rename it over.
 
@@ -141,8 +143,7 @@ class AtomicCheckpointIO(CheckpointIO):
         own: The run folder that all targets are in; None writes anywhere.
     """
 
-    def __init__(self, own: OwnFolder | None = None) -> None:
-        self._own = own
+    own: OwnFolder | None = None
 
     def save_checkpoint(
         self,
@@ -159,8 +160,8 @@ class AtomicCheckpointIO(CheckpointIO):
             DataError: If the run folder was moved or removed.
         """
         target = Path(path)
-        if self._own is not None:
-            self._own.check()
+        if self.own is not None:
+            self.own.check()
         try:
             with replacing(target) as temporary:
                 with temporary.open("wb") as file:
@@ -170,8 +171,8 @@ class AtomicCheckpointIO(CheckpointIO):
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             if "DataLoader worker" in str(error):  # raised wherever the process is just then
                 raise
-            if self._own is not None:
-                self._own.check()  # it may have gone meanwhile
+            if self.own is not None:
+                self.own.check()  # it may have gone meanwhile
             reason = getattr(error, "strerror", None) or str(error)
             raise CheckpointError(
                 f"{target} cannot be written: {reason}. Make room or set paths.output_root to "

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -33,6 +34,7 @@ class Repeatable(Protocol):
         ...
 
 
+@dataclass(eq=False, kw_only=True)
 class NonFiniteGuard(Callback):
     """Check loss and gradients before each optimizer step, so that weights stay finite.
 
@@ -45,11 +47,10 @@ class NonFiniteGuard(Callback):
             ``train/grad_norm``; under a loss scaler that of the scaled one.
     """
 
-    def __init__(self, *, log_norm: bool = False) -> None:
-        self.log_norm = log_norm
-        self._batch: Any = None
-        self._losses: list[Tensor] = []
-        self._in_a_row = 0
+    log_norm: bool = False
+    _batch: Any = field(default=None, init=False)
+    _losses: list[Tensor] = field(default_factory=list, init=False)
+    _in_a_row: int = field(default=0, init=False)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -4,6 +4,7 @@ Pictures are files in the run folder; loggers that can show pictures and tables 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -79,6 +80,7 @@ def picture_name(*parts: str) -> str:
     return fitting_name(f"{'_'.join(parts)}.png".replace("/", "_"))
 
 
+@dataclass(eq=False)
 class Pictures(Callback):
     """Draw the first images of each benchmark, in files and in the loggers that show pictures.
 
@@ -89,9 +91,9 @@ class Pictures(Callback):
 
     section: ClassVar[str]
     caption: ClassVar[str]
-
-    def __init__(self, dirpath: str | Path, *, limit: int) -> None:
-        self.dirpath, self.limit = Path(dirpath), limit
+    dirpath: str | Path
+    _: KW_ONLY
+    limit: int = 4
 
     def draw(
         self, task: LightningModule, outputs: Any, batch: Any
@@ -111,7 +113,8 @@ class Pictures(Callback):
         """Draw, write and show."""
         if batch_idx >= self.limit:
             return
-        folder, step = self.dirpath / f"step_{trainer.global_step:07d}", media_step(trainer)
+        folder = Path(self.dirpath) / f"step_{trainer.global_step:07d}"
+        step = media_step(trainer)
         for file, picture in self.draw(pl_module, outputs, batch):
             write_png(folder / file, picture)
             for logger in media_loggers(trainer):
@@ -129,9 +132,6 @@ class ImagePanels(Pictures):
 
     section, caption = "images", f"input | restored | target | error ×{ERROR_GAIN}"
 
-    def __init__(self, dirpath: str | Path, *, limit: int = 4) -> None:
-        super().__init__(dirpath, limit=limit)
-
     def draw(
         self, task: LightningModule, outputs: Any, batch: Any
     ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -141,6 +141,7 @@ class ImagePanels(Pictures):
             yield picture_name(outputs["benchmark"], key), panel(*parts)
 
 
+@dataclass(eq=False)
 class AttentionMaps(Pictures):
     """Draw what each attention block looks at for the middle pixel of the first validation images.
 
@@ -158,11 +159,13 @@ class AttentionMaps(Pictures):
 
     section, caption = "attention", CAPTION
 
-    def __init__(self, dirpath: str | Path, *, limit: int = 1, size: int = 64) -> None:
-        if size < 8:
-            raise ValueError(f"size={size}; a map needs at least 8 pixels a side, e.g. 64.")
-        super().__init__(dirpath, limit=limit)
-        self.size = size
+    _: KW_ONLY
+    limit: int = 1
+    size: int = 64
+
+    def __post_init__(self) -> None:
+        if self.size < 8:
+            raise ValueError(f"size={self.size}; a map needs at least 8 pixels a side, e.g. 64.")
 
     def draw(
         self, task: LightningModule, outputs: Any, batch: Any

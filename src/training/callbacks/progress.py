@@ -108,11 +108,10 @@ class Throughput(Callback):
     said once, with what helps.
     """
 
-    def __init__(self) -> None:
-        self._waited = self._worked = self._started = 0.0
-        self._images = self._batches = 0
-        self._ended: float | None = None
-        self._advised = False
+    _waited = _worked = _started = 0.0
+    _images = _batches = 0
+    _ended: float | None = None
+    _advised = False
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -23,19 +24,20 @@ def sources(trainer: Trainer) -> dict[str, Any]:
     return {**origin(), "code": code(), "images": sets}
 
 
+@dataclass(eq=False)
 class SameSources(Callback):
     """Compare, as soon as the images are opened and before anything is written.
 
     Args:
         before: The ``sources`` in the checkpoint; what it does not have is not compared.
-        accepted: Whether to go on all the same.
         go_on: Called with the differences when the run goes on.
+        accepted: Whether to go on all the same.
     """
 
-    def __init__(
-        self, before: Mapping[str, Any], go_on: Callable[[list[str]], None], *, accepted: bool
-    ) -> None:
-        self.before, self.go_on, self.accepted = before, go_on, accepted
+    before: Mapping[str, Any]
+    go_on: Callable[[list[str]], None]
+    _: KW_ONLY
+    accepted: bool
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Compare.

@@ -7,6 +7,7 @@ import _thread
 import logging
 import math
 import signal
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
@@ -98,12 +99,11 @@ class GracefulStop(Callback):
         signum: The signal for which all processes have agreed to stop; 0 while there is none.
     """
 
-    def __init__(self) -> None:
-        self.signum = 0
-        # Written by the handler alone: a signal may come while the processes are agreeing, and what
-        # they then agree on does not contain it yet.
-        self._asked = 0
-        self._previous: dict[int, Any] = {}
+    signum = 0
+    # Written by the handler alone: a signal may come while the processes are agreeing, and what
+    # they then agree on does not contain it yet.
+    _asked = 0
+    _previous: Mapping[int, Any] = {}
 
     @property
     def interrupted(self) -> bool:
@@ -112,8 +112,9 @@ class GracefulStop(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the signals while training runs."""
+        self._previous = previous = {}
         for signum in (signal.SIGINT, *heeded()):
-            self._previous[signum] = signal.signal(signum, self._on_signal)
+            previous[signum] = signal.signal(signum, self._on_signal)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
