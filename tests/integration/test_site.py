@@ -17,7 +17,7 @@ import pytest
 from src.core.paths import ROOT
 from tests.support.browser import CHROMIUM, opened
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # a site is built
 HITS = """[...document.querySelectorAll("*")].filter(part => part.shadowRoot)
     .flatMap(part => [...part.shadowRoot.querySelectorAll("a[href]")])
     .filter(link => link.href.includes("pyramid")).length"""

@@ -12,7 +12,7 @@ import pytest
 
 from src.core.paths import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 TUTORIALS = sorted((ROOT / "docs/tutorials").glob("*.md"))
 STEP = re.compile(r"(?:`([\w./-]+)`:\n\n)?^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
