@@ -86,7 +86,7 @@ def _with_sources(page: Path, gathered: Sequence[Path], pages: Path) -> str:
         file = (page.parent / match[1]).resolve()
         if file.is_dir():
             return f"{match[1]}{min(file.glob('*.md')).name}"
-        if file in gathered:
+        if file in gathered or not file.exists():  # the build names what is not there
             return match[1]
         copy = pages / f"{file.relative_to(ROOT)}.md"
         copy.parent.mkdir(parents=True, exist_ok=True)
