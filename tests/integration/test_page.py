@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -303,7 +304,8 @@ def started(*words: str, **environment: str) -> Iterator[tuple[psutil.Popen, str
             assert address, first + process.stderr.read()
             yield process, address[0]
         finally:
-            process.kill()
+            if process.poll() is None:
+                process.kill()
 
 
 def curl(address: str, image: Path, *fields: str) -> bytes:
@@ -326,12 +328,11 @@ def test_curl_gets_a_file_and_the_command_ends_well(tmp_path: Path, signum: sign
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_an_address_that_is_taken_is_said() -> None:
-    with started() as (_, address):
-        port = address.rstrip("/").rpartition(":")[2]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
         done = command("page", f"port={port}", "device=cpu")
-    assert done.code == 1
+    assert done.code == 1, done.err
     assert f"server=127.0.0.1 port={port}: " in done.err
     assert "port=0" in done.err
 
@@ -346,4 +347,4 @@ def test_memory_does_not_grow_with_the_number_of_photographs(tmp_path: Path) -> 
             model = ("zoo/denoise", "zoo/super_resolution_x2")[count % 2]
             curl(f"{address}restore", images[count % 5], f"model={model}", "views=1")
             resident[count] = process.memory_info().rss / 2**20
-    assert resident[50] < resident[5] + 40, resident
+    assert resident[50] < resident[5] + 20, resident

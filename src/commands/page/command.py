@@ -83,10 +83,12 @@ async def _serve(offers: list[Offer], limits: Limits, cfg: DictConfig, out: Cons
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, ended.set)
     application = Server(offers, limits, out).application()
-    runner = web.AppRunner(application, handler_cancellation=True, access_log=None)
+    runner = web.AppRunner(
+        application, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, str(cfg.server), cfg.port, shutdown_timeout=1.0)
+        site = web.TCPSite(runner, str(cfg.server), cfg.port)
         try:
             await site.start()
         except OSError as error:
