@@ -28,7 +28,7 @@ def load(name: str | Path, *, device: str = "cpu") -> nn.Module:
     where H and W are multiples of its ``multiple_of``; :func:`restore` takes any size.
 
     Args:
-        name: ``zoo/<name>``, a run folder, a .ckpt or a .safetensors file.
+        name: ``zoo/<name>``, ``hf://owner/name``, a run folder, a .ckpt or a .safetensors file.
         device: Such as ``cpu``, ``cuda`` or ``auto``.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -15,6 +15,7 @@ from src.core.errors import CheckpointError
 from src.core.paths import from_root, with_home
 from src.inference.restorer import InferencePolicy
 from src.weights.checkpoint_file import BEST, FORMAT, KEY, LAST, PREVIOUS, check_whole, read
+from src.weights.hub import HUB, described, hub_file, is_remote
 from src.weights.network_file import built, open_network, read_network
 from src.weights.untrusted import check_config, check_saved
 from src.weights.zoo import ZOO, zoo_file
@@ -53,12 +54,14 @@ def find(source: str | Path) -> Path:
     """Return the checkpoint file of a run folder (the best, else the last), or the file itself.
 
     A folder that holds runs stands for the newest of them, ``zoo/<name>`` for a network that comes
-    with the project. Relative paths are tried from the
+    with the project, ``hf://owner/name`` for one on the hub. Relative paths are tried from the
     current folder, then from the repository root.
 
     Raises:
         CheckpointError: If there is none.
     """
+    if is_remote(source):
+        return hub_file(str(source))
     path = with_home(source)
     if str(source).startswith(ZOO) and not path.exists():
         return zoo_file(str(source))
@@ -89,7 +92,10 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     """
     path = find(source)
     if path.suffix == NETWORK_SUFFIX:
-        return _network_alone(path)
+        alone = _network_alone(path)
+        if is_remote(source):
+            return replace(alone, origin={**alone.origin, "hub": described(str(source), path)})
+        return alone
     content = read(path)
     if not _is_ours(content):
         raise CheckpointError(
@@ -195,7 +201,7 @@ def _network_alone(path: Path) -> Checkpoint:
 
 def names_network(source: object) -> bool:
     """Say whether a checkpoint of that name is a network alone, without reading it."""
-    return str(source).endswith(NETWORK_SUFFIX) or str(source).startswith(ZOO)
+    return str(source).endswith(NETWORK_SUFFIX) or str(source).startswith((ZOO, HUB))
 
 
 def network_of(checkpoint: Checkpoint) -> nn.Module:

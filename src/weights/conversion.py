@@ -18,6 +18,7 @@ from src.core.origin import origin
 from src.core.paths import from_root, with_home
 from src.models.spandrel_net import recognise
 from src.weights.foreign import read_weights
+from src.weights.hub import hub_file, is_remote
 from src.weights.network_file import write_network
 from src.weights.published.enlargers import CARN_M, FSRCNN, IMDN, VDSR
 from src.weights.published.layout import Layout, Names, Node, wrong
@@ -121,7 +122,8 @@ def with_published_weights(cfg: DictConfig) -> DictConfig:
             f"architecture={architecture} goes with one file of published weights: "
             "checkpoint=<file>; convert several with src.convert and give the results."
         )
-    source, scale = Path(cfg.checkpoint), _scale(cfg)
+    remote = is_remote(cfg.checkpoint)
+    source, scale = hub_file(cfg.checkpoint) if remote else Path(cfg.checkpoint), _scale(cfg)
     folder = from_root(str(cfg.paths.output_root)) / "networks"
     output = folder / f"{source.stem}_{architecture}.safetensors"
     try:

@@ -26,6 +26,7 @@ CONFIGURED = (
     "degrade",
     "doctor",
     "explain",
+    "push",
     "report",
     "page",
 )

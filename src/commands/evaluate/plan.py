@@ -18,6 +18,7 @@ from src.data.prepared import folders_of_sets, refuse_nothing, refuse_twice
 from src.models.backbones import BACKBONES
 from src.training.tasks import TASKS
 from src.weights.checkpoint import find
+from src.weights.hub import is_remote, parse
 
 CONDITIONS = ("sigma", "quality", "phase", "scale")
 """Keys of conf/evaluate.yaml that take one value or several."""
@@ -97,6 +98,8 @@ def _folder_of_results(cfg: DictConfig, planned: Sequence[Combination]) -> Path:
     if checkpoint is None:
         task, model = TASKS.name_of(cfg.task["_target_"]), BACKBONES.name_of(cfg.model["_target_"])
         return parent / task / model / stamp
+    if is_remote(checkpoint):
+        return parent / parse(checkpoint).repository / stamp
     run = find(checkpoint).parent
     return (run.parent if run.name == "checkpoints" else run) / "evaluate" / stamp
 

@@ -64,7 +64,7 @@ def explain(cfg: DictConfig) -> None:
     if cfg.queries > 0:
         _write_means(cfg, checkpoint, way, blocks, files)
     elif len(files) == 1:
-        _write_picture(cfg, way, blocks[-1], *files.values())
+        _write_picture(cfg, way, *files.values())
     else:
         raise ConfigError(
             f"input has {len(files)} images, and a picture is of one; queries=100 writes means "
@@ -144,12 +144,13 @@ def _look(way: Restoration, file: Path, points: Sequence[Point]) -> list[Look]:
     return look(way.restorer, degraded, inside)
 
 
-def _write_picture(cfg: DictConfig, way: Restoration, block: str, file: Path) -> None:
+def _write_picture(cfg: DictConfig, way: Restoration, file: Path) -> None:
     """Draw what the block looks at from the points, and print the numbers."""
     points = _points(plain(cfg)["point"], file)
     name = "_".join(map(str, [file.stem, "attention", *points[0]]))
     target = _output(cfg.output, file.with_name(f"{name}.png"), file, overwrite=cfg.overwrite)
     looks = _look(way, file, points)
+    block = cfg.module or [*looks[0].maps][-1]  # in the order of their calls
     console = make_console(stderr=True)
     console.print(f"Block       {block} of {', '.join(looks[0].maps)}")
     for point, seen in zip(points, looks, strict=True):

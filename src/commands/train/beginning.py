@@ -13,6 +13,7 @@ from src.core.errors import ConfigError, did_you_mean
 from src.optim.groups import freeze
 from src.weights.checkpoint import Checkpoint, open_checkpoint
 from src.weights.conversion import with_published_weights
+from src.weights.hub import is_remote, pinned
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,8 @@ def _suit(model: DictConfig, cfg: DictConfig) -> None:
 def _converted(cfg: DictConfig) -> str:
     asked = {"checkpoint": cfg.weights, "architecture": cfg.architecture, "paths": cfg.paths}
     scale = cfg.task.get("scale")
+    if is_remote(cfg.weights) and cfg.architecture is None:
+        return pinned(str(cfg.weights))  # a branch may say something else tomorrow
     return str(with_published_weights(OmegaConf.create({**asked, "scale": scale})).checkpoint)
 
 

@@ -1,0 +1,1 @@
+"""Share a network on a hub."""
