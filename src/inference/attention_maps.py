@@ -17,7 +17,7 @@ from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.attention.non_local import NonLocalAttention
 from src.models.attention.pyramid import PyramidAttention
 from src.models.attention.pyramid_local import LocalPyramidAttention
-from src.ops.attention.contract import KERNEL
+from src.ops.attention.contract import KERNEL, window_side
 from src.ops.attention.one_query import (
     Spread,
     patch_attention_map,
@@ -80,6 +80,16 @@ class AttentionMap:
     def scale(self, level: int) -> str:
         """Return in words how large a level is: its longer side over that of the features."""
         return f"{max(self.levels[level].shape) / max(self.size):.2g}"
+
+    @property
+    def seen(self) -> int:
+        """How many keys the query can see."""
+        window = max(self.size) if self.window is None else self.window
+        return sum(
+            window_side(self.size[0], level.shape[0], window)
+            * window_side(self.size[1], level.shape[1], window)
+            for level in self.levels
+        )
 
     @property
     def query(self) -> "Box":

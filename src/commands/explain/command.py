@@ -177,7 +177,7 @@ def _numbers(point: Point, seen: Look, block: str, near: float) -> str:
     where = "" if seen.top == seen.left == 0 else f" in the tile at {seen.left},{seen.top}"
     return (
         f"Point       {point[0]},{point[1]}{where}: {numbers.effective_keys:.1f} effective keys of "
-        f"{sum(level.numel() for level in seen.maps[block].levels)}, {numbers.near:.1%} of the "
+        f"{seen.maps[block].seen}, {numbers.near:.1%} of the "
         f"weight within {near:g} pixels\n"
         f"Scales      {', '.join(f'{scale} {mass:.1%}' for scale, mass in scales)}"
     )

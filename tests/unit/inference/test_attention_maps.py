@@ -123,6 +123,7 @@ def test_pasting_what_the_maps_show_is_what_attention_by_patches_returns(
     torch.testing.assert_close(returned, pasted + identity, rtol=1e-9, atol=1e-9)
     for shown in maps:
         assert float(sum(level.sum() for level in shown.levels)) == pytest.approx(1, abs=1e-12)
+        assert shown.seen == sum(int((level > 0).sum()) for level in shown.levels)
 
 
 @pytest.mark.parametrize("words", [(), (WINDOW,)])
