@@ -131,9 +131,10 @@ def hub_api(asked: str) -> Any:  # noqa: ANN401  of an extra
     need("huggingface_hub", extra="hub", asked=asked)
     quiet = _QUIET if sys.stderr.isatty() else (*_QUIET, "HF_HUB_DISABLE_PROGRESS_BARS")
     os.environ.update(dict.fromkeys(quiet, "1"))  # read at its import
-    hub: Any = importlib.import_module("huggingface_hub")
+    constants: Any = importlib.import_module("huggingface_hub.constants")
     for key in quiet:  # the same, where another package has imported it before
-        setattr(hub.constants, key, True)
+        setattr(constants, key, True)
+    hub: Any = importlib.import_module("huggingface_hub")
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it says each request
     return hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
 

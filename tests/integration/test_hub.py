@@ -18,7 +18,7 @@ from src.core.files import sha256
 from src.core.paths import ROOT
 from tests.support.hub import TOKEN, Fault, Hub, serving
 from tests.support.images import pixels, write
-from tests.support.runs import TINY, Finished, command
+from tests.support.runs import TINY, Finished, command, process
 
 pytest.importorskip("huggingface_hub", reason="the extra 'hub' is not installed")
 
@@ -57,6 +57,16 @@ def test_a_network_of_the_hub_restores_as_the_file_does(hub: Hub, tmp_path: Path
     assert (tmp_path / "local/out/a.png").read_bytes() == there
     assert not any("README" in asked for asked in hub.asked)  # nothing but the weights
     assert all("torch/" not in agent for agent in hub.agents)  # what is installed is not told
+
+
+@pytest.mark.long
+def test_a_process_of_its_own_loads_it_too(hub: Hub, tmp_path: Path) -> None:
+    hub.add("me/net", {"model.safetensors": NET})
+    source = write(tmp_path / "a.png", pixels(24, 32))
+    started = process("predict", f"checkpoint={NAME}", f"input={source}", f"output={tmp_path}/out")
+    _, said = started.communicate()
+    assert started.returncode == 0, said
+    assert (tmp_path / "out/a.png").is_file()
 
 
 def test_a_second_start_loads_nothing_again(hub: Hub) -> None:
