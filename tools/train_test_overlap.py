@@ -4,8 +4,9 @@
 
 The middle of each image is looked for in each image of the other folder, at all eight flips and
 turns and many sizes, by normalised correlation: first at 12 pixels, and while it looks alike, at 24
-and 48. Exit status 1 if anything is found. What escapes: middles without structure, pairs of which
-neither shows the middle of the other, crops below a third of a side.
+and 48; 600 images against 200 take minutes of one core. Exit status 1 if anything is found. What
+escapes: middles without structure, pairs of which neither shows the middle of the other, crops
+below a third of a side.
 """
 
 import argparse
@@ -85,16 +86,33 @@ def middles(image: Image.Image, side: int) -> Tensor:
     return both / middle.norm() if middle.std(correction=0) > FLAT else both * 0
 
 
+def mean_around(scene: Tensor, side: int) -> Tensor:
+    """Return the mean of each square of ``side`` pixels, first along rows, then along columns."""
+    return F.avg_pool2d(F.avg_pool2d(scene, (1, side), stride=1), (side, 1), stride=1)
+
+
 def correlations(image: Image.Image, templates: Tensor, sizes: Sequence[float]) -> Tensor:
-    """Return the largest normalised correlation of N templates at each of M sizes, (M, N)."""
-    side = templates.shape[-1]
-    rows = []
+    """Return the largest normalised correlation of N templates at each of M sizes, (M, N).
+
+    Of many templates by one product with all places, in bfloat16, which is right within 0.004; of
+    one by Fourier transforms.
+    """
+    side, rows = templates.shape[-1], []
+    rounded = templates.flatten(1).bfloat16()
     for size in sizes:
         scene = pixels(image, 2 * side * size)
-        mean = F.avg_pool2d(scene, side, stride=1)
-        variance = (F.avg_pool2d(scene * scene, side, stride=1) - mean * mean).clamp(min=0)
+        mean = mean_around(scene, side)
+        variance = (mean_around(scene * scene, side) - mean * mean).clamp(min=0)
         scale = torch.where(variance > FLAT**2, (variance * side**2).rsqrt(), 0)
-        rows.append((F.conv2d(scene, templates) * scale).flatten(2).amax(2)[0])
+        if len(templates) > 1:
+            places = (F.unfold(scene, side)[0] * scale.flatten()).bfloat16()
+            rows.append((rounded @ places).amax(1).float())
+        else:
+            shape = scene.shape[-2:]
+            turned = torch.fft.rfft2(templates[0, 0], s=shape).conj()
+            found = torch.fft.irfft2(torch.fft.rfft2(scene[0, 0]) * turned, s=shape)
+            height, width = scale.shape[-2:]
+            rows.append((found[:height, :width] * scale[0, 0]).max().reshape(1))
     return torch.stack(rows)
 
 
@@ -115,7 +133,7 @@ def pairs(searched: Images, sought: Images) -> Iterator[tuple[str, str, float]]:
     templates = torch.cat([middles(image, COARSE) for image in sought.values()])
     for number, (key, image) in enumerate(searched.items(), start=1):
         found = correlations(image, templates, SIZES).view(len(SIZES), len(names), 8)
-        for index in (found.amax((0, 2)) >= STAGES[COARSE]).nonzero().flatten().tolist():
+        for index in (found.amax((0, 2)) >= STAGES[COARSE] - 0.004).nonzero().flatten().tolist():
             size, turn = divmod(int(found[:, index].argmax()), 8)
             alike = confirmed(image, sought[names[index]], turn, SIZES[size])
             if alike:

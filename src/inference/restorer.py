@@ -14,6 +14,7 @@ from src.core.errors import ConfigError
 from src.core.heap import given_back_at_once
 from src.core.types import RestorationNet
 from src.inference.choice import SMALL, Calls, Choice, choose
+from src.inference.precision import Precision
 from src.inference.tiling import (
     LEAST_PIXELS,
     PaperRule,
@@ -92,6 +93,7 @@ class Restorer:
     Args:
         net: A network that keeps the backbone contract.
         policy: Tiles and ensemble.
+        precision: In which the network computes; float32 where nothing is given.
 
     Raises:
         ConfigError: If an attribute of the contract is missing, or a window is asked for and the
@@ -104,7 +106,9 @@ class Restorer:
             tile, and of large whole images after each hundredth; None: nobody looks on.
     """
 
-    def __init__(self, net: nn.Module, policy: InferencePolicy) -> None:
+    def __init__(
+        self, net: nn.Module, policy: InferencePolicy, precision: Precision | None = None
+    ) -> None:
         missing = [name for name in RestorationNet.__annotations__ if not hasattr(net, name)]
         if missing:
             raise ConfigError(
@@ -116,6 +120,7 @@ class Restorer:
         self.module = net
         self.net = cast("RestorationNet", net)
         self.policy = policy
+        self.precision = precision or Precision()
         self.choices: dict[tuple[int, int], Choice] = {}
         self.pixels = 0
         self.watcher: Callable[[float], None] | None = None
@@ -127,6 +132,7 @@ class Restorer:
         self.pixels = math.prod(degraded.shape[-2:])
         self._pieces, self._done, self._said = self._count(degraded), 0, 0.0
         with self.in_window():
+            self._settle(degraded)
             if self.policy.ensemble:
                 return self_ensemble(self._restore, degraded)
             return self._restore(degraded)
@@ -158,8 +164,14 @@ class Restorer:
         """Return the side of the tiles of ``degraded``; None for the whole image, or quarters."""
         return None if self.policy.tiling == "paper" else self.choice(degraded).tile
 
+    def _settle(self, degraded: Tensor) -> None:
+        self.precision.settle(_Aligned(self.net, lambda: None, self.precision), degraded)
+
+    @torch.no_grad()
     def announce(self, degraded: Tensor) -> str:
         """Return in words how ``degraded`` will go through the network, before it does."""
+        with self._in_window():
+            self._settle(degraded)
         chosen = None if self.policy.tiling == "paper" else self.choice(degraded)
         return self._in_words([] if chosen is None else [chosen])
 
@@ -177,7 +189,9 @@ class Restorer:
             way = f"quartered to below {policy.paper_pixels} pixels by {policy.paper_rule}'s rule"
         if policy.window is not None:
             way += f"; attention within windows of {policy.window} pixels"
-        return f"{way}; mean of 8 turns" if policy.ensemble else way
+        if policy.ensemble:
+            way += "; mean of 8 turns"
+        return way if self.precision.asked == "fp32" else f"{way}; {self.precision}"
 
     def _count(self, degraded: Tensor) -> int:
         """Return the number of passes through the network that an image takes."""
@@ -215,7 +229,7 @@ class Restorer:
         return Calls(lambda: self._say(next(parts, need.flops) / need.flops))
 
     def _restore(self, degraded: Tensor) -> Tensor:
-        policy, net = self.policy, _Aligned(self.net, self._pass_done)
+        policy, net = self.policy, _Aligned(self.net, self._pass_done, self.precision)
         if policy.tiling == "paper":
             pixels, rule = policy.paper_pixels, policy.paper_rule
             return restore_quartered(net, degraded, pixels=pixels, rule=rule)
@@ -237,8 +251,8 @@ class Restorer:
 class _Aligned:
     """A network whose tiles are padded to the multiple that it needs and cropped again."""
 
-    def __init__(self, net: RestorationNet, done: Callable[[], None]) -> None:
-        self.net, self.done = net, done
+    def __init__(self, net: RestorationNet, done: Callable[[], None], precision: Precision) -> None:
+        self.net, self.done, self.precision = net, done, precision
         self.watched: AbstractContextManager[object] = nullcontext()
         self.scale, self.out_channels = net.scale, net.out_channels
         self.in_channels, self.global_context = net.in_channels, net.global_context
@@ -248,9 +262,8 @@ class _Aligned:
         height, width = degraded.shape[-2:]
         padded = fitted(self.net, degraded)
         with self.watched:
-            restored = self.net(padded)
+            restored = self.precision.run(cast("nn.Module", self.net), padded)
         self.done()
-        restored = restored.float()
         return restored[..., : height * self.scale, : width * self.scale]
 
 

@@ -40,6 +40,20 @@ def test_results_say_what_was_scored_how_and_with_what(trained: Path, tmp_path: 
     assert set(board["restored"]) == set(board["input"]) == {"synthetic_0", "synthetic_1"}
 
 
+@pytest.mark.long
+def test_the_record_says_in_which_precision_it_was_restored(trained: Path, tmp_path: Path) -> None:
+    usual = _evaluate(trained, tmp_path / "usual")
+    assert "precision" not in usual
+    auto = _evaluate(trained, tmp_path / "auto", "precision=auto")
+    assert auto["precision"]["asked"] == "auto"
+    assert auto["precision"]["used"].startswith(("fp32", "bf16"))
+    assert "alike" in auto["precision"]["why"] or "as fast" in auto["precision"]["why"]
+    assert auto["precision"]["used"] in auto["inference_in_words"]
+    assert auto["config_sha256"] != usual["config_sha256"]
+    scores = (each["benchmarks"]["synthetic"]["mean"]["psnr"] for each in (usual, auto))
+    assert next(scores) == pytest.approx(next(scores), abs=0.01)
+
+
 def test_the_mean_is_that_of_the_images(trained: Path, tmp_path: Path) -> None:
     board = _evaluate(trained, tmp_path)["benchmarks"]["synthetic"]
     scores = [image["psnr"] for image in board["restored"].values()]

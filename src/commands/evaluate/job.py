@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning as L  # noqa: N812
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from src.app.build import build_data, build_task, plain
 from src.app.inference import give_back_large_blocks, trainer_device
@@ -20,6 +21,7 @@ from src.commands.evaluate.watch import Pictures, Preemptible
 from src.core.errors import ConfigError, DataError
 from src.core.memory import Resources
 from src.data.prepared import identify
+from src.inference.precision import Precision
 from src.metrics.scoreboard import Scoreboard, mean_of
 from src.weights.checkpoint import Checkpoint, load_weights
 
@@ -38,7 +40,7 @@ def settle_evaluation(cfg: DictConfig, folder: Path) -> Job:
         folder: Where results go, if there are several processes.
 
     Raises:
-        ConfigError: If the number of processes cannot be.
+        ConfigError: If the number of processes cannot be, or each would choose a precision.
     """
     place, processes = here(), int(cfg.processes)
     if processes < 1:
@@ -50,6 +52,11 @@ def settle_evaluation(cfg: DictConfig, folder: Path) -> Job:
                 f"processes={processes} out."
             )
         processes = place.local_world
+    if cfg.precision == "auto" and processes * place.machines > 1:
+        raise ConfigError(
+            "precision=auto: each process would measure and choose for itself; take processes=1, "
+            "or precision=bf16 or fp32."
+        )
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     config["processes"] = processes
     if processes * place.machines > 1:
@@ -106,10 +113,8 @@ def score(
     merged = settings(combination.applied(cfg), checkpoint)
     seeds = noise_seeds(cfg, merged.degradation)
     task, data = build_task(merged), build_data(merged)
-    if checkpoint is None:
-        check_net(task.net)
-    else:
-        load_weights(task.net, checkpoint)
+    task.restorer.precision = Precision(cfg.precision)
+    _ready(task.net, checkpoint)
     try:  # now: not after hours of scoring is it noticed that it cannot be written
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -128,9 +133,10 @@ def score(
     boards = {name: mean_of([boards[name] for boards in realised]) for name in realised[0]}
     pixels: dict[str, dict[str, str]] = getattr(data, "pixels", {})  # not of data of one's own
     record = about(task, merged, checkpoint, name=combination.name, took=resources.as_dict())
+    record |= {"noise_seeds": seeds, **task.restorer.precision.for_record()}
     tiles = {name: board.tiles for name, board in boards.items()}
-    alike = {"noise_seeds": seeds, "pixels": pixels, "tile": tiles}
-    record |= {"noise_seeds": seeds, "config_sha256": config_hash(plain(merged), alike)}
+    scored = {"pixels": pixels, "tile": tiles} | task.restorer.precision.for_record()
+    record["config_sha256"] = config_hash(plain(merged), scored | {"noise_seeds": seeds})
     if combination.restored is not None:
         pixels = _judged(combination.restored, boards, record, pixels)
     spread = _spread(realised)
@@ -139,6 +145,14 @@ def score(
     return Scored(
         folder, boards, record, {name: identify(name, pixels[name]) for name in pixels}, spread
     )
+
+
+def _ready(net: nn.Module, checkpoint: Checkpoint | None) -> None:
+    """Give a network its weights, or refuse one that would have random ones."""
+    if checkpoint is None:
+        check_net(net)
+    else:
+        load_weights(net, checkpoint)
 
 
 def _judged(

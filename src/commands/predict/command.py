@@ -32,6 +32,7 @@ from src.core.paths import shown
 from src.data.image_io import to_image, write_png
 from src.data.photograph import Photograph, read_photograph
 from src.data.photograph_writing import KINDS, LOSSY, UNWRITABLE, losses, write_photograph
+from src.inference.precision import Precision
 from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level
 from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.conversion import with_published_weights
@@ -101,7 +102,7 @@ def _restoration(cfg: DictConfig, checkpoint: Checkpoint, out: Console) -> Resto
     net = network_of(checkpoint)
     policy = InferencePolicy(**merge_inference(checkpoint, cfg.inference))
     device = pick_device(cfg.device)
-    restorer = Restorer(net.to(device), policy)
+    restorer = Restorer(net.to(device), policy, Precision(cfg.precision))
     told = {key: cfg[key] for key in ("scale", "sigma", "phase", "strength")}
     way = restoration(restorer, checkpoint, device, **told)
     if way.enlarge > 1:

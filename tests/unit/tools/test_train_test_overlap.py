@@ -1,5 +1,6 @@
 """The check of training images against test images finds copies, and nothing else."""
 
+import io
 from collections.abc import Callable
 
 import numpy as np
@@ -16,11 +17,20 @@ def photograph(name: str) -> Image.Image:
     return Image.fromarray(np.asarray(getattr(data, name)())).convert("L")
 
 
+def compressed(image: Image.Image) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=30)
+    return Image.open(file)
+
+
 CHANGES: dict[str, Change] = {
     "the same": lambda image: image,
     "flipped": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     "turned": lambda image: image.transpose(Image.Transpose.ROTATE_90),
     "smaller": lambda image: image.resize((image.width * 3 // 10, image.height * 3 // 10)),
+    "halved, as a JPEG": lambda image: compressed(
+        image.resize((image.width // 2, image.height // 2))
+    ),
     "larger, by half": lambda image: image.resize((image.width * 3 // 2, image.height * 3 // 2)),
     "a corner": lambda image: image.crop((10, 0, image.width * 7 // 10, image.height * 7 // 10)),
     "a turned third": lambda image: image.crop(
