@@ -30,7 +30,7 @@ class Slow(nn.Module):
     def forward(self, degraded: Tensor) -> Tensor:
         last = degraded.is_contiguous(memory_format=torch.channels_last)
         fast = last if self.waits == "in rows" else torch.is_autocast_enabled("cpu")
-        time.sleep(0 if fast else 0.02)
+        time.sleep(0 if fast else 0.05)
         features = self.middle(self.first(degraded) + self.offset) - self.offset
         restored: Tensor = self.last(features)
         return restored
@@ -109,9 +109,13 @@ def _accurate() -> nn.Module:
 def test_auto_stays_in_fp32_where_bf16_moves_the_output(image: Tensor) -> None:
     chosen = restorer(Slow(offset=64.0), "auto")
     restored = chosen(image)
-    assert str(chosen.precision.way) == "fp32"
-    assert f"{ALIKE_DB:.0f} are asked for" in chosen.describe()
-    assert torch.equal(restored, restorer(Slow(offset=64.0), "fp32")(image))
+    assert str(chosen.precision.way).startswith("fp32")  # in either order of memory
+    exact = restorer(Slow(offset=64.0), "fp32")(image)
+    assert psnr_between(restored, exact) > ALIKE_DB > psnr_between(_in_bf16(image), exact)
+
+
+def _in_bf16(image: Tensor) -> Tensor:
+    return restorer(Slow(offset=64.0), "bf16")(image)
 
 
 def test_auto_takes_channels_last_where_that_is_faster(image: Tensor) -> None:
