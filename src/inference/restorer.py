@@ -170,7 +170,7 @@ class Restorer:
     @torch.no_grad()
     def announce(self, degraded: Tensor) -> str:
         """Return in words how ``degraded`` will go through the network, before it does."""
-        with self._in_window():
+        with self.in_window():
             self._settle(degraded)
         chosen = None if self.policy.tiling == "paper" else self.choice(degraded)
         return self._in_words([] if chosen is None else [chosen])

@@ -179,7 +179,7 @@ def _refuse_foreign(
     content = record.content
     usual = {  # of steps that records of before do not name
         "protocol": Protocol("").as_dict(),
-        "degradation": {"border": "replicate"},
+        "degradation": {"border": "replicate", "noise": [0, 0]},
         "inference": InferencePolicy().as_dict(),
     }
     pairs = [
