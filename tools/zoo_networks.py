@@ -37,9 +37,8 @@ from tools import published_networks
 
 EXPERIMENTS = ROOT / "experiments"
 HERE = EXPERIMENTS / "zoo/networks"
-TRAINED = re.compile(
-    r"\*\*Trained for\*\*\s+(?P<minutes>[\d.]+)\s+minutes\s+on\s+(?P<machine>[^.,(]+)"
-)
+TRAINED = re.compile(r"\*\*Trained for\*\*.*?\n\n", re.DOTALL)  # the paragraph of a card
+PART = re.compile(r"(?P<minutes>[\d.]+)\s+minutes\s+on\s+(?:an\s+)?(?P<machine>[^.,(]+)")
 PUBLIC = yaml.safe_load((published_networks.HERE / "networks.yaml").read_text("utf-8"))["networks"]
 
 Group = Mapping[str, Any]
@@ -89,19 +88,22 @@ def scored(group: Group, network: str, identity: str) -> dict[str, dict[str, Any
     return found
 
 
-def trained(network: str) -> dict[str, Any] | None:
-    """Return minutes and machine of a training as the card has them; None of public networks."""
+def trained(network: str) -> list[dict[str, Any]] | None:
+    """Return minutes and machine of each part of a training, by the card; None of public ones."""
     if not network.startswith(ZOO):
         return None
     card = EXPERIMENTS / "zoo" / network.removeprefix(ZOO) / "card.md"
-    match = TRAINED.search(card.read_text(encoding="utf-8"))
-    if match is None:
+    paragraph = TRAINED.search(card.read_text(encoding="utf-8"))
+    parts = list(PART.finditer(paragraph[0])) if paragraph else []
+    if not parts:
         raise MismatchError(
             f"{card} does not say how long the network was trained: add a line such as "
             '"**Trained for** 7.8 minutes on an NVIDIA H200."'
         )
-    machine = " ".join(match["machine"].split())
-    return {"minutes": float(match["minutes"]), "machine": machine.removeprefix("an ")}
+    return [
+        {"minutes": float(part["minutes"]), "machine": " ".join(part["machine"].split())}
+        for part in parts
+    ]
 
 
 def opened(network: str, weights: Path) -> tuple[nn.Module, str]:
@@ -186,9 +188,9 @@ def table(about: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {' | '.join([*names, 's / megapixel', 'peak MiB', 'protocol'])} |"
         yield f"|---|{'---:|' * (len(columns) + 4)}---|"
         for row in mine:
-            time = row["trained"]
+            parts = [f"{part['minutes']:g} min, {part['machine']}" for part in row["trained"] or ()]
             cells = [row["network"], f"{row['parameters']:,}"]
-            cells += [f"{time['minutes']:g} min, {time['machine']}" if time else "not by us"]
+            cells += ["; ".join(parts) or "not by us"]
             cells += [f"{row['scores'][column]['psnr']:.2f}" for column in columns]
             cells += [f"{row['seconds_per_megapixel']:.2f}", f"{row['peak_bytes'] / 2**20:.0f}"]
             protocols = dict.fromkeys(one["protocol"] for one in row["scores"].values())

@@ -22,9 +22,14 @@ def test_every_network_of_the_zoo_is_in_it_with_a_score_a_column() -> None:
 @pytest.mark.parametrize("name", zoo_names())
 def test_a_card_says_how_long_its_network_was_trained_and_where(name: str) -> None:
     about = trained(name)
+    assert about
+    assert all(part["minutes"] > 0 and part["machine"] for part in about)
+
+
+def test_every_part_of_a_training_counts() -> None:
+    about = trained("zoo/denoise")
     assert about is not None
-    assert about["minutes"] > 0
-    assert about["machine"]
+    assert [part["minutes"] for part in about] == [7.8, 85]
 
 
 def test_scores_of_other_weights_are_refused() -> None:
