@@ -1,10 +1,10 @@
 """In which precision a network restores: float32, bfloat16, or the faster if scores stay alike."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -99,10 +99,10 @@ class Precision:
         outputs: dict[Way, Tensor] = {}
         for turn in range(1 + ROUNDS):
             for self.way in ways:
-                start = time.perf_counter()
+                start = perf_counter()
                 outputs[self.way] = net(sample).clamp(0, 1).cpu()  # which waits for a card
                 if turn:  # the first one warms up
-                    taken = time.perf_counter() - start
+                    taken = perf_counter() - start
                     seconds[self.way] = min(seconds[self.way], taken)
         apart = {way: psnr_between(outputs[way], outputs[exact]) for way in ways}
         good = [way for way in ways if apart[way] >= ALIKE_DB]

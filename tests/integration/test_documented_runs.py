@@ -1,10 +1,7 @@
 """What README and docs show does run, as shown: in a checkout of its own, on tiny data."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from src.models.backbones.panet import PANet
 from tests.config.test_documented_commands import COMMANDS
 from tests.support.images import pixels, write, write_folder
 from tests.support.published import to_reference_weights
+from tests.support.runs import python
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +80,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_folder(root / "outputs/degraded/target", 2, height=64, width=72, seed=1)
     net = PANet(channels=64, blocks=2)
     torch.save(to_reference_weights(net, "panet"), root / "N50.pt")
-    _run(root, "train", ("experiment=demo", *_short(("experiment=demo",))))
+    python(root, "-m", "src.train", "experiment=demo", *_short(("experiment=demo",)))
     for name in "ab":
         shutil.copytree(root / "outputs/demo", root / "outputs/denoise" / name)
     return root
@@ -109,7 +107,7 @@ def test_a_shown_command_runs(checkout: Path, page: str, name: str, words: tuple
     made = [checkout / word.removeprefix("output=") for word in outputs]
     for path in filter(Path.is_dir, made):  # by another page
         shutil.rmtree(path)
-    said = _run(checkout, name, smaller)
+    said = python(checkout, "-m", f"src.{name}", *smaller)
     assert "Traceback" not in said, page
     assert all(path.exists() for path in made)
 
@@ -126,17 +124,3 @@ def _short(words: tuple[str, ...]) -> tuple[str, ...]:
     on_small = typed & {"weights", "loss", "degradation"} and "data" not in typed
     short = SHORT | (SMALL_IMAGES if on_small else {})
     return tuple(f"{key}={value}" for key, value in short.items() if key not in typed)
-
-
-def _run(root: Path, name: str, words: tuple[str, ...]) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", f"src.{name}", *words],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{name} {' '.join(words)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr

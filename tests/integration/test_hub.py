@@ -249,7 +249,8 @@ def test_a_network_of_the_zoo_takes_its_own_card_along(tmp_path: Path) -> None:
     assert "# zoo/denoise" in (tmp_path / "card/README.md").read_text()
     assert (tmp_path / "card/sigma_15/results.json").is_file()
     assert (tmp_path / "card/model.safetensors").stat().st_size < 2.6e6
-    assert load(tmp_path / "card/model.safetensors") is not None
+    taken, own = load(tmp_path / "card/model.safetensors"), load("zoo/denoise")
+    assert torch.equal(taken(image := torch.rand(1, 3, 16, 16)), own(image))
 
 
 PUSH_FAULTS = [

@@ -112,6 +112,48 @@ def test_the_answer_is_the_file_that_the_command_writes(
     assert json.loads(about)["remarks"] == []
 
 
+def test_a_fault_of_the_program_is_shown_where_it_runs_and_the_next_visitor_is_served(
+    offered: list[Offer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (told,) = (offer for offer in offered if offer.name == "told")
+
+    def break_down(*_: object) -> None:
+        raise ArithmeticError("a fault [/of] a network")
+
+    async def visit() -> tuple[int, str, int]:
+        async with pages.visited(offered) as client:
+            hook = told.restorer.net.register_forward_pre_hook(break_down)
+            first = await pages.sent(client, "a.png", _png(pixels()), model="told", sigma="9")
+            hook.remove()
+            second = await pages.sent(client, "a.png", _png(pixels()), model="told", sigma="9")
+            return first.status, await first.text(), second.status
+
+    status, said, after = asyncio.run(visit())
+    assert (status, after) == (500, 200)
+    assert "fault of the program" in said
+    assert "a fault [/of] a network" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no form at all",
+        b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n\xff\xfe\r\n--x--\r\n',
+    ],
+    ids=["no boundary", "not UTF-8"],
+)
+def test_a_form_that_cannot_be_read_is_said(offered: list[Offer], body: bytes) -> None:
+    async def visit() -> tuple[int, str]:
+        async with pages.visited(offered) as client:
+            headers = {"Content-Type": "multipart/form-data; boundary=x"}
+            answer = await client.post("/restore", data=body, headers=headers)
+            return answer.status, await answer.text()
+
+    status, said = asyncio.run(visit())
+    assert status == 422, said
+    assert said.startswith("The form cannot be read: ")
+
+
 def test_the_level_is_estimated_and_another_changes_the_result(offered: list[Offer]) -> None:
     grey = np.full((96, 96, 3), 128.0) + np.random.default_rng(0).normal(0, 20, (96, 96, 3))
     content = _png(grey.clip(0, 255).astype(np.uint8))

@@ -1,16 +1,14 @@
 """Each tutorial does what it shows, step by step, in a checkout of its own; trainings are short."""
 
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from src.core.paths import ROOT
+from tests.support.runs import python
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -36,11 +34,11 @@ def test_a_tutorial_does_what_it_shows(page: Path, tmp_path: Path) -> None:
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / file).write_text(text, encoding="utf-8")
         elif language == "python":
-            _run(tmp_path, "-c", text)
+            python(tmp_path, "-c", text)
         else:
             for line in text.splitlines():
                 if line not in BEFORE:
-                    _run(tmp_path, *_words(line))
+                    python(tmp_path, *_words(line))
     assert [path for path in LEAVES[page.stem] if not (tmp_path / path).exists()] == []
 
 
@@ -50,17 +48,3 @@ def _words(line: str) -> list[str]:
     words = ["-m", "src", *words] if program == "exemplar" else words
     trains = {"src.train", "src.compare"} & {*words} and "debug=smoke" not in words
     return [*words, *SHORT] if trains else words
-
-
-def _run(folder: Path, *words: str) -> None:
-    """Run Python in ``folder``, which is where it finds the project."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"

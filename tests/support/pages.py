@@ -7,11 +7,11 @@ from typing import Any
 
 from aiohttp import ClientResponse, FormData
 from aiohttp.test_utils import TestClient, TestServer
-from rich.console import Console
 
 from src.commands.page.command import limits_of, offers_of
 from src.commands.page.photographs import Offer
 from src.commands.page.server import Server
+from src.core.console import make_console
 from tests.support.compose import compose_config
 
 
@@ -24,7 +24,7 @@ def offers(*words: str) -> list[Offer]:
 async def visited(offered: list[Offer], *words: str) -> "AsyncIterator[TestClient[Any, Any]]":
     """Serve a page, and yield a visitor of it."""
     limits = limits_of(compose_config(*words, config_name="page"))
-    application = Server(offered, limits, Console(stderr=True)).application()
+    application = Server(offered, limits, make_console(stderr=True)).application()
     async with TestClient(TestServer(application)) as client:
         yield client
 

@@ -86,6 +86,21 @@ def trained_weights(folder: Path, *words: str, steps: int) -> dict[str, Tensor]:
     return weights
 
 
+def python(checkout: Path, *words: str) -> str:
+    """Run Python in a checkout, one thread, to a good end; return what it has printed."""
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
 def process(name: str, *words: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
     """Start ``python -m src.<name> <words>`` as a process, one thread, its output kept."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -67,9 +67,8 @@ def test_the_container_installs_as_a_clone_does() -> None:
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert "RUN make install TORCH=${TORCH}\n" in text
     assert "ARG TORCH=cpu\n" in text
-    base = re.search(r"^FROM python:([\d.]+)-slim$", text, re.MULTILINE)
-    assert base is not None
-    assert base[1] in PYTHON
+    (base,) = re.findall(r"^FROM python:([\d.]+)-slim$", text, re.MULTILINE)
+    assert base in PYTHON
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     assert {".git", ".venv", "outputs", "data"} <= {*ignored}
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from aiohttp import MultipartWriter, web
+from aiohttp import MultipartReader, MultipartWriter, web
 from aiohttp.multipart import BodyPartReader
 from rich.console import Console
 
@@ -117,7 +117,9 @@ class Server:
             return await handler(request)
         except web.HTTPException:
             raise
-        except Exception as error:
+        except _StoppedError:
+            return web.Response(status=503, text="The page is being closed; nothing was restored.")
+        except Exception as error:  # of one request; the others go on
             known = as_user_error(error)
             if known is not None:
                 return web.Response(status=422, text=readable(str(known)))
@@ -196,9 +198,15 @@ class Server:
             raise self._too_large(request.content_length or 0)
         if request.content_type != "multipart/form-data":
             raise ConfigError('Send a form: curl -F "image=@photo.jpg" -F model=zoo/denoise …')
+        try:
+            return await self._fields(await request.multipart(), allowed)
+        except ValueError as error:  # of aiohttp and of the decoding
+            raise ConfigError(f"The form cannot be read: {error}.") from error
+
+    async def _fields(self, parts: MultipartReader, allowed: int) -> Form:
         form: dict[str, str | tuple[str, bytes]] = {}
         size = 0
-        async for part in await request.multipart():
+        async for part in parts:
             if not isinstance(part, BodyPartReader) or part.name is None:
                 continue
             content = bytearray()

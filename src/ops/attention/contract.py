@@ -66,6 +66,16 @@ def normalise_patches(
     return patches / torch.clamp(norm, min=min_norm).to(patches.dtype)
 
 
+def patch_norms(
+    features: Float[Tensor, "b c h w"], min_norm: Tensor, *, padding: int = 0
+) -> Float[Tensor, "b 1 h2 w2"]:
+    """Return the norm of the 3×3 patch around each pixel, or ``min_norm`` where that is larger."""
+    square = features.square().sum(dim=1, keepdim=True)
+    square = F.avg_pool2d(square, KERNEL, stride=1, padding=padding, divisor_override=1)
+    # max before the root: its derivative at 0 is infinite, and that of what is clamped is 0
+    return square.clamp(min=min_norm.square()).sqrt()
+
+
 def accumulator(tensor: Tensor) -> torch.dtype:
     """Return the type in which sums are kept: at least 32 bits."""
     return torch.promote_types(tensor.dtype, torch.float32)

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from src.core.heap import kept_for_reuse
-from src.ops.attention.contract import OVERLAP, no_autocast, window_of
+from src.ops.attention.contract import OVERLAP, no_autocast, patch_norms, window_of
 
 BLOCK, BLOCK_ON_GPU = 8, 24
 """Queries along each axis that share a region: few, or the region is much larger than a window; but
@@ -238,10 +238,7 @@ def _patch_scores(query: Tensor, key: Tensor, min_norm: Tensor) -> Float[Tensor,
     """Return the dot products of 3×3 patches, the key's divided by its norm; both have borders."""
     pixels = query.flatten(2).transpose(1, 2) @ key.flatten(2)
     pixels = torch.unflatten(torch.unflatten(pixels, 2, key.shape[-2:]), 1, query.shape[-2:])
-    square = F.avg_pool2d(key.square().sum(dim=1, keepdim=True), 3, stride=1, divisor_override=1)
-    # max before the root: its derivative at 0 is infinite, and that of what is clamped is 0
-    norm = square.clamp(min=min_norm.square()).sqrt()
-    return _box_sum(pixels) / norm[:, :, None]
+    return _box_sum(pixels) / patch_norms(key, min_norm)[:, :, None]
 
 
 def _box_sum(pixels: Float[Tensor, "b h2 w2 r2 s2"]) -> Float[Tensor, "b h w r s"]:

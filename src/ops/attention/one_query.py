@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from src.ops.attention.contract import at_least_float32, window_of
+from src.ops.attention.contract import at_least_float32, patch_norms, window_of
 
 
 def patch_attention_map(
@@ -43,10 +43,7 @@ def patch_attention_map(
     patch = F.pad(at_least_float32(query), (1, 1, 1, 1))[..., row : row + 3, column : column + 3]
     scores = []
     for key in map(at_least_float32, keys):
-        square = F.avg_pool2d(
-            key.square().sum(dim=1, keepdim=True), 3, stride=1, padding=1, divisor_override=1
-        )
-        norm = square.sqrt().clamp(min=torch.as_tensor(min_norm).to(square))
+        norm = patch_norms(key, torch.as_tensor(min_norm).to(key), padding=1)
         products = softmax_scale * F.conv2d(key, patch, padding=1) / norm
         scores.append(_within(products[0, 0], (row, column), query.shape[-2:], window))
     weights = torch.cat([level.flatten() for level in scores]).softmax(dim=0)

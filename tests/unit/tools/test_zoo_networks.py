@@ -1,11 +1,14 @@
 """The table of the zoo's networks: every network is in it, with what its card and records say."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from src.core.errors import MismatchError
 from src.models.backbones.half_resolution import HalfResolution
 from src.weights.zoo import zoo_names
+from tools import zoo_networks
 from tools.zoo_networks import call_of, groups, scored, trained
 
 
@@ -26,10 +29,14 @@ def test_a_card_says_how_long_its_network_was_trained_and_where(name: str) -> No
     assert all(part["minutes"] > 0 and part["machine"] for part in about)
 
 
-def test_every_part_of_a_training_counts() -> None:
-    about = trained("zoo/denoise")
-    assert about is not None
-    assert [part["minutes"] for part in about] == [7.8, 85]
+def test_every_part_of_a_training_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = tmp_path / "zoo/mine/card.md"
+    card.parent.mkdir(parents=True)
+    first, second = "1.5 minutes on an NVIDIA H200, after another", "20 minutes\non two cores."
+    card.write_text(f"# Mine\n\n**Trained for** {first}, and {second}\n\n9 minutes on a tram.\n")
+    monkeypatch.setattr(zoo_networks, "EXPERIMENTS", tmp_path)
+    parts = [(1.5, "NVIDIA H200"), (20.0, "two cores")]
+    assert trained("zoo/mine") == [{"minutes": m, "machine": machine} for m, machine in parts]
 
 
 def test_scores_of_other_weights_are_refused() -> None:
