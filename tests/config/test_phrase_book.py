@@ -32,6 +32,7 @@ def settings() -> DictConfig:
     return compose_config()
 
 
+@pytest.mark.long  # all together
 @pytest.mark.parametrize("word", [word for word in OURS if not word.startswith(NO_KEY)])
 def test_a_word_of_ours_exists(settings: DictConfig, word: str) -> None:
     command = re.fullmatch(r"python -m src\.(\w+) ?(.*)", word)
@@ -39,7 +40,7 @@ def test_a_word_of_ours_exists(settings: DictConfig, word: str) -> None:
         check(Request(command[1], tuple(shlex.split(command[2].replace("resume=last", "")))))
     elif (
         command
-    ):  # all jobs of a sweep are composed, which takes long; docs/how-to/sweeps.md has both
+    ):  # docs/how-to/sweeps.md has both: all jobs of a sweep are composed, which takes long
         assert (ROOT / f"src/{command[1]}.py").is_file()
     elif "=" in word:
         check(Request("train", tuple(shlex.split(word))), complete=False)
