@@ -1,5 +1,6 @@
 """Additive white Gaussian noise, as an 8-bit file or as floats: drawn, or one pattern for all."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,9 +52,13 @@ class GaussianNoise(nn.Module):
     def _noisy(self, clean: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         sigma = torch.empty(len(clean), 1, 1, 1, device=clean.device)
         sigma.uniform_(self.low, self.high, generator=generator)
+        sigma = self._spread(sigma)
         note("sigma", lambda: float(sigma.mean() * 255))
         noise = torch.empty_like(clean).normal_(generator=generator)
         return clean + sigma * noise, sigma.flatten()
+
+    def _spread(self, sigma: Tensor) -> Tensor:
+        return sigma
 
 
 def as_8bit(noisy: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -73,18 +78,27 @@ class EitherGaussianNoise(GaussianNoise):
         clip8: As in :class:`GaussianNoise`, for evaluation.
         grey: Share of the training images whose noise is the same in all channels, as that of a
             grey image is when it is given to a colour network.
+        power: In training, σ is low + (high - low) · u^power with u uniform in [0, 1]: above 1,
+            weak noise comes more often, which is harder to reach the best score at.
 
     Raises:
-        ValueError: If not 0 <= low <= high, or ``grey`` is no share.
+        ValueError: If not 0 <= low <= high, ``grey`` is no share, or ``power`` is not positive.
     """
 
     def __init__(
-        self, sigma: Sequence[float] = (25.0, 25.0), *, clip8: bool = True, grey: float = 0.0
+        self,
+        sigma: Sequence[float] = (25.0, 25.0),
+        *,
+        clip8: bool = True,
+        grey: float = 0.0,
+        power: float = 1.0,
     ) -> None:
         super().__init__(sigma, clip8=clip8)
         if not 0 <= grey <= 1:
             raise ValueError(f"grey={grey} must be a share from 0 to 1.")
-        self.grey = grey
+        if not 0 < power < math.inf:
+            raise ValueError(f"power={power} must be a positive number.")
+        self.grey, self.power = grey, power
 
     def with_level(
         self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
@@ -97,6 +111,13 @@ class EitherGaussianNoise(GaussianNoise):
             first = (noisy - clean)[:, :1]
             noisy = torch.where(_coin(clean, self.grey, generator), clean + first, noisy)
         return torch.where(_coin(clean, 0.5, generator), as_8bit(noisy), noisy), level
+
+    def _spread(self, sigma: Tensor) -> Tensor:
+        """Draw weak noise more often in training, by the power."""
+        width = self.high - self.low
+        if not self.training or self.power == 1 or width == 0:
+            return sigma
+        return self.low + width * ((sigma - self.low) / width) ** self.power
 
 
 def _coin(images: Tensor, share: float, generator: torch.Generator | None) -> Tensor:

@@ -37,3 +37,27 @@ def test_a_share_of_the_training_images_has_the_noise_of_a_grey_one() -> None:
 def test_a_share_above_one_is_refused() -> None:
     with pytest.raises(ValueError, match="share from 0 to 1"):
         EitherGaussianNoise((50, 50), grey=20)
+
+
+def test_a_power_draws_weak_noise_more_often_in_training_and_keeps_the_range() -> None:
+    clean = torch.full((4000, 1, 1, 1), 0.5)
+    noise = EitherGaussianNoise((5, 75), power=2.0).train()
+    _, level = noise.with_level(clean, generator_for("cpu", "power"))
+    sigma = level * 255
+    assert 5 <= sigma.min() < 5.5 and 74 < sigma.max() <= 75
+    # (σ - 5) / 70 = u²: half of the draws lie below a quarter of the range
+    assert (sigma < 5 + 70 / 4).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    _, level = noise.eval().with_level(clean, generator_for("cpu", "power"))
+    assert (level * 255 < 5 + 70 / 4).float().mean().item() == pytest.approx(0.25, abs=0.03)
+
+
+def test_one_level_stays_one_level_under_a_power() -> None:
+    noise = EitherGaussianNoise((25, 25), power=3.0).train()
+    _, level = noise.with_level(torch.full((3, 1, 2, 2), 0.5), generator_for("cpu", "one"))
+    assert torch.equal(level, torch.full((3,), 25 / 255))
+
+
+@pytest.mark.parametrize("power", [0, -1, float("inf")])
+def test_a_power_that_is_none_is_refused(power: float) -> None:
+    with pytest.raises(ValueError, match="positive number"):
+        EitherGaussianNoise((0, 75), power=power)
