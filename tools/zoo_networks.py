@@ -4,7 +4,7 @@
 
 ``experiments/zoo/networks/rows.yaml`` says which networks and which records have their scores; with
 ``--sets`` those that are missing are measured first. All networks are timed in turn, A B C A B C …,
-on the same picture. Writes results.json, table.md and quality_against_time.svg beside the rows.
+on the same picture. Writes measured.json, table.md and quality_against_time.svg beside the rows.
 """
 
 import argparse
@@ -174,7 +174,7 @@ def table(about: Mapping[str, Any]) -> Iterator[str]:
         f"{about['threads']} threads, torch {machine['torch']}, {about['date'][:10]}: float32, one "
         f"picture of {about['side']}² pixels after restoration, medians of {about['rounds']} runs "
         "of each network in turn. Memory is the peak beside weights and input. PSNR in dB comes "
-        "from the records that [results.json](results.json) names. A network of one channel "
+        "from the records that [measured.json](measured.json) names. A network of one channel "
         "(FSRCNN, VDSR) restores luma alone."
     )
     rows: list[Row] = about["networks"]
@@ -244,7 +244,7 @@ def main() -> None:
         "networks": rows,
     }
     given.output.mkdir(parents=True, exist_ok=True)
-    write_json(given.output / "results.json", about)
+    write_json(given.output / "measured.json", about)
     (given.output / "table.md").write_text("\n".join(table(about)) + "\n", encoding="utf-8")
     draw(rows, given.output / "quality_against_time.svg")
 

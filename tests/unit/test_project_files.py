@@ -11,6 +11,7 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 import src
+from src.app.results import read_results
 from src.core.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -94,3 +95,8 @@ def test_a_tag_says_the_version_of_its_commit() -> None:
 
 def test_an_index_can_describe_the_package() -> None:
     assert {"authors", "keywords", "classifiers", "urls", "readme", "license"} <= PROJECT.keys()
+
+
+def test_every_results_json_in_the_repository_is_a_record() -> None:
+    for file in sorted((ROOT / "experiments").glob("**/results.json")):
+        assert read_results(file)["benchmarks"], file

@@ -44,7 +44,8 @@ def test_a_power_draws_weak_noise_more_often_in_training_and_keeps_the_range() -
     noise = EitherGaussianNoise((5, 75), power=2.0).train()
     _, level = noise.with_level(clean, generator_for("cpu", "power"))
     sigma = level * 255
-    assert 5 <= sigma.min() < 5.5 and 74 < sigma.max() <= 75
+    assert 5 <= sigma.min() < 5.5
+    assert 74 < sigma.max() <= 75
     # (σ - 5) / 70 = u²: half of the draws lie below a quarter of the range
     assert (sigma < 5 + 70 / 4).float().mean().item() == pytest.approx(0.5, abs=0.03)
     _, level = noise.eval().with_level(clean, generator_for("cpu", "power"))
