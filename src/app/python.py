@@ -1,5 +1,7 @@
 """Restoring from Python, without a configuration: `from src import load, restore`."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from src.app.inference import pick_device
 from src.app.restoration import Restoration, restoration
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, did_you_mean
 from src.data.depth import WHITE
 from src.data.photograph import Photograph, read_photograph
 from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level
@@ -19,6 +21,11 @@ from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.zoo import with_zoo
 
 Picture = TypeVar("Picture", Path, str, Image.Image, np.ndarray, Tensor)
+
+_LARGEST = 8
+"""Floats beyond are levels of some other scale; strong noise goes to 2 or 3."""
+_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+_DESCRIBING = ("exif", "icc_profile", "xmp", "dpi", "comment")
 
 
 def load(name: str | Path, *, device: str = "cpu") -> nn.Module:
@@ -54,10 +61,10 @@ def restore(
     Args:
         image: A file; an image of Pillow; an array (H, W) or (H, W, C) of uint8, uint16, or floats
             in [0, 1]; or a tensor (C, H, W) or (B, C, H, W) in [0, 1]. C is 1 or 3.
-        task: ``denoise``, ``dejpeg``, ``demosaic`` or ``super_resolution``: with the network that
-            comes along.
+        task: ``denoise``, ``dejpeg``, ``demosaic`` or ``upscale``: with the network that comes
+            along.
         checkpoint: Another network, as :func:`load` takes it or has returned it.
-        scale: Of super-resolution: 2, 3 or 4.
+        scale: Of ``upscale``: 2 (unless said), 3 or 4.
         sigma: Noise level on the 8-bit scale, for networks that are told it.
         phase: Of a Bayer mosaic, e.g. ``rggb``.
         device: ``auto`` is a GPU where there is one.
@@ -66,13 +73,16 @@ def restore(
 
     Returns:
         What came, restored: of a file an image of Pillow, else the same kind, type and layout.
+        An image of Pillow has 8 bits a channel, or 16 of one grey channel, and in its ``info`` the
+        EXIF, colour profile and resolution of what came; a file's orientation is applied.
 
     Raises:
-        ConfigError: If it is not clear what to do, or the network is for something else.
+        ConfigError: If it is not clear what to do, the network is for something else, or an array
+            or tensor is no image.
         CheckpointError: If there is no such network.
         ImageFileError: If a file is no image.
     """
-    policy, where = InferencePolicy(**inference), pick_device(device)
+    policy, where = _policy(inference), pick_device(device)
     if isinstance(checkpoint, nn.Module):
         way = _way(checkpoint, policy, where, scale, sigma)
     else:
@@ -89,6 +99,13 @@ def restore(
     if isinstance(image, Image.Image):
         return _restored_pillow(image, way)
     return _as_pillow(_through(way, read_photograph(Path(image)), str(image)))
+
+
+def _policy(inference: dict[str, Any]) -> InferencePolicy:
+    known = [field.name for field in fields(InferencePolicy)]
+    for word in inference.keys() - set(known):
+        raise ConfigError(f"{word}=: restore has no such word. {did_you_mean(word, known)}")
+    return InferencePolicy(**inference)
 
 
 def _named(task: str | None, checkpoint: str | Path | None, scale: int | None) -> Checkpoint:
@@ -130,14 +147,33 @@ def _through(way: Restoration, photograph: Photograph, name: str) -> Photograph:
 
 
 def _restored(planes: Tensor, way: Restoration) -> Tensor:
-    """Return (C, H, W) in [0, 1] restored and clamped."""
+    """Return (C, H, W) in [0, 1] restored and clamped.
+
+    Raises:
+        ConfigError: If it is no such image.
+    """
+    if planes.ndim != 3 or planes.shape[0] not in {1, 3} or not planes.numel():
+        raise ConfigError(
+            f"{tuple(planes.shape)} is no image: a tensor is (C, H, W) or (B, C, H, W), an array "
+            "(H, W) or (H, W, C), with C 1 or 3. Alpha is kept of a file or an image of Pillow."
+        )
+    if not planes.is_floating_point():
+        raise ConfigError(f"{planes.dtype}: a tensor is of floats in [0, 1]; divide by white.")
+    if not bool(planes.isfinite().all()) or float(planes.abs().max()) > _LARGEST:
+        raise ConfigError(
+            f"values from {float(planes.min()):g} to {float(planes.max()):g}: floats are in "
+            "[0, 1], and none is NaN; divide by the value of white, e.g. 255."
+        )
     photograph = Photograph(planes.detach().cpu().float(), None, 8, len(planes), None, {}, ())
     return _through(way, photograph, "the image").image.clamp(0, 1)
 
 
 def _restored_array(image: np.ndarray, way: Restoration) -> np.ndarray:
+    if image.dtype not in WHITE and image.dtype.kind != "f":
+        raise ConfigError(f"{image.dtype}: an array is of uint8, uint16, or floats in [0, 1].")
     white = WHITE.get(image.dtype, 1)
-    planes = torch.from_numpy(np.atleast_3d(image).transpose(2, 0, 1).astype(np.float32) / white)
+    levels = image[..., None] if image.ndim == 2 else image
+    planes = torch.from_numpy(np.moveaxis(levels, -1, 0).astype(np.float32) / white)
     restored = _restored(planes, way).permute(1, 2, 0).numpy().astype(np.float64) * white
     if white > 1:
         restored = restored.round()
@@ -145,22 +181,29 @@ def _restored_array(image: np.ndarray, way: Restoration) -> np.ndarray:
 
 
 def _restored_pillow(image: Image.Image, way: Restoration) -> Image.Image:
-    grey = image.mode in {"1", "L", "LA"}
-    levels = np.asarray(image.convert("L" if grey else "RGB"))
+    if image.mode.startswith("I;16"):
+        levels = np.asarray(image).astype(np.uint16)
+    elif image.mode in _MODES:
+        levels = np.asarray(image.convert("L" if image.mode in {"1", "L", "LA"} else "RGB"))
+    else:
+        raise ConfigError(f'mode {image.mode}: convert it to "L", "RGB", "RGBA" or "I;16".')
     restored = Image.fromarray(_restored_array(levels, way))
     if image.has_transparency_data:
         alpha = image.convert("RGBA").getchannel("A")
         restored.putalpha(alpha.resize(restored.size, Image.Resampling.BICUBIC))
-    return restored
+    return _with_info(restored, image.info)
 
 
 def _as_pillow(photograph: Photograph) -> Image.Image:
     parts = [photograph.image] + ([] if photograph.alpha is None else [photograph.alpha])
-    levels = (
-        (torch.cat(parts).double().clamp(0, 1) * 255)
-        .round()
-        .to(torch.uint8)
-        .permute(1, 2, 0)
-        .numpy()
-    )
-    return Image.fromarray(levels.squeeze(2) if levels.shape[2] == 1 else levels)
+    deep = photograph.depth == 16 and len(photograph.image) == len(torch.cat(parts)) == 1
+    kind = np.uint16 if deep else np.uint8
+    white = WHITE[np.dtype(kind)]
+    levels = (torch.cat(parts).double().clamp(0, 1) * white).round().permute(1, 2, 0).numpy()
+    pixels = levels.squeeze(2) if levels.shape[2] == 1 else levels
+    return _with_info(Image.fromarray(pixels.astype(kind)), photograph.extras)
+
+
+def _with_info(image: Image.Image, info: Mapping[Any, Any]) -> Image.Image:
+    image.info.update({key: info[key] for key in _DESCRIBING if key in info})
+    return image

@@ -1,5 +1,6 @@
 """One photograph through a network: its channels, size and noise level, and what comes back."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,6 +20,10 @@ from src.weights.checkpoint import Checkpoint
 _HIGHEST = 255
 _LUMA_RANGE = 219 / 255
 """White's luma less black's, MATLAB's way, in which networks of one channel are trained."""
+
+
+_LUMA_NOISE = math.hypot(65.481, 128.553, 24.966) / 255
+"""The deviation of luma, MATLAB's way, where that of each colour is 1."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,12 @@ class Restoration:
         told = takes_noise_level(self.restorer.net)
         if self.sigma is not None or not (told or self.task.startswith("denoise")):
             return self.sigma
-        return estimate_sigma(self._seen(photograph))
+        seen = self._seen(photograph)
+        if photograph.quality is None or len(seen) == 1:
+            return estimate_sigma(seen)
+        # a JPEG mostly keeps chroma at half the size, where noise is white no more; luma is whole
+        estimated = estimate_sigma(luma(seen[None])[0])
+        return None if estimated is None else estimated / _LUMA_NOISE
 
     def level_in_words(self, photograph: Photograph, sigma: float | None) -> str | None:
         """Say how noisy or compressed a photograph is, where that was read from itself."""

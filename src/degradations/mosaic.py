@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from src.core.errors import ImageFileError
 from src.degradations.gaussian import GaussianNoise
 from src.ops.bayer import PHASES, Phase, bayer_mask, greens_apart, mosaic, phase_of
 
@@ -64,9 +66,18 @@ class Mosaic(nn.Module):
         Args:
             image: A zero-filled mosaic, or one of one channel, repeated to three.
             name: Of the file.
+
+        Raises:
+            ImageFileError: If it is no mosaic.
         """
         raw = image[:, :1]
         is_raw = bool((image == raw).all())
+        if not is_raw and phase_of(image) is None:
+            raise ImageFileError(
+                Path(name),
+                "has more than one colour a pixel, so it is no Bayer mosaic: demosaicing takes raw "
+                "levels in one channel, or in three with zeros where nothing was measured.",
+            )
         doubt = self._doubt_of_raw(raw) if is_raw else self._doubt_of_filled(image)
         if doubt:
             logger.warning("%s: %s.", name, doubt)
@@ -80,8 +91,6 @@ class Mosaic(nn.Module):
 
     def _doubt_of_filled(self, image: Tensor) -> str:
         actual = phase_of(image)
-        if actual is None:
-            return "it has more than one colour a pixel, so it is no Bayer mosaic"
         if self.phase in {"random", actual}:
             return ""
         return f"it is a mosaic of phase {actual}, and phase {self.phase} is expected"

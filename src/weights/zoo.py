@@ -36,12 +36,13 @@ def zoo_file(name: str) -> Path:
 def with_zoo(words: Sequence[str]) -> list[str]:
     """Return the words of a command line, ``task=<task>`` replaced by ``checkpoint=zoo/<task>``.
 
-    With ``task=super_resolution`` its ``scale=``, or 2, is part of the name.
+    With ``task=super_resolution``, or ``upscale``, its ``scale=``, or 2, is part of the name.
     """
     given = dict(word.split("=", 1) for word in words if "=" in word)
     task = given.get("task")
     if task is None:
         return list(words)
+    task = ENLARGING if task == "upscale" else task
     name, dropped = ZOO + task, {"task"}
     if task == ENLARGING:
         name += f"_x{given.get('scale', 2)}"

@@ -3,11 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from src import load, restore
 from src.core.errors import CheckpointError, ConfigError
@@ -60,6 +61,66 @@ def test_grey_comes_back_grey_and_alpha_comes_back(noisy: np.ndarray) -> None:
     restored = restore(see_through, "denoise")
     assert restored.mode == "RGBA"
     assert (np.asarray(restored)[..., 3] == noisy[..., 0]).all()
+
+
+def test_sixteen_bits_come_back(noisy: np.ndarray, tmp_path: Path) -> None:
+    deep = noisy[..., 1].astype(np.uint16) * 257
+    expected = restore(deep, "denoise")
+    assert expected.dtype == np.uint16
+    image = Image.fromarray(deep)
+    image.save(tmp_path / "deep.png")
+    for given in (image, tmp_path / "deep.png"):
+        restored = restore(given, "denoise")
+        assert restored.mode == "I;16"
+        assert (np.asarray(restored) == expected).all()
+
+
+def test_what_describes_a_photograph_stays_with_an_image_of_pillow(
+    noisy: np.ndarray, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Orientation] = "Ours", 6
+    Image.fromarray(noisy).save(tmp_path / "a.jpg", quality=95, exif=exif, dpi=(300, 300))
+    with Image.open(tmp_path / "a.jpg") as image:
+        as_it_lies = restore(image, "denoise")
+    upright = restore(tmp_path / "a.jpg", "denoise")
+    assert (as_it_lies.size, upright.size) == ((119, 95), (95, 119))
+    assert as_it_lies.getexif()[ExifTags.Base.Orientation] == 6
+    assert ExifTags.Base.Orientation not in upright.getexif()
+    for restored in (as_it_lies, upright):
+        assert restored.getexif()[ExifTags.Base.Make] == "Ours"
+        assert tuple(map(float, restored.info["dpi"])) == (300, 300)
+
+
+def test_upscale_is_a_task_as_on_the_command_line() -> None:
+    image = np.full((8, 9, 3), 100, np.uint8)
+    assert restore(image, "upscale", scale=3).shape == (24, 27, 3)
+    assert restore(image, "upscale").shape == (16, 18, 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (np.zeros((9, 9, 4), np.uint8), "Alpha is kept of a file or an image of Pillow"),
+        (np.zeros((9, 9, 2), np.uint8), r"\(2, 9, 9\) is no image"),
+        (np.zeros((0, 9, 3), np.uint8), "is no image"),
+        (np.zeros((1, 9, 9, 3), np.uint8), "is no image"),
+        (np.zeros((9, 9, 3), np.int64), "int64: an array is of uint8"),
+        (np.full((9, 9, 3), 200.0), "values from 200 to 200: floats are in"),
+        (np.full((9, 9, 3), np.nan), "none is NaN"),
+        (torch.zeros(3, 9, 9, dtype=torch.uint8), "torch.uint8: a tensor is of floats"),
+        (torch.zeros(9, 9), "is no image"),
+        (Image.new("F", (9, 9)), "mode F: convert it"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_words(image: Any, says: str) -> None:  # noqa: ANN401
+    with pytest.raises(ConfigError, match=says):
+        restore(image, checkpoint=Bicubic(scale=2))
+
+
+def test_a_misspelt_word_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"til=: restore has no such word. Did you mean til"):
+        restore(np.zeros((9, 9, 3), np.uint8), checkpoint=Bicubic(scale=2), til=5)
 
 
 def test_what_is_to_be_done_must_be_said_once() -> None:

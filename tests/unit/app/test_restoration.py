@@ -3,11 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from omegaconf import DictConfig
+from PIL import Image
 
-from src.app.restoration import image_channels, noise_level
+from src.app.restoration import Restoration, image_channels, noise_level
 from src.core.errors import ConfigError
+from src.data.datasets.sample_photos import SamplePhotos
+from src.data.photograph import read_photograph
+from src.inference.restorer import InferencePolicy, Restorer
 from src.models.backbones.ffdnet import FFDNet
 from src.weights.checkpoint import Checkpoint
 
@@ -44,3 +50,17 @@ def test_a_network_that_is_not_told_refuses_a_level() -> None:
 
 def test_the_level_is_no_channel_of_the_image() -> None:
     assert (image_channels(TOLD), image_channels(FIXED)) == (3, 3)
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_the_noise_of_a_jpeg_is_estimated_whether_its_chroma_is_thinned_out_or_not(
+    subsampling: int, tmp_path: Path
+) -> None:
+    clean = SamplePhotos("val").items()["astronaut"].load(3)[100:356, 150:406]
+    noise = np.random.default_rng(0).normal(0, 25, clean.shape)
+    file = tmp_path / "a.jpg"
+    noisy = Image.fromarray((clean + noise).clip(0, 255).round().astype(np.uint8))
+    noisy.save(file, quality=95, subsampling=subsampling)
+    way = Restoration(Restorer(TOLD, InferencePolicy()), 1, None, None, "denoise", None, 1.0,
+                      torch.device("cpu"))  # fmt: skip
+    assert way.level(read_photograph(file)) == pytest.approx(25, rel=0.1)

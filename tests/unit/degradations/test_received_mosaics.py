@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from src.app.inference import demosaicing
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, ImageFileError
 from src.data.datasets.sample_photos import SamplePhotos
 from src.data.image_io import to_tensor
 from src.degradations.mosaic import Mosaic
@@ -52,7 +52,7 @@ def test_an_implausible_phase_of_one_channel_is_warned_of(
     assert says in caplog.text
 
 
-def test_a_zero_filled_mosaic_of_another_phase_and_a_colour_image_are_warned_of(
+def test_a_zero_filled_mosaic_of_another_phase_is_warned_of_and_a_colour_image_is_refused(
     photograph: Tensor, caplog: pytest.LogCaptureFixture
 ) -> None:
     filled = mosaic(photograph, "bggr")
@@ -60,8 +60,8 @@ def test_a_zero_filled_mosaic_of_another_phase_and_a_colour_image_are_warned_of(
     assert not caplog.records  # trained on all phases
     Mosaic("rggb").received(filled, "a.png")
     assert "a mosaic of phase bggr, and phase rggb is expected" in caplog.text
-    Mosaic("random").received(photograph, "b.png")
-    assert "b.png: it has more than one colour a pixel" in caplog.text
+    with pytest.raises(ImageFileError, match=r"b\.png: has more than one colour a pixel"):
+        Mosaic("random").received(photograph, "b.png")
 
 
 def test_the_phase_given_counts_before_that_of_the_training() -> None:
