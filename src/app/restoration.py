@@ -1,16 +1,18 @@
 """One photograph through a network: its channels, size and noise level, and what comes back."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from src.app.inference import demosaicing, task_of
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, DataError
 from src.core.types import RestorationNet
 from src.data.photograph import Photograph
 from src.degradations.mosaic import Mosaic
+from src.inference.attention_maps import Look, look
 from src.inference.restorer import Restorer, takes_noise_level, with_noise_level
 from src.ops.color import grey_level, luma
 from src.ops.level import estimate_sigma
@@ -139,6 +141,35 @@ class Restoration:
         if channels > there and self.mosaic is None:
             return "grey, and the network takes colour: comes back grey"
         return None
+
+
+Point = tuple[int, int]
+"""x and y, in pixels of a photograph."""
+
+
+def looks(
+    way: Restoration, photograph: Photograph, name: str, points: Sequence[Point]
+) -> list[Look]:
+    """Return what attention looks at when it restores each of the points of a photograph.
+
+    Raises:
+        DataError: If a point is outside, or the noise level is not given and cannot be estimated.
+    """
+    height, width = photograph.image.shape[-2:]
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise DataError(
+                f"point={x},{y} is outside of {name}, which has {width}×{height} pixels: "
+                f"x is 0 to {width - 1}, y is 0 to {height - 1}."
+            )
+    sigma = way.level(photograph)
+    if sigma is None and takes_noise_level(way.restorer.net):
+        raise DataError(f"{name} is too small to tell its noise level; add sigma=<level>.")
+    # the middle of what a pixel becomes where the image is enlarged first
+    inside = [
+        (way.enlarge * y + way.enlarge // 2, way.enlarge * x + way.enlarge // 2) for x, y in points
+    ]
+    return look(way.restorer, way.network_input(photograph, name, sigma), inside)
 
 
 def _enlarged(image: Tensor, scale: int) -> Tensor:

@@ -16,7 +16,7 @@ from src.app.inference import (
     pick_device,
     with_attention,
 )
-from src.app.restoration import Restoration, restoration
+from src.app.restoration import Point, Restoration, looks, restoration
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.files import sha256, write_json
@@ -26,15 +26,12 @@ from src.core.seeding import generator_for
 from src.data.image_io import write_png
 from src.data.photograph import read_photograph
 from src.data.source import ImageFolder
-from src.inference.attention_maps import AttentionMap, Look, look, shown_blocks
+from src.inference.attention_maps import AttentionMap, Look, shown_blocks
 from src.inference.attention_picture import draw_attention
 from src.inference.restorer import InferencePolicy, Restorer
 from src.ops.attention.one_query import Spread, mean_spread
 from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.conversion import with_published_weights
-
-Point = tuple[int, int]
-"""x and y, in pixels of the image."""
 
 RECORD = "attention.json"
 
@@ -127,21 +124,7 @@ def _output(given: str | None, default: Path, source: Path, *, overwrite: bool) 
 
 def _look(way: Restoration, file: Path, points: Sequence[Point]) -> list[Look]:
     """Return what is looked at for points of a file."""
-    photograph = read_photograph(file)
-    height, width = photograph.image.shape[-2:]
-    for x, y in points:
-        if not (0 <= x < width and 0 <= y < height):
-            raise DataError(
-                f"point={x},{y} is outside of {shown(file)}, which has {width}×{height} pixels: "
-                f"x is 0 to {width - 1}, y is 0 to {height - 1}."
-            )
-    sigma = way.level(photograph)
-    degraded = way.network_input(photograph, shown(file), sigma)
-    # the middle of what a pixel becomes where the image is enlarged first
-    inside = [
-        (way.enlarge * y + way.enlarge // 2, way.enlarge * x + way.enlarge // 2) for x, y in points
-    ]
-    return look(way.restorer, degraded, inside)
+    return looks(way, read_photograph(file), shown(file), points)
 
 
 def _write_picture(cfg: DictConfig, way: Restoration, file: Path) -> None:

@@ -1,5 +1,6 @@
 """What a visitor may choose from, what is accepted, and what one photograph becomes."""
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from src.app.restoration import Restoration, restoration
+from src.app.restoration import Restoration, looks, restoration
 from src.core.errors import ConfigError, ImageFileError
 from src.data.image_io import opened
 from src.data.photograph import Photograph, read_photograph
 from src.data.photograph_writing import KINDS, UNWRITABLE, encoded, kind_of, losses
+from src.inference.attention_maps import shown_blocks
+from src.inference.attention_picture import draw_attention
 from src.inference.restorer import Restorer, takes_noise_level
 from src.metrics.psnr import psnr
 from src.weights.checkpoint import Checkpoint
@@ -70,6 +73,7 @@ class Offer:
             "takes_sigma": takes_noise_level(self.restorer.net),
             "takes_phase": self.way.mosaic is not None,
             "trained": self.way.trained,
+            "has_attention": bool(shown_blocks(self.restorer.net)),
         }
 
 
@@ -229,6 +233,22 @@ def restored(
     suffix = upload.name.suffix if upload.name.suffix.lower() in suffixes else suffixes[0]
     name = f"{upload.name.stem}_{offer.short}{suffix}"
     return Result(name, upload.kind, content, about, shown)
+
+
+def attention(upload: Upload, wish: Wish, point: tuple[int, int]) -> bytes:
+    """Return a PNG of what the last block of attention looks at for a point, x and y.
+
+    Raises:
+        ConfigError: If the network has no attention that weighs places.
+        DataError: If the point is outside of the photograph.
+    """
+    if not shown_blocks(wish.offer.restorer.net):
+        raise ConfigError(f"{wish.offer.name} has no attention that can be drawn.")
+    seen = looks(wish.way(), upload.photograph, str(upload.name), [point])[0]
+    file = io.BytesIO()
+    picture = draw_attention([(seen.piece, [*seen.maps.values()][-1])])
+    Image.fromarray(picture).save(file, format="PNG")
+    return file.getvalue()
 
 
 def _target(clean: Upload, size: tuple[int, int], scale: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The server: a page, four addresses for it and for scripts, one restoration at a time."""
+"""The server: a page, addresses for it and for scripts, one restoration at a time."""
 
 import asyncio
 import io
@@ -24,6 +24,7 @@ from src.commands.page.photographs import (
     Result,
     Upload,
     Wish,
+    attention,
     level_of,
     number,
     read_upload,
@@ -91,6 +92,7 @@ class Server:
                 web.get("/progress/{job}", self._progress),
                 web.post("/look", self._look),
                 web.post("/restore", self._restore),
+                web.post("/attention", self._attention),
             ]
         )
         application.on_response_prepare.append(_with_headers)
@@ -165,6 +167,33 @@ class Server:
         """Restore a photograph: the answer is its file, or with ``views`` a form of several."""
         form = await self._form(request)
         wish, views = self._wish(form), bool(form.get("views"))
+
+        def restore(job: Job) -> Result:
+            upload = self._upload(form, "image")
+            clean = self._upload(form, "clean") if form.get("clean") else None
+            return restored(upload, clean, wish, self._limits, job.watch, views=views)
+
+        result = await self._in_turn(form, restore)
+        return _form_of(result) if views else _file_of(result)
+
+    async def _attention(self, request: web.Request) -> web.Response:
+        """Draw what attention looks at for the point ``x``, ``y``."""
+        form = await self._form(request)
+        wish = self._wish(form)
+        x, y = (int(number(str(form.get(side) or 0), side) or 0) for side in "xy")
+
+        def draw(job: Job) -> bytes:
+            return attention(self._upload(form, "image"), wish, (x, y))
+
+        body = await self._in_turn(form, draw)
+        return web.Response(body=body, content_type="image/png")
+
+    async def _in_turn(self, form: Form, work: Callable[[Job], Done]) -> Done:
+        """Return what ``work`` does when all that came before is done.
+
+        Raises:
+            HTTPServiceUnavailable: If too many wait.
+        """
         name, job = str(form.get("job") or uuid4()), Job()
         if name in self._jobs:
             raise ConfigError(f"job={name} is under way already; give each a name of its own.")
@@ -172,19 +201,16 @@ class Server:
             text = f"{len(self._jobs)} restorations wait already; come again in a minute."
             raise web.HTTPServiceUnavailable(text=text)
 
-        def restore() -> Result:
+        def begun() -> Done:
             job.watch(0.0)
-            upload = self._upload(form, "image")
-            clean = self._upload(form, "clean") if form.get("clean") else None
-            return restored(upload, clean, wish, self._limits, job.watch, views=views)
+            return work(job)
 
         self._jobs[name] = job
         try:
-            result = await _in_thread(self._restoring, restore)
+            return await _in_thread(self._restoring, begun)
         finally:
             job.stop.set()
             del self._jobs[name]
-        return _form_of(result) if views else _file_of(result)
 
     async def _form(self, request: web.Request) -> Form:
         """Return the fields of a form, in memory.
