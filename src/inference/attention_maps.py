@@ -53,6 +53,16 @@ class AttentionMap:
         """Return how the weights are spread; ``radius`` is in pixels of the network's input."""
         return spread(self.levels, self.row, self.column, self.size, radius=radius / self.pixels)
 
+    def in_words(self, near: float) -> tuple[str, str]:
+        """Return how the weights are spread, and the share of each scale; ``near`` is a radius."""
+        numbers = self.spread(near)
+        shares = (f"×{self.scale(n)} {mass:.1%}" for n, mass in enumerate(numbers.levels))
+        spread_out = (
+            f"{numbers.effective_keys:.1f} effective keys of {self.seen}, {numbers.near:.1%} of "
+            f"the weight within {near:g} pixels"
+        )
+        return spread_out, ", ".join(shares)
+
     def strongest(self, count: int) -> list["Key"]:
         """Return the keys of the largest weights, the largest first.
 
@@ -286,6 +296,11 @@ class Look:
     top: int
     left: int
     maps: Mapping[str, AttentionMap]
+
+    @property
+    def where(self) -> str:
+        """In words, in which tile; nothing for the first, as for the whole image."""
+        return f" in the tile at {self.left},{self.top}" if self.left or self.top else ""
 
 
 def look(

@@ -1,6 +1,7 @@
 """The page by HTTP alone: what scripts get back, what is refused, what is kept."""
 
 import asyncio
+import base64
 import io
 import json
 import os
@@ -16,15 +17,17 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from hydra.utils import instantiate
 from PIL import Image, ImageCms
 
 from src.commands.page.photographs import Offer
 from src.core.paths import ROOT
-from src.models.backbones.ffdnet import FFDNet
 from src.weights.network_file import write_network
 from tests.support.images import pixels, write
 from tests.support.runs import command
@@ -37,15 +40,18 @@ FFDNET = {
     "out_channels": 3,
     "channels": 4,
     "blocks": 3,
+    "attention": {
+        "_target_": "src.models.attention.non_local.NonLocalAttention",
+        "_partial_": True,
+    },
 }
 
 
 @pytest.fixture(scope="module")
-def offered(tmp_path_factory: pytest.TempPathFactory) -> list[Offer]:
+def offered(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> list[Offer]:
     file = tmp_path_factory.mktemp("page") / "told.safetensors"
-    net = FFDNet(**{key: value for key, value in FFDNET.items() if key != "_target_"})
-    write_network(file, net.state_dict(), FFDNET, {})
-    return pages.offers(f"checkpoint={{told: {file}}}", "inference.tile=32")
+    write_network(file, instantiate(FFDNET).state_dict(), FFDNET, {})
+    return pages.offers(f"checkpoint={{told: {file}, panet: {trained}}}", "inference.tile=32")
 
 
 def _png(image: np.ndarray) -> bytes:
@@ -312,10 +318,163 @@ def test_nothing_is_written_to_disk(
             fields = {"model": "zoo/denoise", "views": "1"}
             answers = [await pages.sent(client, "a.png", image, clean=image, **fields)]
             answers.append(await pages.sent(client, "a.png", b"no image", **fields))
+            fields["model"] = "panet"
+            answers.append(await pages.sent(client, "a.png", image, to="/look", **fields))
+            fields |= {"x": "9", "y": "70"}
+            answers.append(await pages.sent(client, "a.png", image, to="/attention", **fields))
             return [answer.status for answer in answers]
 
-    assert asyncio.run(visit()) == [200, 422]
+    assert asyncio.run(visit()) == [200, 422, 200, 200]
     assert list(tmp_path.iterdir()) == []
+
+
+def _looked(
+    offered: list[Offer], content: bytes, **fields: str
+) -> tuple[int, bytes, dict[str, Any]]:
+    """Return what comes back where attention is asked for: status, body, and what is said of it."""
+
+    async def visit() -> tuple[int, bytes, dict[str, Any]]:
+        async with pages.visited(offered) as client:
+            asked = {"model": "panet", "x": "3", "y": "5"} | fields
+            answer = await pages.sent(client, "photo.png", content, to="/attention", **asked)
+            about = json.loads(answer.headers.get("Exemplar-About", "{}"))
+            return answer.status, await answer.read(), about
+
+    return asyncio.run(visit())
+
+
+def test_attention_of_a_point_is_what_the_command_draws_and_prints(
+    offered: list[Offer], trained: Path, tmp_path: Path
+) -> None:
+    image = write(tmp_path / "photo.png", pixels(24, 40))
+    words = (f"checkpoint={trained}", f"input={image}", "point=30,10", "inference.tile=32")
+    done = command("explain", *words, "device=cpu", f"output={tmp_path / 'drawn.png'}")
+    assert done.code == 0, done.err
+    status, body, about = _looked(offered, image.read_bytes(), x="30", y="10")
+    assert status == 200
+    drawn = np.asarray(Image.open(tmp_path / "drawn.png"))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(body))), drawn)
+    block, scales = about["words"]
+    printed = " ".join(done.err.split())
+    assert block.partition(" looks from ")[2].rstrip(".") in printed
+    assert scales.partition(": ")[2].rstrip(".") in printed
+    assert f"{about['effective_keys']:.1f} effective keys of {about['keys']}," in block
+    assert sum(about["levels"]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "words"),
+    [
+        (SMALL, {"x": "24"}, "point=24,5 is outside of photo.png, which has 24×20 pixels"),
+        (SMALL, {"y": "-1"}, "point=3,-1 is outside of photo.png"),
+        (SMALL, {"x": "1.5"}, "x=1.5 is no whole number"),
+        (SMALL, {"y": "nan"}, "y=nan is no whole number"),
+        (SMALL, {"x": ""}, "x= is no whole number"),
+        (SMALL, {"x": "9" * 900}, "is outside of photo.png"),
+        (SMALL, {"model": "zoo/denoise"}, "zoo/denoise has no attention that weighs places"),
+        (HUGE, {}, "photo.png: has 6000 × 5000 pixels, 30.0 megapixels; 24 are allowed here."),
+        (b"This is no image.", {}, "photo.png: is not an image"),
+        (_png(pixels(6, 6)), {"model": "told"}, "is too small to tell its noise level"),
+    ],
+    ids=["right", "above", "half", "nan", "none", "far", "without", "huge", "text", "tiny"],
+)
+def test_a_point_that_cannot_be_looked_at_is_refused_in_a_sentence(
+    offered: list[Offer], content: bytes, fields: dict[str, str], words: str
+) -> None:
+    status, body, _ = _looked(offered, content, **fields)
+    assert (status, words in body.decode()) == (422, True), body
+    assert b"\n" not in body.strip()
+
+
+def test_networks_say_whether_they_have_attention(offered: list[Offer]) -> None:
+    attentive = [offer.name for offer in offered if offer.about()["has_attention"]]
+    assert attentive == ["told", "panet"]
+
+
+def test_points_are_those_of_the_upright_photograph(offered: list[Offer]) -> None:
+    image, file = Image.fromarray(pixels(20, 24)), io.BytesIO()
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned clockwise by a quarter
+    image.save(file, "PNG", exif=exif)
+    upright = _png(np.rot90(pixels(20, 24), -1))
+
+    async def look() -> dict[str, Any]:
+        async with pages.visited(offered) as client:
+            fields = {"model": "panet", "views": "1"}
+            answer = await pages.sent(client, "a.png", file.getvalue(), to="/look", **fields)
+            said: dict[str, Any] = await answer.json()
+            return said
+
+    said = asyncio.run(look())
+    shown = base64.b64decode(said["picture"].removeprefix("data:image/png;base64,"))
+    assert (said["width"], said["height"]) == (20, 24)
+    assert np.array_equal(Image.open(io.BytesIO(shown)), Image.open(io.BytesIO(upright)))
+    point = {"x": "2", "y": "22"}  # outside of what the file has before it is turned
+    assert _looked(offered, file.getvalue(), **point) == _looked(offered, upright, **point)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [pixels(1, 1), pixels(1, 300), pixels(20, 24)[..., 0], pixels(20, 24, 4)],
+    ids=["1x1", "line", "grey", "alpha"],
+)
+def test_attention_of_any_kind_of_photograph_is_drawn(
+    offered: list[Offer], image: np.ndarray
+) -> None:
+    status, body, about = _looked(offered, _png(image), x="0", y="0")
+    assert status == 200, body
+    assert about["effective_keys"] >= 1 - 1e-6
+    assert Image.open(io.BytesIO(body)).size > (100, 100)
+
+
+def test_two_points_at_once_get_what_each_would_get_alone(offered: list[Offer]) -> None:
+    points = [{"x": "1", "y": "2"}, {"x": "20", "y": "3"}, {"x": "20", "y": "18"}]
+
+    async def visit() -> list[bytes]:
+        async with pages.visited(offered) as client:
+            asked = [
+                pages.sent(client, "a.png", SMALL, to="/attention", model="panet", **point)
+                for point in points
+            ]
+            return [await answer.read() for answer in await asyncio.gather(*asked)]
+
+    together = asyncio.run(visit())
+    assert together == [_looked(offered, SMALL, **point)[1] for point in points]
+    assert len(set(together)) == len(points)
+
+
+def test_a_look_of_a_visitor_who_has_gone_is_stopped(offered: list[Offer]) -> None:
+    net = next(offer for offer in offered if offer.name == "panet").restorer.module
+    begun, gone, calls = Event(), Event(), list[str]()
+
+    def wait(*_: object) -> None:
+        begun.set()
+        gone.wait(30)
+
+    hooks = [
+        net.register_forward_pre_hook(wait),
+        net.register_forward_hook(lambda *_: calls.append("through")),
+    ]
+
+    async def visit() -> int:
+        async with pages.visited(offered) as client:
+            fields = {"model": "panet", "x": "1", "y": "1"}
+            asked = asyncio.create_task(
+                pages.sent(client, "a.png", SMALL, to="/attention", job="gone", **fields)
+            )
+            await asyncio.to_thread(begun.wait, 30)
+            asked.cancel()
+            while (await (await client.get("/progress/gone")).json())["before"] is not None:
+                await asyncio.sleep(0.01)
+            gone.set()
+            return (await pages.sent(client, "a.png", SMALL, model="zoo/dejpeg")).status
+
+    try:
+        assert asyncio.run(visit()) == 200
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert calls == []
 
 
 def test_the_page_asks_nothing_of_others_and_pages_of_others_get_nothing(

@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from threading import Event
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -22,11 +23,20 @@ pytestmark = [
 GO = "document.querySelector('button.main').click()"
 ENDED = "!document.querySelector('button.main').disabled"
 ERROR = "document.querySelector('#error').textContent"
+POINT = "!document.querySelector('#point').hidden"
+SHOW = "document.querySelector('#point button').click()"
+SHOWN = "!document.querySelector('#looks').hidden && document.querySelector('#stop').hidden"
+STATUS = "document.querySelector('#status').textContent"
 
 
 @pytest.fixture(scope="module")
 def offered() -> list[Offer]:
     return pages.offers()
+
+
+@pytest.fixture(scope="module")
+def attentive(trained: Path) -> list[Offer]:
+    return pages.offers(f"checkpoint={{panet: {trained}}}")
 
 
 @pytest.fixture
@@ -49,7 +59,9 @@ def _visit(
             async with browser.opened(address, width=width, height=900) as tab:
                 await look(tab)
                 assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
-                asked = [urlsplit(one) for one in tab.requests if not one.startswith("blob:")]
+                asked = [
+                    urlsplit(one) for one in tab.requests if not one.startswith(("blob:", "data:"))
+                ]
                 assert {one.netloc for one in asked} == {urlsplit(address).netloc}
                 return tab
 
@@ -119,18 +131,21 @@ def test_slider_zoom_and_spot_follow_the_keyboard(offered: list[Offer], noisy: P
     _visit(offered, look)
 
 
-def test_all_that_can_be_chosen_has_a_name(offered: list[Offer], noisy: Path) -> None:
+def test_all_that_can_be_chosen_has_a_name(attentive: list[Offer], noisy: Path) -> None:
     unnamed = """[...document.querySelectorAll('input, select, button, progress, [tabindex]')]
       .filter((one) => !(one.labels?.length || one.ariaLabel || one.textContent.trim()))
       .map((one) => one.outerHTML)"""
 
     async def look(tab: "browser.Tab") -> None:
         await tab.choose("[name=image]", noisy)
+        await tab.until(POINT)
         await tab.run(GO)
         await tab.until(f"{ENDED} && document.querySelector('.slider') !== null")
+        await tab.run(SHOW)
+        await tab.until(SHOWN)
         assert await tab.run(unnamed) == []
 
-    _visit(offered, look)
+    _visit(attentive, look)
 
 
 @pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
@@ -187,6 +202,110 @@ def test_two_visitors_at_once_each_get_their_own(offered: list[Offer], tmp_path:
             return await asyncio.gather(*(visitor(address, file) for file in files.values()))
 
     assert asyncio.run(visit()) == pytest.approx(list(shades.values()), abs=6)
+
+
+def _spot(x: float, y: float) -> str:
+    """Return a script: where in the window a part of the picture's width and height is."""
+    return f"""(() => {{ const image = document.querySelector('#picked');
+      image.scrollIntoView({{ block: 'center' }});
+      const box = image.getBoundingClientRect();
+      return {{ x: box.left + {x} * box.width, y: box.top + {y} * box.height }}; }})()"""
+
+
+def _points(script: str) -> str:
+    return f"['x', 'y'].map((side) => {script}.elements[side].value)"
+
+
+@pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
+def test_a_click_shows_where_attention_looks(
+    attentive: list[Offer], tmp_path: Path, width: int
+) -> None:
+    turned, exif = tmp_path / "turned.jpg", Image.Exif()
+    exif[274] = 6  # to be turned clockwise by a quarter: 60 wide and 90 high
+    Image.fromarray(pixels(60, 90)).save(turned, exif=exif)
+    image = "document.querySelector('#looks img')"
+
+    async def look(tab: "browser.Tab") -> None:
+        await tab.choose("[name=image]", turned)
+        await tab.until(POINT)
+        await tab.drag(await tab.run(_spot(0.25, 0.9)), by=0)
+        await tab.until(SHOWN)
+        x, y = map(int, await tab.run(_points("document.querySelector('#point')")))
+        assert (x, y) == (pytest.approx(15, abs=1), pytest.approx(81, abs=1))
+        said = await tab.run(f"{image}.alt")
+        assert f" looks from {x},{y}: " in said
+        assert " effective keys of " in said
+        words = "[...document.querySelectorAll('#looks li')].map((one) => one.textContent)"
+        assert said == " ".join(await tab.run(words))
+        assert await tab.run(f"{image}.decode().then(() => {image}.naturalWidth)") > 640
+        assert await tab.run(STATUS) == "Done."
+        assert await tab.run(ERROR) == ""
+
+    assert _visit(attentive, look, width=width).complaints == []
+
+
+def test_a_point_is_chosen_by_the_keyboard_and_one_outside_is_refused(
+    attentive: list[Offer], noisy: Path
+) -> None:
+    async def look(tab: "browser.Tab") -> None:
+        await tab.choose("[name=image]", noisy)
+        await tab.until(POINT)
+        await tab.run("document.querySelector('[name=x]').focus()")
+        await tab.key("ArrowUp", 38)
+        await tab.key("Enter", 13)
+        await tab.until(SHOWN)
+        assert " looks from 46,30: " in await tab.run("document.querySelector('#looks img').alt")
+        await tab.run("document.querySelector('[name=x]').value = 90")
+        await tab.run(SHOW)
+        await tab.until(f"{ERROR} !== ''")
+        expected = "point=90,30 is outside of noisy.png, which has 90×60 pixels"
+        assert expected in await tab.run(ERROR)
+        assert await tab.run("document.querySelector('#looks').hidden")
+
+    _visit(attentive, look)
+
+
+def test_a_network_without_attention_says_so(attentive: list[Offer], noisy: Path) -> None:
+    why = "document.querySelector('#why').textContent"
+
+    async def look(tab: "browser.Tab") -> None:
+        await tab.choose("[name=image]", noisy)
+        await tab.until(POINT)
+        await tab.run(_choose("model", "zoo/denoise"))
+        assert await tab.run("document.querySelector('#point').hidden")
+        expected = "zoo/denoise has no attention that weighs places, so there is nothing to show; "
+        assert await tab.run(why) == f"{expected}here these have: panet."
+
+    _visit(attentive, look)
+
+
+def test_the_later_of_two_clicks_counts_and_stop_ends_it(
+    attentive: list[Offer], noisy: Path
+) -> None:
+    net = next(offer for offer in attentive if offer.name == "panet").restorer.module
+    free = Event()
+    hook = net.register_forward_pre_hook(lambda *_: free.wait(60) and None)
+
+    async def look(tab: "browser.Tab") -> None:
+        await tab.choose("[name=image]", noisy)
+        await tab.until(POINT)
+        await tab.run(SHOW)
+        await tab.run("document.querySelector('#stop').click()")
+        await tab.until(f"{STATUS} === 'Stopped.'")
+        assert await tab.run("document.querySelector('#looks').hidden")
+        for part in (0.25, 0.75):
+            await tab.drag(await tab.run(_spot(part, 0.5)), by=0)
+        free.set()
+        await tab.until(SHOWN)
+        x, y = await tab.run(_points("document.querySelector('#point')"))
+        assert int(x) == pytest.approx(67, abs=1)
+        assert f" {x},{y}: " in await tab.run("document.querySelector('#looks img').alt")
+
+    try:
+        _visit(attentive, look)
+    finally:
+        free.set()
+        hook.remove()
 
 
 def test_a_visitor_stops_the_work(offered: list[Offer], tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from src.core.seeding import generator_for
 from src.data.image_io import write_png
 from src.data.photograph import read_photograph
 from src.data.source import ImageFolder
-from src.inference.attention_maps import AttentionMap, Look, shown_blocks
+from src.inference.attention_maps import Look, shown_blocks
 from src.inference.attention_picture import draw_attention
 from src.inference.restorer import InferencePolicy, Restorer
 from src.ops.attention.one_query import Spread, mean_spread
@@ -155,30 +155,19 @@ def _points(given: Any, file: Path) -> list[Point]:  # noqa: ANN401
 
 def _numbers(point: Point, seen: Look, block: str, near: float) -> str:
     """Return in words how the weights of a point are spread."""
-    numbers = seen.maps[block].spread(near)
-    scales = zip(_scales(seen.maps[block]), numbers.levels, strict=True)
-    where = "" if seen.top == seen.left == 0 else f" in the tile at {seen.left},{seen.top}"
-    return (
-        f"Point       {point[0]},{point[1]}{where}: {numbers.effective_keys:.1f} effective keys of "
-        f"{seen.maps[block].seen}, {numbers.near:.1%} of the "
-        f"weight within {near:g} pixels\n"
-        f"Scales      {', '.join(f'{scale} {mass:.1%}' for scale, mass in scales)}"
-    )
-
-
-def _scales(attention: AttentionMap) -> list[str]:
-    return [f"×{attention.scale(level)}" for level in range(len(attention.levels))]
+    spread_out, scales = seen.maps[block].in_words(near)
+    return f"Point       {point[0]},{point[1]}{seen.where}: {spread_out}\nScales      {scales}"
 
 
 def _strongest(seen: Look, block: str, count: int, enlarge: int) -> FoldingTable:
     """Return a table of the strongest keys, in pixels of the image."""
     table = FoldingTable(["key"], ["scale", "weight", "x", "y", "width", "height"])
-    scales = _scales(seen.maps[block])
     for number, key in enumerate(seen.maps[block].strongest(count), start=1):
         box = key.box
         across = (seen.left + box.column, seen.top + box.row, box.width, box.height)
         sides = [f"{value / enlarge:.1f}" for value in across]
-        table.add_row(str(number), scales[key.level], f"{key.weight:.2%}", *sides)
+        scale = f"×{seen.maps[block].scale(key.level)}"
+        table.add_row(str(number), scale, f"{key.weight:.2%}", *sides)
     return table
 
 

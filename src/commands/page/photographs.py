@@ -1,21 +1,23 @@
 """What a visitor may choose from, what is accepted, and what one photograph becomes."""
 
+import base64
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
-from src.app.restoration import Restoration, looks, restoration
+from src.app.restoration import Point, Restoration, looks, restoration
 from src.core.errors import ConfigError, ImageFileError
 from src.data.image_io import opened
 from src.data.photograph import Photograph, read_photograph
 from src.data.photograph_writing import KINDS, UNWRITABLE, encoded, kind_of, losses
 from src.inference.attention_maps import shown_blocks
 from src.inference.attention_picture import draw_attention
+from src.inference.choice import Calls
 from src.inference.restorer import Restorer, takes_noise_level
 from src.metrics.psnr import psnr
 from src.weights.checkpoint import Checkpoint
@@ -27,6 +29,12 @@ _PURPOSES = {
     "demosaic": "Make colours of a Bayer mosaic",
     "superresolution": "Enlarge",
 }
+_NEAR = 16
+"""Up to this distance in pixels of the network's input, keys count as near."""
+
+_PREVIEW = 1280
+"""The longest side, in pixels, of a picture that points are chosen on."""
+
 _SHOWN = ("png", "jpeg", "webp", "bmp")
 """Formats that browsers show."""
 
@@ -235,19 +243,46 @@ def restored(
     return Result(name, upload.kind, content, about, shown)
 
 
-def attention(upload: Upload, wish: Wish, point: tuple[int, int]) -> bytes:
-    """Return a PNG of what the last block of attention looks at for a point, x and y.
+def preview(upload: Upload) -> str:
+    """Return a photograph as it is restored, upright, as the address of a picture of its own."""
+    levels = (upload.photograph.image * 255).round().byte().permute(1, 2, 0)
+    picture = Image.fromarray(levels.expand(-1, -1, 3).numpy())
+    picture.thumbnail((_PREVIEW, _PREVIEW))
+    return f"data:image/png;base64,{base64.b64encode(_png(picture)).decode()}"
+
+
+def attention(
+    upload: Upload, wish: Wish, point: Point, watcher: Callable[[float], None]
+) -> tuple[bytes, dict[str, Any]]:
+    """Return where attention looks from a point: a PNG, and numbers and words about it.
+
+    Args:
+        upload: The photograph.
+        wish: Through which network; of its blocks the last is drawn.
+        point: x and y in pixels of the photograph, upright.
+        watcher: Called all the while; it may end the work.
 
     Raises:
         ConfigError: If the network has no attention that weighs places.
         DataError: If the point is outside of the photograph.
     """
-    if not shown_blocks(wish.offer.restorer.net):
-        raise ConfigError(f"{wish.offer.name} has no attention that can be drawn.")
-    seen = looks(wish.way(), upload.photograph, str(upload.name), [point])[0]
+    name, net = wish.offer.name, wish.offer.restorer.module
+    if not shown_blocks(net):
+        raise ConfigError(f"{name} has no attention that weighs places; choose a network that has.")
+    with Calls(lambda: watcher(0.0)):
+        seen = looks(wish.way(), upload.photograph, str(upload.name), [point])[0]
+        block, weights = [*seen.maps.items()][-1]
+        picture = draw_attention([(seen.piece, weights)])
+    spread_out, scales = weights.in_words(_NEAR)
+    words = [f"{block} looks from {point[0]},{point[1]}{seen.where}: {spread_out}."]
+    words.append(f"Weight of each scale: {scales}.")
+    about = asdict(weights.spread(_NEAR)) | {"block": block, "keys": weights.seen, "words": words}
+    return _png(Image.fromarray(picture)), about
+
+
+def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
-    picture = draw_attention([(seen.piece, [*seen.maps.values()][-1])])
-    Image.fromarray(picture).save(file, format="PNG")
+    picture.save(file, format="PNG")
     return file.getvalue()
 
 
@@ -290,3 +325,16 @@ def number(text: str | None, name: str) -> float | None:
         return None if not text else float(text)
     except ValueError as error:
         raise ConfigError(f"{name}={text} is no number, such as {name}=1.") from error
+
+
+def whole(text: str, name: str) -> int:
+    """Return what was sent as ``name``.
+
+    Raises:
+        ConfigError: If it is no whole number.
+    """
+    try:
+        return int(text)
+    except ValueError as error:
+        reason = f"{name}={text} is no whole number, such as {name}=1, in pixels from the corner."
+        raise ConfigError(reason) from error

@@ -27,8 +27,10 @@ from src.commands.page.photographs import (
     attention,
     level_of,
     number,
+    preview,
     read_upload,
     restored,
+    whole,
 )
 from src.core.errors import ConfigError, did_you_mean
 from src.core.pages import templates
@@ -152,14 +154,15 @@ class Server:
         return web.json_response({"before": before, "part": part})
 
     async def _look(self, request: web.Request) -> web.Response:
-        """Say how noisy or compressed a photograph is, and how large."""
+        """Say how noisy or compressed a photograph is, how large, and with ``views`` show it."""
         form = await self._form(request)
         wish = self._wish(form)
 
         def look() -> dict[str, object]:
             upload = self._upload(form, "image")
             height, width = upload.photograph.image.shape[-2:]
-            return {"width": width, "height": height, **level_of(upload, wish)}
+            about = {"width": width, "height": height, **level_of(upload, wish)}
+            return about | ({"picture": preview(upload)} if form.get("views") else {})
 
         return web.json_response(await _in_thread(self._looking, look))
 
@@ -177,16 +180,17 @@ class Server:
         return _form_of(result) if views else _file_of(result)
 
     async def _attention(self, request: web.Request) -> web.Response:
-        """Draw what attention looks at for the point ``x``, ``y``."""
+        """Draw where attention looks from the point ``x``, ``y``."""
         form = await self._form(request)
         wish = self._wish(form)
-        x, y = (int(number(str(form.get(side) or 0), side) or 0) for side in "xy")
+        point = (whole(str(form.get("x", "")), "x"), whole(str(form.get("y", "")), "y"))
 
-        def draw(job: Job) -> bytes:
-            return attention(self._upload(form, "image"), wish, (x, y))
+        def draw(job: Job) -> tuple[bytes, dict[str, object]]:
+            return attention(self._upload(form, "image"), wish, point, job.watch)
 
-        body = await self._in_turn(form, draw)
-        return web.Response(body=body, content_type="image/png")
+        body, about = await self._in_turn(form, draw)
+        headers = {"Exemplar-About": json.dumps(about)}
+        return web.Response(body=body, content_type="image/png", headers=headers)
 
     async def _in_turn(self, form: Form, work: Callable[[Job], Done]) -> Done:
         """Return what ``work`` does when all that came before is done.
