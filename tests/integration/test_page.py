@@ -14,7 +14,7 @@ import sys
 import tempfile
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -82,6 +82,11 @@ def _chunks(head: bytes, data: bytes) -> bytes:
         for name, body in parts
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(written)
+
+
+HUGE = _chunks(struct.pack(">IIBBBBB", 6000, 5000, 8, 2, 0, 0, 0), b"")
+BOMB = _chunks(struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0), b"")
+SMALL = _png(pixels())
 
 
 @pytest.mark.parametrize(
@@ -160,6 +165,68 @@ def test_a_form_that_cannot_be_read_is_said(offered: list[Offer], body: bytes) -
     assert said.startswith("The form cannot be read: ")
 
 
+def _field(name: str, value: str = "", file: str = "") -> bytes:
+    named = f'name="{name}"' + (f'; filename="{file}"' if file else "")
+    return f"--x\r\nContent-Disposition: form-data; {named}\r\n\r\n{value}\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (_field("sigmaa", "9"), "sigmaa is no field of a form here. Did you mean sigma"),
+        (_field("model", "told") * 2, "model is given twice"),
+        (_field("model", "a" * 1001), "model has more than 1000 bytes, too many for a text"),
+        (_field("x", "1", file="x.txt"), "x is a text, and a file came"),
+        (b"".join(_field(f"f{number}") for number in range(20_000)), "f0 is no field"),
+    ],
+    ids=["unknown", "twice", "long", "file", "many"],
+)
+def test_a_field_that_means_nothing_is_refused_at_once(
+    offered: list[Offer], fields: bytes, words: str
+) -> None:
+    async def visit() -> tuple[int, str]:
+        async with pages.visited(offered) as client:
+            headers = {"Content-Type": "multipart/form-data; boundary=x"}
+            asked = client.post(
+                "/attention", data=io.BytesIO(fields + b"--x--\r\n"), headers=headers
+            )
+            answer = await asyncio.wait_for(asked, 5)
+            return answer.status, await answer.text()
+
+    status, said = asyncio.run(visit())
+    assert (status, words in said) == (422, True), said[:500]
+    assert len(said) < 500
+
+
+def test_uploads_that_never_end_are_bounded_and_others_are_served_when_they_go(
+    offered: list[Offer],
+) -> None:
+    begun = _field("model", "told") + _field("image", "half", file="a.png")[:-2]
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield begun
+        await asyncio.sleep(60)
+
+    async def visit() -> tuple[int, str, int]:
+        async with pages.visited(offered, "waiting=2") as client:
+            headers = {"Content-Type": "multipart/form-data; boundary=x"}
+            uploads = [
+                asyncio.create_task(client.post("/look", data=endless(), headers=headers))
+                for _ in range(4)
+            ]
+            await asyncio.sleep(0.5)
+            refused = await pages.sent(client, "a.png", SMALL, model="zoo/denoise")
+            for upload in uploads:
+                upload.cancel()
+            await asyncio.sleep(0.5)
+            served = await pages.sent(client, "a.png", SMALL, model="zoo/denoise")
+            return refused.status, await refused.text(), served.status
+
+    refused, said, served = asyncio.run(visit())
+    assert (refused, served) == (503, 200)
+    assert said == "4 uploads are under way already; come again in a minute."
+
+
 def test_the_level_is_estimated_and_another_changes_the_result(offered: list[Offer]) -> None:
     grey = np.full((96, 96, 3), 128.0) + np.random.default_rng(0).normal(0, 20, (96, 96, 3))
     content = _png(grey.clip(0, 255).astype(np.uint8))
@@ -195,11 +262,6 @@ def test_psnr_is_that_of_the_files(offered: list[Offer]) -> None:
         error = np.mean((image.astype(float) - clean) ** 2)
         assert scores[name] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
     assert scores["restored"] > scores["before"]
-
-
-HUGE = _chunks(struct.pack(">IIBBBBB", 6000, 5000, 8, 2, 0, 0, 0), b"")
-BOMB = _chunks(struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0), b"")
-SMALL = _png(pixels())
 
 
 @pytest.mark.parametrize(
@@ -485,6 +547,8 @@ def test_the_page_asks_nothing_of_others_and_pages_of_others_get_nothing(
             answer = await client.get("/")
             foreign = await client.post("/look", headers={"Origin": "http://elsewhere.example"})
             policy = answer.headers["Content-Security-Policy"]
+            broken = await client.post("/look", headers={"Origin": "http://["})
+            assert broken.status == foreign.status
             return await answer.text(), policy, foreign.status
 
     html, policy, status = asyncio.run(visit())

@@ -59,10 +59,9 @@ def _visit(
             async with browser.opened(address, width=width, height=900) as tab:
                 await look(tab)
                 assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
-                asked = [
-                    urlsplit(one) for one in tab.requests if not one.startswith(("blob:", "data:"))
-                ]
-                assert {one.netloc for one in asked} == {urlsplit(address).netloc}
+                own = ("blob:", "data:")  # pictures of the page's own
+                asked = {urlsplit(one).netloc for one in tab.requests if not one.startswith(own)}
+                assert asked == {urlsplit(address).netloc}
                 return tab
 
     return asyncio.run(visit())
@@ -279,7 +278,7 @@ def test_a_network_without_attention_says_so(attentive: list[Offer], noisy: Path
     _visit(attentive, look)
 
 
-def test_the_later_of_two_clicks_counts_and_stop_ends_it(
+def test_the_later_of_two_clicks_counts_and_stop_ends_one(
     attentive: list[Offer], noisy: Path
 ) -> None:
     net = next(offer for offer in attentive if offer.name == "panet").restorer.module

@@ -68,7 +68,8 @@ class Tab:
         """Press and release a key, e.g. ("ArrowRight", 39)."""
         for kind in ("keyDown", "keyUp"):
             keys = {"key": name, "code": name, "windowsVirtualKeyCode": code}
-            await self.send("Input.dispatchKeyEvent", type=kind, **keys)
+            typed = {"text": "\r"} if (kind, name) == ("keyDown", "Enter") else {}
+            await self.send("Input.dispatchKeyEvent", type=kind, **keys, **typed)
 
     async def choose(self, selector: str, file: Path) -> None:
         """Choose a file in the input that ``selector`` names, as a visitor does."""

@@ -81,7 +81,7 @@ class Offer:
             "takes_sigma": takes_noise_level(self.restorer.net),
             "takes_phase": self.way.mosaic is not None,
             "trained": self.way.trained,
-            "has_attention": bool(shown_blocks(self.restorer.net)),
+            "has_attention": bool(shown_blocks(self.restorer.module)),
         }
 
 

@@ -4,13 +4,13 @@ import asyncio
 import io
 import json
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from aiohttp import MultipartReader, MultipartWriter, web
@@ -48,6 +48,11 @@ _HEADERS = {
 }
 """Of every answer: nothing is kept, nothing from outside is loaded."""
 
+_FILES = ("image", "clean")
+_TEXTS = ("model", "sigma", "strength", "phase", "job", "views", "x", "y")
+_LONGEST = 1000
+"""Bytes of a text of a form."""
+
 
 class _StoppedError(Exception):
     """Nobody waits for the restoration any more."""
@@ -82,6 +87,7 @@ class Server:
         self._offers = {offer.name: offer for offer in offers}
         self._limits, self._console = limits, console
         self._jobs: dict[str, Job] = {}
+        self._forms = 0
         self._restoring, self._looking = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
 
     def application(self) -> web.Application:
@@ -115,10 +121,11 @@ class Server:
     ) -> web.StreamResponse:
         """Answer what is wrong with a request in one sentence."""
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        if origin is not None and origin.partition("://")[2] != request.host:
             raise web.HTTPForbidden(text=f"This is not for pages of {origin}.")
         try:
-            return await handler(request)
+            with self._counted(request):
+                return await handler(request)
         except web.HTTPException:
             raise
         except _StoppedError:
@@ -130,6 +137,23 @@ class Server:
             self._console.print(traceback.format_exc())
             fault = "That was a fault of the program; its terminal shows where."
             return web.Response(status=500, text=fault)
+
+    @contextmanager
+    def _counted(self, request: web.Request) -> Iterator[None]:
+        """Refuse a form where memory holds enough of them, read or not.
+
+        Raises:
+            HTTPServiceUnavailable: If there are twice as many as may wait.
+        """
+        forms = int(request.method == "POST")
+        if forms and self._forms >= 2 * self._limits.waiting:
+            text = f"{self._forms} uploads are under way already; come again in a minute."
+            raise web.HTTPServiceUnavailable(text=text)
+        self._forms += forms
+        try:
+            yield
+        finally:
+            self._forms -= forms
 
     async def _page(self, request: web.Request) -> web.Response:
         html = (
@@ -237,17 +261,19 @@ class Server:
         form: dict[str, str | tuple[str, bytes]] = {}
         size = 0
         async for part in parts:
-            if not isinstance(part, BodyPartReader) or part.name is None:
-                continue
+            if not isinstance(part, BodyPartReader):
+                raise ConfigError("A form within the form is not read; send its fields themselves.")
+            name = _name_of(part, form)
             content = bytearray()
             while chunk := await part.read_chunk(2**16):
                 content += chunk
                 size += len(chunk)
                 if size > allowed:
                     raise self._too_large(size)
+                if part.filename is None and len(content) > _LONGEST:
+                    raise ConfigError(f"{name} has more than {_LONGEST} bytes, too many for a text")
             is_file = part.filename is not None
-            value = (str(part.filename), bytes(content)) if is_file else content.decode("utf-8")
-            form[part.name] = value
+            form[name] = (str(part.filename), bytes(content)) if is_file else content.decode()
         return form
 
     def _too_large(self, size: int) -> web.HTTPException:
@@ -278,6 +304,22 @@ class Server:
         )
         wish.way()  # what is not possible is refused before it waits for its turn
         return wish
+
+
+def _name_of(part: BodyPartReader, form: Form) -> str:
+    """Return the name of a field.
+
+    Raises:
+        ConfigError: If there is no such field, it came before, or is a file and should be a text.
+    """
+    name = part.name or ""
+    if name not in (*_FILES, *_TEXTS):
+        raise ConfigError(f"{name} is no field of a form here. {did_you_mean(name, _TEXTS)}")
+    if name in form:
+        raise ConfigError(f"{name} is given twice; give it once.")
+    if part.filename is not None and name not in _FILES:
+        raise ConfigError(f"{name} is a text, and a file came.")
+    return name
 
 
 async def _with_headers(request: web.Request, response: web.StreamResponse) -> None:
