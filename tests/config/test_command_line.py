@@ -67,6 +67,9 @@ def test_help_of_train_names_every_group_and_hides_parts(tmp_path: Path) -> None
     assert "_base" not in said
     assert "RESUME" in said
     assert "SWEEP" in said
+    # the help of Hydra itself, which lists groups of its own too
+    usual = _python("-m", "src.train", "--help", "hydra/help=default", cwd=tmp_path).stdout
+    assert "model/attention: " in usual
 
 
 def test_cfg_shows_the_configuration_and_makes_no_folder(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -128,7 +128,9 @@ def _run(args: argparse.Namespace, config_name: str, function: Callable[[DictCon
     )
     if not passive:
         sys.argv = [without_passwords(word) for word in sys.argv]  # records and loggers read it
-    if passive:
+    if args.help and not (args.hydra_help or args.shell_completion) and _help(request):
+        pass
+    elif passive:
         _look(request, looks=looks)
     elif request.multirun:
         _run_sweep(request, function)
@@ -137,6 +139,21 @@ def _run(args: argparse.Namespace, config_name: str, function: Callable[[DictCon
             run_alone(accepted.cfg, function)
     if passive or config_name != "train":  # a training's results are files
         refuse_lost_results()
+
+
+def _help(request: Request) -> bool:
+    """Print the help of conf/ unless it asks for more; return whether it was printed.
+
+    Hydra would first list all groups, its own too, for a template that may ask for them as
+    ``$APP_CONFIG_GROUPS``; that takes longer than all else.
+    """
+    name = request.config_name
+    with initialize_config_dir(request.config_dir, version_base="1.3", job_name=name):
+        cfg = compose(name, list(request.overrides), return_hydra_config=True)
+    text = str(cfg.hydra.help.template)
+    if "$" not in text:
+        print(text)
+    return "$" not in text
 
 
 def _look(request: Request, *, looks: bool) -> None:
