@@ -1,4 +1,4 @@
-"""JPEG compression by the real codec."""
+"""JPEG and WebP compression by the real codecs."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from src.degradations.drawn import note
-from src.ops.pillow import Subsampling, jpeg
+from src.degradations.drawn import check_range, note, whole
+from src.ops.pillow import Subsampling, jpeg, webp
 
 _BLOCK = 8
 _SUBSAMPLINGS: tuple[Subsampling, ...] = ("4:2:0", "4:2:2", "4:4:4")
@@ -92,3 +92,30 @@ def _compressed(image: Tensor, quality: int, start: list[int], subsampling: Subs
     top, left = start
     extended = F.pad(image[None], (left, 0, top, 0), mode="replicate")[0]
     return jpeg(extended, quality=quality, subsampling=subsampling)[:, top:, left:]
+
+
+class Webp(nn.Module):
+    """Compress and decompress by lossy WebP, one quality an image, drawn uniformly.
+
+    Args:
+        quality: (low, high) in 1 to 100.
+
+    Raises:
+        ValueError: If not 1 <= low <= high <= 100.
+    """
+
+    def __init__(self, quality: Sequence[int] = (30, 95)) -> None:
+        super().__init__()
+        low, high = check_range("quality", quality, least=1)
+        if high > 100:
+            raise ValueError(f"quality={list(quality)} must be within 1 to 100.")
+        self.low, self.high = int(low), int(high)
+
+    def forward(
+        self, clean: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Map images in [0, 1], of 1 or 3 channels; the codec runs on the CPU."""
+        between = (self.low, self.high)
+        return torch.stack(
+            [webp(image, quality=whole(generator, between, "quality")) for image in clean]
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from src.commands.report.published import read_papers
-from src.commands.report.rendering import render_tables
+from src.commands.report.tables import render_tables
 from src.core.paths import ROOT
 
 LATEX = shutil.which("pdflatex")

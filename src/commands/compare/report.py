@@ -12,9 +12,9 @@ from typing import Any
 
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, read_results
 from src.app.sweeps.cells import CELL, CELLS, read_comparison
-from src.commands.compare.gains import Gain
 from src.commands.compare.outcome import (
     Finished,
+    Gain,
     Seeds,
     Standing,
     gain_at_equal_time,

@@ -21,7 +21,7 @@ from src.commands.report.comparison import (
 from src.commands.report.page import write_page
 from src.commands.report.published import read_papers
 from src.commands.report.records import Record, open_records
-from src.commands.report.rendering import render_tables
+from src.commands.report.tables import render_tables
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.files import write_json

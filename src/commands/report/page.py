@@ -15,7 +15,7 @@ from PIL import Image
 from src.app.results import METRIC_DIGITS, METRIC_NAMES
 from src.commands.report.comparison import Group, compare, group_records
 from src.commands.report.records import Record
-from src.commands.report.rendering import render
+from src.commands.report.tables import render
 from src.data.depth import Pixels
 from src.data.image_io import read_image
 from src.training.callbacks.pictures import picture_name

@@ -1,10 +1,13 @@
-"""A paper's table as a grid: methods down, image sets across, best and second best marked."""
+"""A paper's table as a grid, methods down, image sets across, and what fills templates with it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from src.app.results import METRIC_DIGITS
-from src.commands.report.published import PublishedRow, PublishedTable
+from src.commands.report.published import Paper, PublishedRow, PublishedTable, missing
+from src.core.pages import templates
 from src.metrics.direction import higher_is_better
 
 SET_NAMES = {
@@ -22,6 +25,16 @@ SET_NAMES = {
     "urban100": "Urban100",
 }
 NOT_RUN = "not run"
+_TEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "σ": r"$\sigma$",
+    "×": r"$\times$",
+    "−": "$-$",
+    "–": "--",
+}
 PUBLISHED, OURS, DIFFERENCE = "published", "ours", "difference"
 
 
@@ -130,3 +143,26 @@ def _difference(value: float, metric: str) -> str:
 def _printed(scores: Mapping[str, float], metric: str) -> float:
     """Return a score as precise as it is printed: what a reader would subtract."""
     return round(scores[metric], METRIC_DIGITS.get(metric, 4))
+
+
+def render_tables(paper: Paper, kind: str) -> str:
+    """Return the tables of ``paper`` as Markdown (``md``), LaTeX (``tex``) or ``html``."""
+    return render(
+        f"table.{kind}",
+        paper=paper,
+        names=SET_NAMES,
+        missing=list(missing(paper)),
+        tables=[(table, datasets_of(table), lines_of(table)) for table in paper.tables],
+    )
+
+
+def render(template: str, **values: Any) -> str:  # noqa: ANN401
+    """Return ``templates/<template>.j2`` filled with ``values``, with one newline at the end."""
+    environment = templates(Path(__file__).parent / "templates")
+    environment.filters["tex"] = tex
+    return environment.get_template(f"{template}.j2").render(**values).strip() + "\n"
+
+
+def tex(text: str) -> str:
+    """Return ``text`` with LaTeX's own signs escaped."""
+    return "".join(_TEX.get(sign, sign) for sign in text)

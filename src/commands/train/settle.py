@@ -1,14 +1,16 @@
 """Decide all that a training depends on, once, before any of its processes starts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from torch.optim.lr_scheduler import LambdaLR
 
 from src.app import run_folder
-from src.app.build import build_data, plain, undegraded_pairs, with_sets
+from src.app.build import build_data, make, plain, undegraded_pairs, with_sets
 from src.app.config.options import AUTO
 from src.app.config.resume import followers, given_now, is_resume, refuse_changes
 from src.app.config.schema import leaves
@@ -19,7 +21,6 @@ from src.app.processes.size import settle_size
 from src.app.resume_point import NEW, ResumePoint, find_point
 from src.app.sweeps.sweep import is_start_again
 from src.commands.train.beginning import with_weights
-from src.commands.train.schedule import refuse_unsaid_change
 from src.core.errors import ConfigError
 from src.data.datamodule import RestorationData
 from src.metrics.direction import check_monitors, monitor_mode
@@ -111,7 +112,7 @@ def _continued(
     followed = followers(cfg, given)
     old = run_folder.continued(folder, cfg, [])
     new = run_folder.continued(folder, cfg, [*given, *followed])
-    refuse_unsaid_change(old, new, given, followed, point.step)
+    _refuse_unsaid_change(old, new, given, followed, point.step)
     was, now = (_discriminator(plain(of)["loss"]) for of in (old, new))
     if was != now:
         raise ConfigError(
@@ -140,3 +141,51 @@ def _goes_on(cfg: DictConfig, folder: Path) -> bool:
         return True
     run_folder.refuse_used(folder)
     return False
+
+
+def _refuse_unsaid_change(
+    old: DictConfig, new: DictConfig, given: Sequence[str], followed: Sequence[str], step: int
+) -> None:
+    """Refuse a resume whose schedule would change only because something else was given.
+
+    Args:
+        old: The configuration of the run so far.
+        new: That with which it would go on.
+        given: The overrides that are new.
+        followed: Those that follow from them.
+        step: Optimizer steps done.
+
+    Raises:
+        ConfigError: With the learning rates, and what to give for one or the other.
+    """
+    if any(text.startswith("scheduler=") for text in given):
+        return
+    for text in followed:
+        key, _, value = text.partition("=")
+        if not key.startswith("scheduler.") or OmegaConf.select(old, key) is None:
+            continue
+        kept = f"{key}={OmegaConf.select(old, key)}"
+        if kept != text:
+            raise ConfigError(
+                f"{' '.join(given)} would also change the learning-rate schedule, {kept} to "
+                f"{value}, which nobody asked for{_jump(old, new, step)}. Give either\n"
+                f"  {text}   the schedule of a run of that length, from this step on\n"
+                f"  {kept}   the schedule as it was"
+            )
+
+
+def _jump(old: DictConfig, new: DictConfig, step: int) -> str:
+    before, after = _rate(old, step), _rate(new, step)
+    if before is None or after is None:
+        return ""
+    return f": the rate after step {step} would be {after:.4g} instead of {before:.4g}"
+
+
+def _rate(cfg: DictConfig, step: int) -> float | None:
+    """Return the learning rate after ``step`` optimizer steps; None where no formula gives it."""
+    peak = OmegaConf.select(cfg, "optimizer.lr")
+    if peak is None:
+        return None
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=float(peak))
+    schedule = make(cfg.scheduler)(optimizer)
+    return float(peak) * schedule.lr_lambdas[0](step) if isinstance(schedule, LambdaLR) else None

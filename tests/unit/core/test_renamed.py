@@ -30,6 +30,9 @@ from src.core.renamed import current_name
         ("src.training.tasks.denoise", "Denoise"),
         ("src.models.backbones.bicubic", "Bicubic"),
         ("src.data.datasets.folder", "ImageFolder"),
+        ("src.degradations.webp", "Webp"),
+        ("src.losses.charbonnier", "CharbonnierLoss"),
+        ("src.losses.psnr", "PSNRLoss"),
     ],
 )
 def test_a_moved_component_is_where_its_old_name_leads(old: str, name: str) -> None:

@@ -18,10 +18,9 @@ from src.degradations.blur import SHAPES, Blur
 from src.degradations.chain import Chain, OneOf, Sometimes
 from src.degradations.drawn import Drawn, noted
 from src.degradations.gaussian import GaussianNoise
-from src.degradations.jpeg import Jpeg
+from src.degradations.jpeg import Jpeg, Webp
 from src.degradations.noise import MixedNoise, SensorNoise
 from src.degradations.resize import Resize
-from src.degradations.webp import Webp
 
 RECIPES = ("chain", "real_esrgan", "bsrgan")
 

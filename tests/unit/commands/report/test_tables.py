@@ -11,8 +11,7 @@ import yaml
 from src.app.config.check import Request
 from src.app.config.options import options_of, register_resolvers
 from src.commands.report.published import Paper, missing, read_papers
-from src.commands.report.rendering import render_tables
-from src.commands.report.tables import lines_of
+from src.commands.report.tables import lines_of, render_tables
 from src.core.errors import DataError, UntrustedError
 from src.core.paths import ROOT
 from tests.support.compose import check

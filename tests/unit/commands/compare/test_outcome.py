@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from src.commands.compare.gains import RESAMPLES, gain, holm, visible
+from src.commands.compare.outcome import RESAMPLES, gain, holm, visible
 
 
 def test_equal_differences_are_a_gain_without_doubt() -> None:
