@@ -14,13 +14,13 @@ from omegaconf.errors import OmegaConfBaseException
 from src.app.config.options import read_primary
 from src.app.config.resume import OVERRIDES, saved_overrides
 from src.app.config.schema import check_values, leaves
-from src.app.config.search_path import WRITTEN, address_of, is_known
+from src.app.config.typed import WRITTEN
 from src.app.config.validate import check_targets
 from src.core.errors import ConfigError, DataError, UntrustedError
 from src.core.files import write_json, write_text
 from src.core.origin import environment
 from src.core.paths import from_root
-from src.core.redact import HIDDEN, passwords_in, without_passwords
+from src.core.redact import without_passwords
 from src.core.types import PlainConfig
 from src.weights.checkpoint_file import set_aside
 from src.weights.untrusted import PARTS, check_saved, read_text
@@ -88,38 +88,6 @@ def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
             OmegaConf.update(saved, key, value, merge=False, force_add=True)
     OmegaConf.update(saved, "paths", cfg.paths)
     return saved
-
-
-def check_addresses(config: PlainConfig, *, known: bool) -> None:
-    """Refuse to go on without a password that the run began with, for none is saved.
-
-    And refuse a server, or a folder that runs share, which was never given on this machine: the
-    former gets its keys, the latter is written to, and a run that goes on may be from anywhere.
-
-    Args:
-        config: Of the run.
-        known: Whether all of it was given on this machine: the run begins.
-
-    Raises:
-        ConfigError: Naming the key of a password.
-        UntrustedError: Naming that of a server or folder.
-    """
-    for key, value in leaves(config):
-        if isinstance(value, str) and HIDDEN in value and HIDDEN in passwords_in(value):
-            raise ConfigError(
-                f"{key}={value}: passwords are not saved; give it again, {key}=<the whole>, "
-                "or leave it out where the environment gives it, as PGPASSWORD does for PostgreSQL "
-                "and MLFLOW_TRACKING_PASSWORD for MLflow."
-            )
-    sections = {name: config.get(name) for name in ("callbacks", "data", "logger")}
-    for key, value in leaves(sections) if not known else ():
-        address = address_of(key, value)
-        if address is not None and not is_known(address):
-            raise UntrustedError(
-                f"{CONFIG}: refused, because {key}={value} was never given on this machine. A "
-                "server gets the keys of this machine, and into a folder files are written. If it "
-                f"is yours, give it again: {key}={value}"
-            )
 
 
 def go_on(

@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from src.app.config.check import Request, composed
-from src.app.config.search_path import with_config_dir
+from src.app.config.typed import with_config_dir
 from src.app.sweeps.frozen import open_sweep
 from src.app.sweeps.sweep import (
     JobResult,

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.app.config.options import options_of
-from src.app.config.search_path import with_folders
+from src.app.config.typed import with_folders
 from src.core.paths import CONF_DIR
 from src.models.attention import ATTENTION
 from tests.support.combinations import shrunk

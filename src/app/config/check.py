@@ -25,7 +25,7 @@ from src.app.config.explain import (
 )
 from src.app.config.options import AUTO, read_primary
 from src.app.config.schema import check_names, leaves
-from src.app.config.search_path import folders_of, with_folders
+from src.app.config.typed import folders_of, with_folders
 from src.app.config.validate import check_targets
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR, from_root

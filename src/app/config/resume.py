@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.app.config.options import AUTO, read_primary
 from src.app.config.schema import leaves
-from src.app.config.search_path import (
+from src.app.config.typed import (
     KEY,
     folders_of,
     is_remembered,

@@ -1,17 +1,29 @@
-"""What a user types, as Hydra takes it: paths start at the current folder, groups have a slash."""
+"""What a user types, as Hydra takes it: absolute paths, groups with a slash, one search path.
 
+Folders of options, and servers and folders that runs share, are noted in the user's cache: a run
+that goes on may name only those that were typed here before.
+"""
+
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import HydraException
 
 from src.app.config.options import NESTED, options_of
-from src.app.config.schema import show
-from src.core.paths import ROOT
+from src.app.config.schema import leaves, show
+from src.core.errors import ConfigError, UntrustedError
+from src.core.files import write_json
+from src.core.paths import ROOT, from_root, user_cache, with_home
+from src.core.redact import HIDDEN, passwords_in, without_passwords
+
+if TYPE_CHECKING:  # its module imports torch, which takes seconds
+    from src.core.types import PlainConfig
 
 FILES = ("input", "output", "restored", "source", "comparison", "experiments", "data.train",
          "data.train_dir", "data.val_dir", "data.target_dir", "data.input_dir",
@@ -23,8 +35,19 @@ FILES = ("input", "output", "restored", "source", "comparison", "experiments", "
 NAMES = ("checkpoint", "resume", "weights", "sets", "results", "compare")
 """Keys whose values may be names, e.g. ``set5`` or ``auto``: paths are what is there or has a /."""
 
-
 _DOTTED = {f"{group}.{inner}": f"{group}/{inner}" for group, inner in NESTED.items()}
+
+KEY = "hydra.searchpath"
+_FILE = "file://"
+_REMEMBERED = "search_path.json"
+WRITTEN = ("dirpath", "save_dir", "path", "default_root_dir")
+"""Arguments that are folders or files to be written."""
+_FOLDERS = ("data.cache_dir", "paths.cache_dir", ".store")
+_USUAL = (".cache/images", "outputs/mlflow")
+"""Where conf/ has decoded images and the store of MLflow."""
+
+_typed: set[str] = set()
+"""The addresses given to this process: there may be no cache that can be written."""
 
 
 def as_meant(words: Sequence[str]) -> list[str]:
@@ -58,7 +81,7 @@ def _from_here(word: str) -> str:
     placed = [_placed(one, is_path=key in FILES) for one in several]
     if placed == several:
         return word
-    return f"{word.partition('=')[0]}={','.join(map(_typed, placed))}"
+    return f"{word.partition('=')[0]}={','.join(map(_as_typed, placed))}"
 
 
 def _placed(value: Any, *, is_path: bool) -> Any:  # noqa: ANN401
@@ -76,12 +99,154 @@ def _placed(value: Any, *, is_path: bool) -> Any:  # noqa: ANN401
     return value if named and not os.path.lexists(here) else here
 
 
-def _typed(value: Any) -> str:  # noqa: ANN401
+def _as_typed(value: Any) -> str:  # noqa: ANN401
     """Return a parsed value as one would type it."""
     if isinstance(value, list):
-        return f"[{','.join(map(_typed, value))}]"
+        return f"[{','.join(map(_as_typed, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{_typed(one)}' for key, one in value.items())}}}"
+        return f"{{{','.join(f'{key}:{_as_typed(one)}' for key, one in value.items())}}}"
     if isinstance(value, str):
         return '"' + value.replace('"', '\\"') + '"'
     return show(value)
+
+
+def is_search_path(override: str) -> bool:
+    """Say whether ``override`` is ``hydra.searchpath=…``."""
+    return override.lstrip("+").partition("=")[0] == KEY
+
+
+def folders_of(overrides: Iterable[str]) -> list[str]:
+    """Return the entries of the first ``hydra.searchpath=…``, which is the one that Hydra takes.
+
+    Folders are absolute and without ``file://``; what is in a package stays ``pkg://…``.
+    """
+    for text in filter(is_search_path, overrides):
+        try:
+            value = OverridesParser.create().parse_override(text).value()
+        except HydraException:  # explained where the whole command line is checked
+            return []
+        return [_absolute(str(entry)) for entry in value] if isinstance(value, list) else []
+    return []
+
+
+def with_folders(overrides: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """Return ``overrides`` with ``folders`` as the one search path; none for no folder."""
+    others = [text for text in overrides if not is_search_path(text)]
+    named = [entry if "://" in entry else f"{_FILE}{entry}" for entry in folders]
+    return [f"{KEY}={json.dumps(named, ensure_ascii=False)}", *others] if named else others
+
+
+def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[str]:
+    """Return ``overrides`` with the folder of ``--config-dir`` first in the search path.
+
+    Relative folders become absolute, so that the command means the same wherever it goes on. All
+    of them are noted in the user's cache: a run folder may name them when it goes on.
+    """
+    first = [] if config_dir is None else [_absolute(config_dir)]
+    folders = list(dict.fromkeys([*first, *folders_of(overrides)]))
+    remember(folders)
+    return with_folders(overrides, folders)
+
+
+def is_remembered(word: str) -> bool:
+    """Say whether a saved search path names only folders that this user has typed before."""
+    folders = folders_of([word])
+    return [word] == with_folders([], folders) and {*folders} <= {*_remembered()}
+
+
+def remember(folders: Sequence[str]) -> None:
+    """Note folders of options that this user has given, or that were copied from such."""
+    known = _remembered()
+    if not {*folders} <= {*known}:
+        there = [entry for entry in known if "://" in entry or Path(entry).is_dir()]
+        with suppress(OSError):  # no cache of one's own: the next start says what to type again
+            write_json(user_cache() / _REMEMBERED, list(dict.fromkeys([*there, *folders])))
+
+
+def _remembered() -> list[str]:
+    try:
+        return list(map(str, json.loads((user_cache() / _REMEMBERED).read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def check_folders(overrides: Sequence[str]) -> None:
+    """Refuse a search path with a folder that is not there.
+
+    Raises:
+        ConfigError: Naming it.
+    """
+    for entry in folders_of(overrides):
+        if "://" not in entry and not Path(entry).is_dir():
+            raise ConfigError(
+                f"{KEY}: there is no folder {entry}. Put it back, or say where the options are "
+                f"now: '{KEY}=[file:///…]'. A run that goes on remembers its own."
+            )
+
+
+def _absolute(entry: str) -> str:
+    path = entry.removeprefix(_FILE)
+    return entry if "://" in path else str(with_home(path).absolute())
+
+
+def remember_addresses(config: Iterable[tuple[str, object]]) -> None:
+    """Note the servers and folders that were given, e.g. as ``logger.mlflow.tracking_uri``.
+
+    Args:
+        config: Keys and values as typed, or those of a whole run that begins here.
+    """
+    usual = {f"{_FILE}{from_root(path)}" for path in _USUAL}
+    given = [address_of(key, value) for key, value in config]
+    addresses = [address for address in given if address is not None and address not in usual]
+    if addresses:
+        _typed.update(addresses)
+        remember(addresses)
+
+
+def address_of(key: str, value: object) -> str | None:
+    """Return what is noted of a value with which a training speaks to a server or writes there.
+
+    Returns:
+        A URL, without its password; None for a value that is something else.
+    """
+    if value is None or not key.endswith((".tracking_uri", ".storage", *_FOLDERS)):
+        return None
+    folder = key.endswith(_FOLDERS)
+    return f"{_FILE}{from_root(str(value))}" if folder else without_passwords(str(value))
+
+
+def is_known(address: str) -> bool:
+    """Say whether this user has given an address before, or conf/ has it."""
+    return address in {*_typed, *_remembered(), *(f"{_FILE}{from_root(path)}" for path in _USUAL)}
+
+
+def check_addresses(config: "PlainConfig", *, known: bool) -> None:
+    """Refuse to go on without a password that the run began with, for none is saved.
+
+    And refuse a server, or a folder that runs share, which was never given on this machine: the
+    former gets its keys, the latter is written to, and a run that goes on may be from anywhere.
+
+    Args:
+        config: Of the run.
+        known: Whether all of it was given on this machine: the run begins.
+
+    Raises:
+        ConfigError: Naming the key of a password.
+        UntrustedError: Naming that of a server or folder.
+    """
+    for key, value in leaves(config):
+        if isinstance(value, str) and HIDDEN in value and HIDDEN in passwords_in(value):
+            raise ConfigError(
+                f"{key}={value}: passwords are not saved; give it again, {key}=<the whole>, "
+                "or leave it out where the environment gives it, as PGPASSWORD does for PostgreSQL "
+                "and MLFLOW_TRACKING_PASSWORD for MLflow."
+            )
+    sections = {name: config.get(name) for name in ("callbacks", "data", "logger")}
+    for key, value in leaves(sections) if not known else ():
+        address = address_of(key, value)
+        if address is not None and not is_known(address):
+            raise UntrustedError(
+                f"config.yaml: refused, because {key}={value} was never given on this machine. A "
+                "server gets the keys of this machine, and into a folder files are written. If it "
+                f"is yours, give it again: {key}={value}"
+            )

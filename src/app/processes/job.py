@@ -87,10 +87,8 @@ def parse(text: str) -> Job:
 
 def settled_by_hydra() -> dict[str, Any]:
     """Return what of Hydra's own configuration the jobs of this project ask for, plain."""
-    from src.training.loggers.lifecycle import of_a_sweep  # only now: Lightning takes seconds
-
     settings = HydraConfig.get()
-    multirun = of_a_sweep(settings)
+    multirun = settings.mode == RunMode.MULTIRUN
     return {
         "mode": (RunMode.MULTIRUN if multirun else RunMode.RUN).name,
         "runtime": {

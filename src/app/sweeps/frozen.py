@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from src.app.config.check import Request, SweepPlan, sweep_plan
-from src.app.config.search_path import remember, with_folders
+from src.app.config.typed import remember, with_folders
 from src.core.errors import ConfigError, UntrustedError
 from src.core.files import write_json
 from src.core.paths import user_cache

@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from src.app.config.options import all_groups, options_of, register_resolvers
-from src.app.config.search_path import check_folders, folders_of, with_config_dir
+from src.app.config.typed import check_folders, folders_of, with_config_dir
 from src.app.config.validate import parameters_of
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ConfigError, did_you_mean

@@ -96,6 +96,9 @@ def _job_of_sweep(function: Command, cfg: DictConfig) -> float:
     """Run one job of several; of a failing one the error is written down and NaN is returned."""
     bring_up_to_date(cfg)
     clean_multirun()
+    settings: Any = HydraConfig.get()
+    with read_write(settings):
+        settings.mode = RunMode.MULTIRUN  # which Hydra leaves empty in the jobs themselves
     try:
         return _recorded(function, cfg)
     except Preemption as stop:  # written down, so that its next start goes on

@@ -20,8 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 from src.app.config.check import Request, composed
 from src.app.config.options import register_resolvers
 from src.app.config.resume import with_run
-from src.app.config.search_path import KEY, check_folders, remember_addresses, with_config_dir
-from src.app.config.typed import as_meant
+from src.app.config.typed import (
+    KEY,
+    as_meant,
+    check_folders,
+    remember_addresses,
+    with_config_dir,
+)
 from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, here
 from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results

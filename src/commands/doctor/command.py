@@ -12,8 +12,7 @@ from src.app.build import plain
 from src.app.processes.exchange import translate_slurm
 from src.app.processes.group import carry_out
 from src.app.processes.job import Job, settled_by_hydra
-from src.app.processes.place import SLURM, here
-from src.app.processes.size import settle_size
+from src.app.processes.place import SLURM, here, settle_size
 from src.commands.doctor.finding import show, wrong
 from src.commands.doctor.machine import check_address, check_machine, check_start
 from src.commands.doctor.together import examine

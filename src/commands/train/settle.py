@@ -14,10 +14,9 @@ from src.app.build import build_data, make, plain, undegraded_pairs, with_sets
 from src.app.config.options import AUTO
 from src.app.config.resume import followers, given_now, is_resume, refuse_changes
 from src.app.config.schema import leaves
-from src.app.config.search_path import is_search_path, remember_addresses
+from src.app.config.typed import check_addresses, is_search_path, remember_addresses
 from src.app.processes.job import Job, settled_by_hydra
-from src.app.processes.place import here
-from src.app.processes.size import settle_size
+from src.app.processes.place import here, settle_size
 from src.app.resume_point import NEW, ResumePoint, find_point
 from src.app.sweeps.sweep import is_start_again
 from src.commands.train.beginning import with_weights
@@ -60,7 +59,7 @@ def settle_training(cfg: DictConfig) -> Job:
     config = plain(cfg)
     if not resumes:  # all of it was typed
         remember_addresses(leaves(config))
-    run_folder.check_addresses(config, known=not resumes)
+    check_addresses(config, known=not resumes)
     data = shared_data(cfg)
     ours = isinstance(data, RestorationData)
     if ours:

@@ -1,5 +1,7 @@
 """Procedural images, made in memory: for the fastest tests."""
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -41,11 +43,7 @@ class Synthetic:
 
 
 def _draw(size: int, seed: int, index: int) -> Pixels:
-    generator = generator_for("cpu", "synthetic", seed, index)
-
-    def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=generator)
-
+    uniform = partial(torch.rand, generator=generator_for("cpu", "synthetic", seed, index))
     axis = torch.linspace(0, 1, size)
     frequency, phase = uniform(3, 2, 1, 1) * 20, uniform(3, 1, 1) * 6.3
     image = 0.5 + 0.3 * torch.sin(

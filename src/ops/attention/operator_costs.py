@@ -7,6 +7,7 @@ only convolutions have so much that it shows in the peak of a network.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,38 +19,36 @@ from src.ops.attention.native import filled_up, native_bytes, windowed_bytes
 from src.ops.attention.rows import plan_rows
 
 
-def _flops(
-    match: int, value: int, *, patch: int = 1, backward: bool = False, windowed: bool = False
-) -> Callable[..., int]:
-    """Return the formula of an operator that takes query, keys and values, after a gradient or not.
+def _paired(
+    *shapes: Any,  # noqa: ANN401
+    match: int,
+    value: int,
+    patch: int = 1,
+    backward: bool = False,
+    windowed: bool = False,
+    **_: object,
+) -> int:
+    """Count for an operator that takes query, keys and values, after a gradient or not.
 
     For each pair of a query and a key it multiplies ``match`` times what is compared and ``value``
     times what is pasted, of one pixel or of the ``patch`` pixels of whole patches. A
     ``windowed`` operator takes the levels' windows last but one.
     """
-
-    def count(*shapes: Any, **_: object) -> int:  # noqa: ANN401
-        query, keys, values = shapes[backward : backward + 3]
-        windows = (shapes[-2] if windowed else None) or [max(query[2:])] * len(keys)
-        seen = sum(
-            window_side(query[2], key[2], window) * window_side(query[3], key[3], window)
-            for key, window in zip(keys, windows, strict=True)
-        )
-        pairs = query[0] * query[2] * query[3] * seen
-        cell = values[0][2] * values[0][3] // (keys[0][2] * keys[0][3])
-        return int(2 * pairs * patch * (match * query[1] + value * values[0][1] * cell))
-
-    return count
+    query, keys, values = shapes[backward : backward + 3]
+    windows = (shapes[-2] if windowed else None) or [max(query[2:])] * len(keys)
+    seen = sum(
+        window_side(query[2], key[2], window) * window_side(query[3], key[3], window)
+        for key, window in zip(keys, windows, strict=True)
+    )
+    pairs = query[0] * query[2] * query[3] * seen
+    cell = values[0][2] * values[0][3] // (keys[0][2] * keys[0][3])
+    return int(2 * pairs * patch * (match * query[1] + value * values[0][1] * cell))
 
 
-def _fused(products: int, *, backward: bool = False) -> Callable[..., int]:
-    """Return the formula of PyTorch's fused attention, of (batch, heads, pixels, channels)."""
-
-    def count(*shapes: Any, **_: object) -> int:  # noqa: ANN401
-        query, key = shapes[backward : backward + 2]
-        return int(2 * products * math.prod(query) * key[2])
-
-    return count
+def _fused(*shapes: Any, products: int, backward: bool = False, **_: object) -> int:  # noqa: ANN401
+    """Count for PyTorch's fused attention, of (batch, heads, pixels, channels)."""
+    query, key = shapes[backward : backward + 2]
+    return int(2 * products * math.prod(query) * key[2])
 
 
 _FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001
@@ -59,13 +58,17 @@ _FUSED_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 # what it computes a second time, nor its box sums. The chunked form's backward makes the scores
 # and the weights' gradient twice.
 FLOPS: Mapping[Any, Callable[..., int]] = {
-    torch.ops.exemplar.patch_attention: _flops(1, 1, windowed=True),
-    torch.ops.exemplar.patch_attention_backward: _flops(3, 2, backward=True, windowed=True),
-    torch.ops.exemplar.chunked_patch_attention: _flops(1, 1, patch=9),
-    torch.ops.exemplar.chunked_patch_attention_backward: _flops(4, 3, patch=9, backward=True),
+    torch.ops.exemplar.patch_attention: partial(_paired, match=1, value=1, windowed=True),
+    torch.ops.exemplar.patch_attention_backward: partial(
+        _paired, match=3, value=2, backward=True, windowed=True
+    ),
+    torch.ops.exemplar.chunked_patch_attention: partial(_paired, match=1, value=1, patch=9),
+    torch.ops.exemplar.chunked_patch_attention_backward: partial(
+        _paired, match=4, value=3, patch=9, backward=True
+    ),
     # PyTorch counts those of a GPU itself
-    _FUSED: _fused(2),
-    _FUSED_BACKWARD: _fused(5, backward=True),
+    _FUSED: partial(_fused, products=2),
+    _FUSED_BACKWARD: partial(_fused, products=5, backward=True),
 }
 """From the shapes of an operator's arguments to its floating-point operations in products."""
 

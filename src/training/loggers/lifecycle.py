@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.core.errors import DataError
@@ -112,15 +110,6 @@ def _run_ids(folder: Path) -> dict[str, str]:
 
 def sweep_name() -> str | None:
     """Return the name of the sweep's folder where this job is one of a sweep, else None."""
-    if not HydraConfig.initialized() or not of_a_sweep(HydraConfig.get()):
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return None
     return Path(HydraConfig.get().sweep.dir).name
-
-
-def of_a_sweep(settings: HydraConf | DictConfig) -> bool:
-    """Return whether the job with these settings of Hydra is one of a sweep.
-
-    In the jobs of a sweep Hydra leaves ``mode`` empty, but numbers them.
-    """
-    numbered = not OmegaConf.is_missing(settings.job, "num")
-    return numbered or settings.mode == RunMode.MULTIRUN

@@ -11,7 +11,7 @@ from src.app.config.resume import (
     with_saved,
     with_that_of_checkpoint,
 )
-from src.app.config.search_path import with_config_dir
+from src.app.config.typed import with_config_dir
 from src.core.errors import CheckpointError, ConfigError, UntrustedError
 from src.core.origin import commit, environment, origin
 from src.core.paths import ROOT

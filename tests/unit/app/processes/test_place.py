@@ -3,8 +3,7 @@
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from src.app.processes.place import SLURM, TORCHRUN, VARIABLES, Place, here
-from src.app.processes.size import settle_size
+from src.app.processes.place import SLURM, TORCHRUN, VARIABLES, Place, here, settle_size
 from src.core.errors import ConfigError
 
 DDP = {"_target_": "src.training.strategies.ddp"}
