@@ -31,6 +31,10 @@ MOVED = {
     "src.training.tasks.demosaic.": "src.training.tasks.restoration.",
     "src.training.tasks.super_resolution.": "src.training.tasks.restoration.",
     "src.training.tasks.super_resolution_luma.": "src.training.tasks.restoration.",
+    "src.models.attention.none.": "src.models.attention.pointwise.",
+    "src.models.attention.pixel.": "src.models.attention.channel.",
+    "src.models.attention.second_order.": "src.models.attention.channel.",
+    "src.models.attention.layer_channel_spatial.": "src.models.attention.channel.",
     "src.models.backbones.identity.": "src.models.backbones.untrained.",
     "src.models.backbones.bicubic.": "src.models.backbones.untrained.",
 }

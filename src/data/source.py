@@ -305,9 +305,6 @@ def unique_keys(paths: Iterable[Path], root: Path) -> dict[str, Path]:
     return dict(sorted(keyed.items()))
 
 
-Namer = Callable[[Path], str]
-
-
 def _stem(path: Path) -> str:
     return _normal(path.stem)
 

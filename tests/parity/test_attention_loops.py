@@ -6,11 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.models.attention.channel import ChannelAttention
-from src.models.attention.layer_channel_spatial import ChannelSpatialAttention
+from src.models.attention.channel import (
+    ChannelAttention,
+    ChannelSpatialAttention,
+    PixelAttention,
+    SecondOrderAttention,
+    newton_schulz_root,
+)
 from src.models.attention.non_local import NonLocalAttention
-from src.models.attention.pixel import PixelAttention
-from src.models.attention.second_order import SecondOrderAttention, newton_schulz_root
 from src.models.attention.transposed import TransposedAttention
 from src.models.attention.window import WindowAttention
 from tests.support.loops import image, ready

@@ -77,9 +77,9 @@ def options_of(group: str, conf_dir: Path = CONF_DIR) -> list[str]:
     )
 
 
-def all_groups(conf_dir: Path = CONF_DIR) -> list[str]:
+def all_groups() -> list[str]:
     """Return the groups that choose a component or a recipe, sorted."""
-    top = [folder.name for folder in conf_dir.iterdir() if folder.is_dir()]
+    top = [folder.name for folder in CONF_DIR.iterdir() if folder.is_dir()]
     nested = [f"{group}/{inner}" for group, inner in NESTED.items() if group in top]
     return sorted(name for name in [*top, *nested] if name not in INTERNAL)
 

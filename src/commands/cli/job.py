@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,11 @@ from src.app.sweeps.sweep import (
     score_direction,
     score_name,
 )
-from src.core.errors import ExemplarError
+from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import from_root
 from src.core.preemption import Preemption
 from src.core.redact import without_passwords
+from src.metrics.direction import check_monitors, monitor_mode
 
 
 class UnexpectedError(Exception):
@@ -90,6 +91,37 @@ def job_of_sweep(function: Command) -> Command:
 
     # A job that does not begin leaves no folder: it would count as lost.
     return lambda cfg: run_beside(lambda: _job_of_sweep(function, cfg), starter, _drop_if_empty)
+
+
+def refuse_unscored(config: Mapping[str, Any]) -> None:
+    """Refuse a training of a sweep that would not give the score that ``monitor`` names.
+
+    Args:
+        config: Of ``src.train``, plain and resolved.
+
+    Raises:
+        ConfigError: Saying what is missing.
+    """
+    # only now: torch takes a second
+    from src.app.build import build_data, with_sets
+    from src.data.datamodule import RestorationData
+
+    if config["trainer"].get("limit_val_batches") == 0:
+        raise ConfigError(
+            "trainer.limit_val_batches=0: nothing would be validated, so that no job of this sweep "
+            "would have a score. Leave it out."
+        )
+    cfg = DictConfig(dict(config))
+    data = build_data(cfg if cfg.get("sets") is None else with_sets(cfg))
+    # Data of one's own alone know what they score.
+    benchmarks = data.benchmark_names if isinstance(data, RestorationData) else None
+    if benchmarks is not None and not benchmarks:
+        raise ConfigError(
+            "There is no image to score, so that no job of this sweep would have a score. Set "
+            "data.val_dir=<folder>, or choose data that has benchmarks."
+        )
+    check_monitors(config, benchmarks)
+    monitor_mode(config)
 
 
 def _job_of_sweep(function: Command, cfg: DictConfig) -> float:

@@ -34,7 +34,7 @@ from src.app.processes.user_errors import shortage_behind
 from src.app.sweeps.frozen import open_sweep
 from src.app.sweeps.side_by_side import signals_shared
 from src.app.sweeps.sweep import concluded, started_again
-from src.commands.cli.job import UnexpectedError, job_of_sweep, run_alone
+from src.commands.cli.job import UnexpectedError, job_of_sweep, refuse_unscored, run_alone
 from src.core import __version__
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
@@ -178,8 +178,6 @@ def _run_sweep(request: Request, function: Callable[[DictConfig], Any]) -> None:
     """Run the jobs of a sweep, all of which read the configuration files as they are now."""
     with composed(request) as accepted:
         if request.config_name == "train":
-            from src.commands.cli.scored import refuse_unscored
-
             for config in accepted.plain:
                 refuse_unscored(config)
     sweep = open_sweep(request, started_again=started_again())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -142,9 +142,9 @@ def image_set_of(node: Mapping[str, Any]) -> ImageSet:
         raise ConfigError(f"dataset.{node['name']}: {error}") from error
 
 
-def all_sets(conf_dir: Path = CONF_DIR) -> list[ImageSet]:
+def all_sets() -> list[ImageSet]:
     """Return every set that conf/dataset/ describes."""
-    files = sorted((conf_dir / "dataset").glob("[!_]*.yaml"))
+    files = sorted((CONF_DIR / "dataset").glob("[!_]*.yaml"))
     loaded = [OmegaConf.to_container(OmegaConf.load(file)) for file in files]
     return [
         image_set_of({str(key): value for key, value in node.items() if key != "defaults"})

@@ -1,4 +1,4 @@
-"""Attention blocks, one a file: built with ``channels``, mapping features to features."""
+"""Attention blocks: built with ``channels``, mapping features to features."""
 
 from torch import nn
 

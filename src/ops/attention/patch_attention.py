@@ -16,7 +16,6 @@ from src.ops.attention.contract import OVERLAP
 from src.ops.attention.dense import dense_patch_attention
 from src.ops.attention.local import local_patch_attention, local_pixel_attention, windows_of
 from src.ops.attention.native import DTYPES, available, native_bytes, native_patch_attention
-from src.ops.attention.pixels import fused_pixel_attention
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +132,40 @@ def pixel_attention(
     nothing = query_.new_zeros(1)
     mixed: Tensor = native_patch_attention(query_, [key_], [value_], 1.0, nothing, [window], 0)[0]
     return mixed.to(value.dtype)
+
+
+def fused_pixel_attention(
+    query: Float[Tensor, "b k n"],
+    key: Float[Tensor, "b k m"],
+    value: Float[Tensor, "b c m"],
+    *,
+    softmax_scale: float = 1.0,
+) -> Float[Tensor, "b c n"]:
+    """Return for each of n pixels the mean of ``value`` under softmax(scale·query·key).
+
+    The scores of all pairs are never kept, in training either: PyTorch's fused attention (Dao et
+    al., 2022, arXiv:2205.14135) recomputes blocks of them in backward. It wants queries, keys and
+    values of one width, so zeros fill up the narrower ones; they change no dot product.
+
+    Args:
+        query: (B, K, n), pixels flattened.
+        key: (B, K, m).
+        value: (B, C, m).
+        softmax_scale: Factor on the dot products; 1 is the embedded Gaussian of Wang et al., 2018,
+            arXiv:1711.07971, Eq. 4.
+    """
+    width = max(query.shape[1], value.shape[1])
+    attended = F.scaled_dot_product_attention(
+        _rows(query, width), _rows(key, width), _rows(value, width), scale=softmax_scale
+    )
+    # Laid out as it is read: with its odd strides the next convolution would copy it anyway.
+    return attended[:, 0, :, : value.shape[1]].transpose(1, 2).contiguous()
+
+
+def _rows(pixels: Float[Tensor, "b c n"], width: int) -> Float[Tensor, "b 1 n w"]:
+    """Return one row a pixel, filled up with zeros to ``width`` numbers."""
+    filled = F.pad(pixels.transpose(1, 2), (0, width - pixels.shape[1]))
+    return filled.unsqueeze(1).contiguous()  # else PyTorch falls back to keeping the scores
 
 
 def _local_kernel_is_taken(query: Tensor, implementation: Implementation) -> bool:

@@ -18,8 +18,12 @@ from src.models.attention.pyramid import PyramidAttention
 from src.ops.attention.cpp.build import load
 from src.ops.attention.dense import dense_patch_attention
 from src.ops.attention.local import local_patch_attention
-from src.ops.attention.patch_attention import patch_attention, pixel_attention
-from src.ops.attention.pixels import dense_pixel_attention, fused_pixel_attention
+from src.ops.attention.patch_attention import (
+    fused_pixel_attention,
+    patch_attention,
+    pixel_attention,
+)
+from tests.support.loops import dense_pixel_attention
 
 MIN_NORM = torch.tensor([1e-4])
 EXACT = {torch.float64: 1e-11, torch.float32: 1e-5}

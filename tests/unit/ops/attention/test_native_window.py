@@ -11,7 +11,7 @@ from src.ops.attention.cpp.build import load
 from src.ops.attention.local import local_patch_attention, local_pixel_attention
 from src.ops.attention.native import native_patch_attention, windowed_bytes
 from src.ops.attention.patch_attention import patch_attention
-from src.ops.attention.pixels import dense_pixel_attention
+from tests.support.loops import dense_pixel_attention
 from tests.unit.ops.attention.test_native import MIN_NORM, inputs, relative, threads
 
 pytestmark = pytest.mark.skipif(

@@ -15,7 +15,7 @@ from src.ops.attention.one_query import (
     pixel_attention_map,
     spread,
 )
-from src.ops.attention.pixels import dense_pixel_attention
+from tests.support.loops import dense_pixel_attention
 
 MAP_SIZES = ((7, 5), (6, 4), (5, 3))
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.ops.attention.pixels import dense_pixel_attention, fused_pixel_attention
+from src.ops.attention.patch_attention import fused_pixel_attention
+from tests.support.loops import dense_pixel_attention
 
 
 def inputs(pixels: int = 7, others: int = 5) -> tuple[Tensor, Tensor, Tensor]:
