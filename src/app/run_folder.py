@@ -11,7 +11,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.app.config.options import read_primary
+from src.app.config.options import key_of, read_primary
 from src.app.config.resume import OVERRIDES, saved_overrides
 from src.app.config.schema import check_values, leaves
 from src.app.config.typed import WRITTEN
@@ -79,7 +79,7 @@ def continued(folder: Path, cfg: DictConfig, given: list[str]) -> DictConfig:
         saved = DictConfig(_moved(OmegaConf.to_container(saved), old, str(folder)))
     _check_saved(folder, cast("PlainConfig", OmegaConf.to_container(saved)))
     for override in given:
-        key = override.lstrip("+~").partition("=")[0]
+        key = key_of(override)
         if override.startswith("~"):
             above, _, name = key.rpartition(".")
             (OmegaConf.select(saved, above) if above else saved).pop(name, None)

@@ -63,6 +63,11 @@ def read_primary(config_name: str, conf_dir: Path = CONF_DIR) -> Primary:
     return Primary(values, groups, laid_over_checkpoint="checkpoint" in values)
 
 
+def key_of(word: str) -> str:
+    """Return the key of a word as typed: ``key=value``, ``+key=value`` or ``~key``."""
+    return word.lstrip("+~").partition("=")[0]
+
+
 def options_of(group: str, conf_dir: Path = CONF_DIR) -> list[str]:
     """Return the options of ``group``, e.g. ``model/attention``, those in sub-folders included.
 

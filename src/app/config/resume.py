@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from src.app.config.options import AUTO, read_primary
+from src.app.config.options import AUTO, key_of, read_primary
 from src.app.config.schema import leaves
 from src.app.config.typed import (
     KEY,
@@ -49,7 +49,7 @@ def with_run(overrides: Sequence[str], *, trains: bool) -> list[str]:
         ConfigError: As :func:`with_last` and :func:`with_saved`.
         UntrustedError: As the other two.
     """
-    if not {word.lstrip("+~").partition("=")[0] for word in overrides} & {"resume", "checkpoint"}:
+    if not {*map(key_of, overrides)} & {"resume", "checkpoint"}:
         return list(overrides)
     words = with_last(overrides)
     return with_saved(words) if trains else with_that_of_checkpoint(words)
@@ -169,8 +169,8 @@ def given_now(folder: Path, overrides: Sequence[str]) -> list[str]:
 
     Of a key that is given twice, the last word counts, as in Hydra.
     """
-    saved = {_key(text): text for text in saved_overrides(folder)}
-    now = {_key(text): text for text in overrides if not is_resume(text)}
+    saved = {key_of(text): text for text in saved_overrides(folder)}
+    now = {key_of(text): text for text in overrides if key_of(text) not in OF_A_START}
     return [text for key, text in now.items() if saved.get(key) != text]
 
 
@@ -194,19 +194,10 @@ def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
         cfg: Composed from the saved overrides and those given now, unresolved.
         given: The overrides that are new.
     """
-    changed = {f"${{{_key(text)}}}" for text in given}
+    changed = {f"${{{key_of(text)}}}" for text in given}
     raw = OmegaConf.to_container(cfg, resolve=False)
     paths = [path for path, value in leaves(raw) if isinstance(value, str) and value in changed]
     return [f"{path}={OmegaConf.select(cfg, path)}" for path in paths if not path.startswith(FIXED)]
-
-
-def is_resume(override: str) -> bool:
-    """Say whether ``override`` is of a start and not of the run: ``resume=…`` and the like."""
-    return override.lstrip("+~").partition("=")[0] in OF_A_START
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
 
 
 def saved_overrides(folder: Path) -> list[str]:

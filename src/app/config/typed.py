@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import HydraException
 
-from src.app.config.options import NESTED, options_of
+from src.app.config.options import NESTED, key_of, options_of
 from src.app.config.schema import leaves, show
 from src.core.errors import ConfigError, UntrustedError
 from src.core.files import write_json
@@ -70,7 +70,7 @@ def as_meant(words: Sequence[str]) -> list[str]:
 
 
 def _from_here(word: str) -> str:
-    key = word.partition("=")[0].lstrip("+~")
+    key = key_of(word)
     if key not in (*FILES, *NAMES):
         return word
     try:
@@ -151,21 +151,22 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
 def is_remembered(word: str) -> bool:
     """Say whether a saved search path names only folders that this user has typed before."""
     folders = folders_of([word])
-    return [word] == with_folders([], folders) and {*folders} <= {*_remembered()}
+    return [word] == with_folders([], folders) and {*folders} <= {*noted(_REMEMBERED)}
 
 
 def remember(folders: Sequence[str]) -> None:
     """Note folders of options that this user has given, or that were copied from such."""
-    known = _remembered()
+    known = noted(_REMEMBERED)
     if not {*folders} <= {*known}:
         there = [entry for entry in known if "://" in entry or Path(entry).is_dir()]
         with suppress(OSError):  # no cache of one's own: the next start says what to type again
             write_json(user_cache() / _REMEMBERED, list(dict.fromkeys([*there, *folders])))
 
 
-def _remembered() -> list[str]:
+def noted(file: str) -> list[str]:
+    """Return the texts that were noted in ``file`` of the user's cache; [] where there are none."""
     try:
-        return list(map(str, json.loads((user_cache() / _REMEMBERED).read_text(encoding="utf-8"))))
+        return list(map(str, json.loads((user_cache() / file).read_text(encoding="utf-8"))))
     except (OSError, ValueError, TypeError):
         return []
 
@@ -217,7 +218,11 @@ def address_of(key: str, value: object) -> str | None:
 
 def is_known(address: str) -> bool:
     """Say whether this user has given an address before, or conf/ has it."""
-    return address in {*_typed, *_remembered(), *(f"{_FILE}{from_root(path)}" for path in _USUAL)}
+    return address in {
+        *_typed,
+        *noted(_REMEMBERED),
+        *(f"{_FILE}{from_root(path)}" for path in _USUAL),
+    }
 
 
 def check_addresses(config: "PlainConfig", *, known: bool) -> None:

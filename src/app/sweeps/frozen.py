@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from src.app.config.check import Request, SweepPlan, sweep_plan
-from src.app.config.typed import remember, with_folders
+from src.app.config.typed import noted, remember, with_folders
 from src.core.errors import ConfigError, UntrustedError
 from src.core.files import write_json
 from src.core.paths import user_cache
@@ -19,7 +19,7 @@ FOLDER = "frozen"
 """In the folder of the sweep: its files as they were, those of conf/ in 0/."""
 
 _SWEPT = "swept.json"
-_OWN = "frozen_sweeps.json"
+_OWN = "frozen_sweeps.json"  # the hashes of what this user has frozen
 _GRID = "hydra.sweeper._target_=hydra_plugins.exemplar_sweeper.sweeper.GridSweeper"
 
 
@@ -61,7 +61,7 @@ def open_sweep(request: Request, *, started_again: bool) -> Sweep:
     if goes_on and store.is_dir():
         for number, source in enumerate(sources):
             changed += _differences(source, store / str(number), plan.folder)
-        if changed and _digest(store) not in _own_digests():
+        if changed and _digest(store) not in noted(_OWN):
             raise UntrustedError(
                 f"{store}: refused, because these files differ from yours, and it is not known "
                 "here that you have frozen them yourself; what they name is called. If they are as "
@@ -160,17 +160,9 @@ def _digest(store: Path) -> str:
     return digest.hexdigest()
 
 
-def _own_digests() -> list[str]:
-    """Return the hashes of what this user has frozen."""
-    try:
-        return list(map(str, json.loads((user_cache() / _OWN).read_text(encoding="utf-8"))))
-    except (OSError, ValueError, TypeError):
-        return []
-
-
 def _note_digest(store: Path) -> None:
     with suppress(OSError):  # no cache of one's own: changed files are then refused
-        write_json(user_cache() / _OWN, [*_own_digests()[-999:], _digest(store)])
+        write_json(user_cache() / _OWN, [*noted(_OWN)[-999:], _digest(store)])
 
 
 def _differences(source: Path, copy: Path, sweep: Path) -> Iterator[str]:

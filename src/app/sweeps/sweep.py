@@ -15,8 +15,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from src.app.config.options import AUTO
-from src.app.config.resume import OF_A_START, WHOLE, is_resume
+from src.app.config.options import AUTO, key_of
+from src.app.config.resume import OF_A_START, WHOLE
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ExemplarError
 from src.core.files import write_csv, write_json, write_text
@@ -94,7 +94,7 @@ def recorded_job(config: Mapping[str, Any]) -> Iterator[JobResult]:
         config: Of the job, as composed: key → value.
     """
     settings = HydraConfig.get()
-    given = [text for text in settings.overrides.task if not is_resume(text)]
+    given = [text for text in settings.overrides.task if key_of(text) not in OF_A_START]
     result = JobResult(int(settings.job.num), given, str(settings.runtime.output_dir))
     result.config = {key: value for key, value in config.items() if key not in OF_A_START}
     begun = time.monotonic()
@@ -129,7 +129,7 @@ def finished_job() -> JobResult | None:
     if not file.is_file():
         return None
     before = _read(file)
-    given = [text for text in settings.overrides.task if not is_resume(text)]
+    given = [text for text in settings.overrides.task if key_of(text) not in OF_A_START]
     same = before.overrides == [without_passwords(text) for text in given]
     return before if before.status == DONE and same else None
 

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from src.app.config.options import key_of
 from src.app.sweeps.sweep import own_folder
 from src.commands.evaluate.settings import READING
 from src.core.errors import ConfigError, DataError
@@ -170,7 +171,7 @@ def _folders(cfg: DictConfig) -> list[Path | None]:
         return [None]
     typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     for text in typed:  # a task chooses data too; what counts is what the user says
-        key = text.lstrip("+~").partition("=")[0]
+        key = key_of(text)
         which = key.startswith("data.") and key.removeprefix("data.") not in READING
         if key == "data" or which:
             raise ConfigError(f"sets={cfg.sets} and {text} both say what is scored; leave one out.")

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.app.build import LEVELS, set_level, undegraded_pairs
-from src.app.config.options import read_primary
+from src.app.config.options import key_of, read_primary
 from src.app.inference import merge_inference
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR
@@ -57,7 +57,7 @@ def check_request(cfg: DictConfig) -> None:
 
 def _check_restored_request(cfg: DictConfig) -> None:
     typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    keys = [text.lstrip("+~").partition("=")[0] for text in typed]
+    keys = [*map(key_of, typed)]
     vain = ("checkpoint", "attention", "model", "degradation", "sigma", "quality", "phase",
             "realisations", "inference", "seed")  # fmt: skip
     extra = [key for key in keys if key.partition(".")[0].partition("/")[0] in vain]
@@ -78,7 +78,7 @@ def _check_keys(cfg: DictConfig) -> None:
     """Refuse keys of training, and noise that is to be drawn less than once."""
     typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     for text in typed:
-        if text.lstrip("+~").partition("=")[0].removeprefix("data.") in _OF_TRAINING:
+        if key_of(text).removeprefix("data.") in _OF_TRAINING:
             raise ConfigError(
                 f"{text}: nothing is trained here. Images to score are data.val_dir=<folder>, "
                 "pairs data.val_target_dir=<folder> data.val_input_dir=<folder>."

@@ -7,6 +7,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from src.app.config.options import key_of
 from src.commands.train.matching import PARTIAL, STRICT, Matching, begin_from
 from src.core.console import make_console
 from src.core.errors import ConfigError, did_you_mean
@@ -51,7 +52,7 @@ def with_weights(cfg: DictConfig, typed: Sequence[str]) -> DictConfig:
     if chosen and cfg.weights_match == PARTIAL:
         return begun
     checkpoint = open_checkpoint(begun.weights)
-    keys = [text.lstrip("+~").partition("=")[0] for text in typed]
+    keys = [*map(key_of, typed)]
     if chosen:
         _take_switches(begun, checkpoint.config.model, keys)
         return begun

@@ -14,6 +14,7 @@ from torch import nn
 
 from src.app import run_folder
 from src.app.build import build_data, build_task, build_trainer, plain
+from src.app.config.options import key_of
 from src.app.processes.group import carry_out
 from src.app.processes.job import Job
 from src.app.processes.process import quiet_lightning
@@ -138,7 +139,7 @@ def _restore_run_ids(folder: Path, resume: Checkpoint) -> None:
 
 
 def _new_settings(cfg: DictConfig, given: list[str]) -> NewSettings:
-    keys = [text.lstrip("+~").partition("=")[0].split(".") for text in given]
+    keys = [key_of(text).split(".") for text in given]
     optimizer = {key[1]: plain(cfg.optimizer)[key[1]] for key in keys if key[0] == "optimizer"}
     return NewSettings(optimizer, scheduler=any(key[0] == "scheduler" for key in keys))
 

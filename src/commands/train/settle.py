@@ -11,8 +11,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from src.app import run_folder
 from src.app.build import build_data, make, plain, undegraded_pairs, with_sets
-from src.app.config.options import AUTO
-from src.app.config.resume import followers, given_now, is_resume, refuse_changes
+from src.app.config.options import AUTO, key_of
+from src.app.config.resume import OF_A_START, followers, given_now, refuse_changes
 from src.app.config.schema import leaves
 from src.app.config.typed import check_addresses, is_search_path, remember_addresses
 from src.app.processes.job import Job, settled_by_hydra
@@ -43,7 +43,7 @@ def settle_training(cfg: DictConfig) -> Job:
     """
     folder = Path(cfg.paths.output_dir)
     typed = HydraConfig.get().overrides
-    overrides = [text for text in typed.task if not is_resume(text)]
+    overrides = [text for text in typed.task if key_of(text) not in OF_A_START]
     accepted, resumes = bool(cfg.accept_changes), _goes_on(cfg, folder)
     point: ResumePoint = NEW
     given: list[str] = []
