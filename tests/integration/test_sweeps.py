@@ -87,7 +87,9 @@ def test_a_file_edited_while_a_sweep_runs_changes_no_job(tmp_path: Path) -> None
     _experiment(tmp_path / "conf", "1e-4")
     typed = ("experiment=mine", "seed=0,1", f"hydra.sweep.dir={tmp_path / 'sweep'}", "resume=auto")
     words = tuple(with_config_dir(typed, str(tmp_path / "conf")))
-    sweep = open_sweep(Request("train", words, multirun=True), started_again=False)
+    request = Request("train", words, multirun=True)
+    with composed(request) as accepted:
+        sweep = open_sweep(request, accepted.cfg, started_again=False)
     edited = _experiment(tmp_path / "conf", "7e-4")
     path = next(text for text in sweep.request.overrides if "searchpath" in text)
     with initialize_config_dir(sweep.request.config_dir, version_base="1.3"):
@@ -96,7 +98,8 @@ def test_a_file_edited_while_a_sweep_runs_changes_no_job(tmp_path: Path) -> None
 
     (tmp_path / "sweep/0").mkdir()
     (tmp_path / "sweep/0/config.yaml").touch()  # a job has begun
-    again = open_sweep(Request("train", words, multirun=True), started_again=False)
+    with composed(request) as accepted:
+        again = open_sweep(request, accepted.cfg, started_again=False)
     assert again.request == sweep.request
     assert again.changed == (str(edited),)
 

@@ -157,22 +157,25 @@ class SweepPlan:
     launcher: str
 
 
-def sweep_plan(request: Request) -> SweepPlan:
-    """Return what the sweep of an accepted command line is made of."""
-    with initialize_config_dir(request.config_dir, version_base="1.3", job_name="check"):
-        cfg = _compose(request.config_name, _jobs(request)[0])
-        with _as_if_running(cfg) as job:
-            path = folders_of(with_folders([], list(OmegaConf.select(cfg, "hydra.searchpath"))))
-            return SweepPlan(
-                folder=Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))).absolute(),
-                search_path=tuple(entry for entry in path if "://" not in entry),
-                packages=tuple(entry for entry in path if "://" in entry),
-                swept=_swept(request, cfg),
-                resumable="resume" in job,
-                resumes=job.get("resume") == AUTO,
-                launcher=str(OmegaConf.select(cfg, "hydra.launcher._target_")),
-                searches="Basic" not in str(OmegaConf.select(cfg, "hydra.sweeper._target_")),
-            )
+def sweep_plan(request: Request, cfg: DictConfig) -> SweepPlan:
+    """Return what a sweep is made of.
+
+    Args:
+        request: What was typed; Hydra must be initialised.
+        cfg: The configuration of its first job, accepted.
+    """
+    with _as_if_running(cfg) as job:
+        path = folders_of(with_folders([], list(OmegaConf.select(cfg, "hydra.searchpath"))))
+        return SweepPlan(
+            folder=Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))).absolute(),
+            search_path=tuple(entry for entry in path if "://" not in entry),
+            packages=tuple(entry for entry in path if "://" in entry),
+            swept=_swept(request, cfg),
+            resumable="resume" in job,
+            resumes=job.get("resume") == AUTO,
+            launcher=str(OmegaConf.select(cfg, "hydra.launcher._target_")),
+            searches="Basic" not in str(OmegaConf.select(cfg, "hydra.sweeper._target_")),
+        )
 
 
 def _swept(request: Request, cfg: DictConfig) -> dict[str, list[str]]:

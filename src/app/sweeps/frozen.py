@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from src.app.config.check import Request, SweepPlan, sweep_plan
 from src.app.config.typed import noted, remember, with_folders
 from src.core.errors import ConfigError, UntrustedError
@@ -40,11 +42,12 @@ class Sweep:
     changed: tuple[str, ...] = ()
 
 
-def open_sweep(request: Request, *, started_again: bool) -> Sweep:
+def open_sweep(request: Request, cfg: DictConfig, *, started_again: bool) -> Sweep:
     """Freeze the files of a sweep, or take those that it was begun with.
 
     Args:
-        request: What was typed.
+        request: What was typed; Hydra must be initialised.
+        cfg: The configuration of its first job, accepted.
         started_again: Whether a scheduler has started this command before.
 
     Raises:
@@ -52,7 +55,7 @@ def open_sweep(request: Request, *, started_again: bool) -> Sweep:
             asked to go on.
         UntrustedError: If its frozen files are others than this user's, and were not frozen here.
     """
-    plan = sweep_plan(request)
+    plan = sweep_plan(request, cfg)
     store, goes_on = plan.folder / FOLDER, plan.resumable and _has_jobs(plan.folder)
     if goes_on:
         _refuse_another(plan, store, started_again=started_again)

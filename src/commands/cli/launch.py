@@ -180,7 +180,7 @@ def _run_sweep(request: Request, function: Callable[[DictConfig], Any]) -> None:
         if request.config_name == "train":
             for config in accepted.plain:
                 refuse_unscored(config)
-    sweep = open_sweep(request, started_again=started_again())
+        sweep = open_sweep(request, accepted.cfg, started_again=started_again())
     frozen = sweep.request
     if sweep.changed:
         print(

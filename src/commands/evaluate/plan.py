@@ -7,12 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from src.app.config.options import key_of
 from src.app.sweeps.sweep import own_folder
-from src.commands.evaluate.settings import READING
+from src.commands.evaluate.settings import READING, typed
 from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root
 from src.data.prepared import folders_of_sets, refuse_nothing, refuse_twice
@@ -169,8 +168,7 @@ def _name(source: str) -> str:
 def _folders(cfg: DictConfig) -> list[Path | None]:
     if cfg.sets is None:
         return [None]
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    for text in typed:  # a task chooses data too; what counts is what the user says
+    for text in typed():  # a task chooses data too; what counts is what the user says
         key = key_of(text)
         which = key.startswith("data.") and key.removeprefix("data.") not in READING
         if key == "data" or which:

@@ -55,9 +55,13 @@ def check_request(cfg: DictConfig) -> None:
         )
 
 
+def typed() -> list[str]:
+    """Return the overrides of the command line; none where there is no command."""
+    return HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+
+
 def _check_restored_request(cfg: DictConfig) -> None:
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    keys = [*map(key_of, typed)]
+    keys = [*map(key_of, typed())]
     vain = ("checkpoint", "attention", "model", "degradation", "sigma", "quality", "phase",
             "realisations", "inference", "seed")  # fmt: skip
     extra = [key for key in keys if key.partition(".")[0].partition("/")[0] in vain]
@@ -76,8 +80,7 @@ def _check_restored_request(cfg: DictConfig) -> None:
 
 def _check_keys(cfg: DictConfig) -> None:
     """Refuse keys of training, and noise that is to be drawn less than once."""
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    for text in typed:
+    for text in typed():
         if key_of(text).removeprefix("data.") in _OF_TRAINING:
             raise ConfigError(
                 f"{text}: nothing is trained here. Images to score are data.val_dir=<folder>, "
@@ -93,8 +96,7 @@ def _check_network_request(cfg: DictConfig) -> None:
             f"checkpoint={cfg.checkpoint} holds a network and no task: add task=… (and data=…), "
             "e.g. task=super_resolution task.scale=2."
         )
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    for text in typed:
+    for text in typed():
         if text.lstrip("+~").startswith(("model=", "model.", "model/")):
             raise ConfigError(
                 f"checkpoint={cfg.checkpoint} brings its own model; leave out {text}."
@@ -156,9 +158,8 @@ def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
     for group in _REPLACING:
         if cfg.get(group) is not None:
             merged[group] = OmegaConf.to_container(cfg[group])
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     for key in _PIXELS:  # a network is fed what it was trained on, whatever folder is scored
-        if key in checkpoint.config.data and not any(f"data.{key}=" in text for text in typed):
+        if key in checkpoint.config.data and not any(f"data.{key}=" in text for text in typed()):
             merged.data[key] = checkpoint.config.data[key]
     new_protocol = cfg.get("protocol") is not None and cfg.get("degradation") is None
     if new_protocol and "clip8" in merged.degradation:
