@@ -10,19 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from src.app.config.options import AUTO, key_of
 from src.app.config.resume import OF_A_START, WHOLE
-from src.core.console import FoldingTable, make_console
 from src.core.errors import ExemplarError
 from src.core.files import write_csv, write_json, write_text
 from src.core.preemption import Preemption, preempt
 from src.core.redact import without_passwords
 from src.metrics.direction import higher_is_better, monitor_mode
+
+if TYPE_CHECKING:  # it imports rich, which every start would wait for
+    from src.core.console import FoldingTable
 
 DONE, PRUNED, FAILED, INTERRUPTED, LOST = "done", "pruned", "failed", "interrupted", "lost"
 PREEMPTED = "preempted"
@@ -250,8 +252,10 @@ def over_seeds(results: Sequence[JobResult]) -> list[dict[str, Any]]:
     return rows
 
 
-def table_of_seeds(rows: Sequence[Mapping[str, Any]]) -> FoldingTable:
+def table_of_seeds(rows: Sequence[Mapping[str, Any]]) -> "FoldingTable":
     """Return the table of what ``over_seeds`` gives."""
+    from src.core.console import FoldingTable
+
     keys = [key for key in rows[0] if not key.startswith(("mean", "standard_"))]
     table = FoldingTable(keys, ["mean"], title="Over seeds: mean ± standard error")
     for row in rows:
@@ -260,8 +264,10 @@ def table_of_seeds(rows: Sequence[Mapping[str, Any]]) -> FoldingTable:
     return table
 
 
-def table_of(results: Sequence[JobResult]) -> FoldingTable:
+def table_of(results: Sequence[JobResult]) -> "FoldingTable":
     """Return a table of what varied and what came out; the best score is bold, if one is best."""
+    from src.core.console import FoldingTable
+
     varied = varied_keys(results)
     names = {result.metric for result in results if result.score is not None}
     score = names.pop() if len(names) == 1 else ""
@@ -367,6 +373,8 @@ def concluded(sweep: Path) -> Iterator[None]:
     finally:
         results = read_results(sweep) if sweep.is_dir() else []
         if results:
+            from src.core.console import make_console
+
             write_results(sweep, results)
             console = make_console(stderr=True)
             console.print(f"Sweep       {sweep}")
