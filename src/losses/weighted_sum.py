@@ -13,8 +13,8 @@ from torchmetrics.functional.image import (
 
 from src.core.errors import ConfigError, did_you_mean
 from src.losses.adversarial import AdversarialLoss
+from src.losses.charbonnier import CharbonnierLoss
 from src.losses.perceptual import PerceptualLoss
-from src.losses.pixels import CharbonnierLoss
 
 _SSIM_SIDE, _MS_SSIM_SIDE = 11, 161  # pixels: the window; the window after four halvings
 

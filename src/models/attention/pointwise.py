@@ -1,4 +1,4 @@
-"""Instead of attention, in ablations: as many parameters and no other pixel, or nothing."""
+"""The stand-in for attention: two 1×1 convolutions, as many parameters and no other pixel."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -36,23 +36,3 @@ class Pointwise(nn.Module):
         """Return ``features`` of any H, W >= 1, with what the layers add."""
         added: Tensor = self.layers(features)
         return features + added
-
-
-@ATTENTION.register(name="none", paper="the ablation", cost="O(1)")
-class NoAttention(nn.Module):
-    """Return the features as they are.
-
-    Args:
-        channels: Feature channels C; any.
-    """
-
-    scale = 1
-    global_context = False
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return ``features``."""
-        return features

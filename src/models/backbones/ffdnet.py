@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from src.core.types import AttentionFactory
-from src.models.attention.pointwise import NoAttention
+from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.trunk import any_global, he_init, interleaved
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from src.core.types import AttentionFactory
-from src.models.attention.pointwise import NoAttention
+from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.trunk import any_global, he_init, interleaved
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from src.core.types import AttentionFactory
-from src.models.attention.pointwise import NoAttention
+from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.parts import ResidualBlock
 from src.models.blocks.trunk import any_global, check_image_skip, residual_trunk

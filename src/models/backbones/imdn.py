@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.types import AttentionFactory
 from src.models.attention.channel import ChannelGate
-from src.models.attention.pointwise import NoAttention
+from src.models.attention.none import NoAttention
 from src.models.backbones import BACKBONES, Backbone
 from src.models.blocks.trunk import interleaved
 

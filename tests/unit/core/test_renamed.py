@@ -31,12 +31,9 @@ from src.core.renamed import current_name
         ("src.models.backbones.bicubic", "Bicubic"),
         ("src.data.datasets.folder", "ImageFolder"),
         ("src.degradations.webp", "Webp"),
-        ("src.models.attention.none", "NoAttention"),
         ("src.models.attention.pixel", "PixelAttention"),
         ("src.models.attention.second_order", "SecondOrderAttention"),
         ("src.models.attention.layer_channel_spatial", "ChannelSpatialAttention"),
-        ("src.losses.charbonnier", "CharbonnierLoss"),
-        ("src.losses.psnr", "PSNRLoss"),
     ],
 )
 def test_a_moved_component_is_where_its_old_name_leads(old: str, name: str) -> None:

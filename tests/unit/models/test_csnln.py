@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from src.models.attention.cross_scale import CrossScaleAttention
-from src.models.attention.pointwise import NoAttention
+from src.models.attention.none import NoAttention
 from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones.csnln import CSNLN
 from src.models.backbones.panet import PANet

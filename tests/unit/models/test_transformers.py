@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from src.models.attention.pointwise import NoAttention
+from src.models.attention.none import NoAttention
 from src.models.attention.transposed import TransposedAttention
 from src.models.attention.window import WindowAttention
 from src.models.backbones.restormer import Restormer

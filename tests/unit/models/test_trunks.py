@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
-from src.models.attention.pointwise import NoAttention
+from src.models.attention.none import NoAttention
 from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones.dncnn import DnCNN
 from src.models.backbones.edsr import EDSR

@@ -11,7 +11,7 @@ from torch import nn
 
 from src.commands.train.matching import PARTIAL, STRICT, Matching, begin_from
 from src.models.attention import ATTENTION
-from src.models.attention.pointwise import NoAttention
+from src.models.attention.none import NoAttention
 from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones import Backbone
 from src.models.backbones.edsr import EDSR

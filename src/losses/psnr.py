@@ -1,4 +1,4 @@
-"""Losses of pixels alone, beside those of torch: Charbonnier, and PSNR itself."""
+"""PSNR itself as a loss, image by image (as in HINet, arXiv:2105.06086, Sec. 4)."""
 
 import math
 
@@ -7,29 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class CharbonnierLoss(nn.Module):
-    """Mean of sqrt(d² + eps²): L1 that is smooth at zero (Lai et al., 2017, arXiv:1704.03915).
-
-    Args:
-        eps: Where it turns from a square to a line, in units of intensity in [0, 1].
-    """
-
-    def __init__(self, *, eps: float = 1e-3) -> None:
-        super().__init__()
-        self.eps = eps
-
-    def forward(
-        self, restored: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, ""]:
-        """Return the mean over all numbers."""
-        return torch.sqrt((restored - target).square() + self.eps**2).mean()
-
-
 class PSNRLoss(nn.Module):
     """Mean of 10·log10(MSE + floor) over the images of a batch, in dB: minus their mean PSNR.
 
     Each image counts by its relative error, so in training that is blind to the level of a
-    degradation the hard levels do not outweigh the easy ones (HINet, arXiv:2105.06086, Sec. 4).
+    degradation the hard levels do not outweigh the easy ones.
 
     Args:
         floor: Added to the mean squared error (intensities in [0, 1]), so that images that are

@@ -1,29 +1,14 @@
-"""The Charbonnier loss, and the PSNR loss: minus the mean PSNR of the images, each by itself."""
-
-import math
+"""The PSNR loss: minus the mean PSNR of the images, each by itself."""
 
 import pytest
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from src.core.seeding import generator_for
-from src.losses.pixels import CharbonnierLoss, PSNRLoss
+from src.losses.psnr import PSNRLoss
 
 
-def test_charbonnier_is_the_mean_of_the_root() -> None:
-    restored, target = torch.tensor([0.0, 0.3]), torch.tensor([0.0, 0.7])
-    expected = (0.1 + math.hypot(0.4, 0.1)) / 2
-    assert float(CharbonnierLoss(eps=0.1)(restored, target)) == pytest.approx(expected)
-
-
-def test_the_slope_of_charbonnier_is_smooth_at_zero_and_that_of_l1_far_away() -> None:
-    restored = torch.tensor([0.0, 5.0, -5.0], requires_grad=True)
-    CharbonnierLoss()(restored, torch.zeros(3)).backward()
-    assert restored.grad is not None
-    assert restored.grad.tolist() == pytest.approx([0, 1 / 3, -1 / 3], abs=1e-6)
-
-
-def test_psnr_is_minus_the_mean_psnr_of_the_images() -> None:
+def test_it_is_minus_the_mean_psnr_of_the_images() -> None:
     generator = generator_for("cpu", 0)
     clean = torch.rand(3, 3, 16, 20, generator=generator)
     noise = torch.randn(clean.shape, generator=generator)
