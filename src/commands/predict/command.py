@@ -121,7 +121,8 @@ def _say_plan(batch: Batch, out: Console) -> None:
         )
     if batch.faults:
         out.print(
-            f"{len(batch.faults)} images cannot be used (named at the end); the others are done",
+            f"Cannot be used: {len(batch.faults)} of the images (named at the end); the others are "
+            "done",
             style="yellow",
         )
 

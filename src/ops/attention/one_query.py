@@ -86,6 +86,7 @@ class Spread:
     """How the weights of one query, or the mean of several, are spread.
 
     Attributes:
+        keys: How many there are.
         effective_keys: exp of the entropy in nats: n where n keys have equal weights.
         levels: Weight of each level; the sum is 1.
         near: Weight of the keys whose centres are near the query.
@@ -93,6 +94,7 @@ class Spread:
             the query.
     """
 
+    keys: float
     effective_keys: float
     levels: tuple[float, ...]
     near: float
@@ -128,7 +130,7 @@ def spread(
     weights = torch.cat([level.flatten() for level in levels]).double()
     entropy = -torch.xlogy(weights, weights).sum()
     masses = tuple(float(level.sum()) for level in levels)
-    return Spread(float(entropy.exp()), masses, near, distance)
+    return Spread(len(weights), float(entropy.exp()), masses, near, distance)
 
 
 def mean_spread(spreads: Sequence[Spread]) -> Spread:
@@ -140,9 +142,9 @@ def mean_spread(spreads: Sequence[Spread]) -> Spread:
     if not spreads:
         raise ValueError("there is no query to take the mean of.")
     table = torch.tensor(
-        [[one.effective_keys, one.near, one.distance, *one.levels] for one in spreads],
+        [[one.effective_keys, one.keys, one.near, one.distance, *one.levels] for one in spreads],
         dtype=torch.float64,
     )
     table[:, 0] = table[:, 0].log()
-    keys, near, distance, *levels = table.mean(dim=0).tolist()
-    return Spread(float(torch.tensor(keys).exp()), tuple(levels), near, distance)
+    effective, keys, near, distance, *levels = table.mean(dim=0).tolist()
+    return Spread(keys, float(torch.tensor(effective).exp()), tuple(levels), near, distance)

@@ -104,7 +104,9 @@ def test_one_key_has_all_the_weight_at_its_distance() -> None:
 
 
 def test_the_mean_of_effective_keys_is_that_of_entropies() -> None:
-    mean = mean_spread([Spread(2.0, (1.0, 0.0), 0.0, 4.0), Spread(8.0, (0.0, 1.0), 1.0, 0.0)])
+    mean = mean_spread(
+        [Spread(9, 2.0, (1.0, 0.0), 0.0, 4.0), Spread(11, 8.0, (0.0, 1.0), 1.0, 0.0)]
+    )
     assert mean.effective_keys == pytest.approx(4)
     assert (mean.levels, mean.near, mean.distance) == ((0.5, 0.5), 0.5, 2.0)
     with pytest.raises(ValueError, match="no query"):
