@@ -13,14 +13,16 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from src.core.errors import CheckpointError, ConfigError, ExemplarError, need
-from src.core.files import sha256
+from src.core.files import sha256, write_text
 from src.core.paths import user_cache
+from src.core.redact import on_one_line
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ TENSORS = ".safetensors"
 _PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 _QUIET = ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CHECK", "HF_HUB_DISABLE_XET")
 _FORM = re.compile(
-    r"hf://(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w.-]+))?(/(?P<file>.+))?", re.ASCII
+    r"hf://(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w.-]*))?(/(?P<file>.+))?", re.ASCII
 )
 
 
@@ -99,6 +101,8 @@ def hub_file(name: str) -> Path:
             )
         )
     _check(name, path, chosen)
+    with suppress(OSError):  # a cache that can only be read
+        write_text(_reference(remote), path.relative_to(_snapshots(remote)).parts[0])
     return path
 
 
@@ -112,8 +116,7 @@ def pinned(name: str) -> str:
 
 def described(name: str, path: Path) -> dict[str, str]:
     """Return repository, commit, file and SHA-256 of what :func:`hub_file` returned."""
-    commit = path.parts[path.parts.index("snapshots") + 1]
-    file = path.parts[path.parts.index("snapshots") + 2 :]
+    commit, *file = path.relative_to(_snapshots(parse(name))).parts
     return {
         "repository": parse(name).repository,
         "revision": commit,
@@ -134,9 +137,24 @@ def hub_api(asked: str) -> Any:  # noqa: ANN401  of an extra
     constants: Any = importlib.import_module("huggingface_hub.constants")
     for key in quiet:  # the same, where another package has imported it before
         setattr(constants, key, True)
+    download: Any = importlib.import_module("huggingface_hub.file_download")
+    if not isinstance(download.get_hf_file_metadata, partial):
+        download.get_hf_file_metadata = partial(_inside, download.get_hf_file_metadata)
     hub: Any = importlib.import_module("huggingface_hub")
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it says each request
     return hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+
+
+def _inside(ask: Any, *words: Any, **more: Any) -> Any:  # noqa: ANN401
+    """Return what the hub says of a file; the client takes its tag for a file's name.
+
+    Raises:
+        ValueError: If that leads out of the cache.
+    """
+    about = ask(*words, **more)
+    if re.fullmatch(r"[\w-]*", about.etag or "") is None:
+        raise ValueError(f"the hub gives the file a name out of the cache, {about.etag!r}")
+    return about
 
 
 class _UnreachableError(CheckpointError):
@@ -156,6 +174,10 @@ def said(name: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError, errors.HTTPError) as error:
         raise _as_ours(name, error, errors) from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{name}: what came is no answer of a hub. Look at the address in HF_ENDPOINT."
+        ) from error
 
 
 def _as_ours(name: str, error: Exception, errors: Any) -> ExemplarError:  # noqa: ANN401
@@ -173,6 +195,8 @@ def _as_ours(name: str, error: Exception, errors: Any) -> ExemplarError:  # noqa
         return ConfigError(f"{name}: {_line(cause)}")
     if isinstance(cause, errors.HfHubHTTPError):
         return CheckpointError(f"{name}: {_status(cause)}")
+    if type(cause) is ValueError:  # not one of JSON's, as of a page that asks for a password
+        return CheckpointError(f"{name}: refused, {_line(cause)}")
     if isinstance(cause, OSError) and cause.errno is not None:
         return CheckpointError(f"{name}: {cause.strerror}. Make room, or set EXEMPLAR_CACHE.")
     return _UnreachableError(
@@ -197,7 +221,17 @@ def _line(error: BaseException) -> str:
 
 
 def _cache() -> Path:
-    return user_cache() / "hub"
+    return (user_cache() / "hub").resolve()  # as the client returns what is in it
+
+
+def _snapshots(remote: Remote) -> Path:
+    """Return where the client keeps the commits of a repository."""
+    return _cache() / f"models--{remote.repository.replace('/', '--')}" / "snapshots"
+
+
+def _reference(remote: Remote) -> Path:
+    """Return the file that says which commit a branch or tag was, as the client has it."""
+    return _snapshots(remote).with_name("refs") / (remote.revision or "main")
 
 
 def _chosen(name: str, remote: Remote, files: list[str]) -> str:
@@ -213,9 +247,9 @@ def _chosen(name: str, remote: Remote, files: list[str]) -> str:
         return fitting[0]
     base = f"{HUB}{remote.repository}" + (f"@{remote.revision}" if remote.revision else "")
     if fitting:
-        listed = "".join(f"\n  {base}/{file}" for file in sorted(fitting)[:10])
+        listed = "".join(f"\n  {base}/{on_one_line(file)}" for file in sorted(fitting)[:10])
         raise CheckpointError(f"{name}: which file? Give one of{listed}")
-    pickles = sorted(file for file in files if file.endswith(_PICKLES))
+    pickles = sorted(on_one_line(file) for file in files if file.endswith(_PICKLES))
     why = f"but {', '.join(pickles[:3])}, which may run code" if pickles else "at all"
     raise CheckpointError(
         f"{name}: refused, because it has no {TENSORS} file {why}. Ask its owner for one; nothing "
@@ -229,7 +263,10 @@ def _check(name: str, path: Path, said_of_it: Any) -> None:  # noqa: ANN401
     Raises:
         CheckpointError: If they differ.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{name}: {path}: {error.strerror}. Remove it.") from error
     lfs: Mapping[str, Any] | None = said_of_it.lfs
     if lfs is not None:
         whole = hashlib.sha256(content).hexdigest() == lfs["sha256"]
@@ -238,7 +275,8 @@ def _check(name: str, path: Path, said_of_it: Any) -> None:  # noqa: ANN401
         digest = hashlib.sha1(head + content, usedforsecurity=False).hexdigest()
         whole = digest == said_of_it.blob_id
     if not whole or len(content) != said_of_it.size:
-        path.resolve().unlink()
+        if path.resolve().is_relative_to(_cache()):  # not what a stranger's link leads to
+            path.resolve().unlink()
         path.unlink(missing_ok=True)
         raise CheckpointError(
             f"{name}: what came is not what the hub states (size or hash differ). It was removed; "
@@ -252,8 +290,9 @@ def _earlier(name: str, remote: Remote, error: CheckpointError) -> Path:
     Raises:
         CheckpointError: ``error``, if there is nothing.
     """
-    folder = _cache() / f"models--{remote.repository.replace('/', '--')}" / "snapshots"
-    commits = sorted(folder.glob(remote.revision or "*"), key=lambda one: one.stat().st_mtime)
+    folder, reference = _snapshots(remote), _reference(remote)
+    known = reference.read_text("utf-8").strip() if reference.is_file() else remote.revision
+    commits = sorted(folder.glob(known or "*"), key=lambda one: one.stat().st_mtime)
     for commit in reversed(commits):
         files = [str(path.relative_to(commit)) for path in commit.rglob(f"*{TENSORS}")]
         if files:

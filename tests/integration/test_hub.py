@@ -16,6 +16,7 @@ from src.app.python import load
 from src.core.errors import CheckpointError, ExemplarError
 from src.core.files import sha256
 from src.core.paths import ROOT
+from src.weights.hub import described, hub_file, pinned
 from tests.support.hub import TOKEN, Fault, Hub, serving
 from tests.support.images import pixels, write
 from tests.support.runs import TINY, Finished, command, process
@@ -100,6 +101,61 @@ def test_without_a_connection_what_was_loaded_before_serves(
     assert f"no connection; commit {commit}" in caplog.text
 
 
+def test_without_a_connection_a_name_stands_for_what_it_stood_for(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = hub.add("me/net", {"model.safetensors": NET})
+    new = hub.add("me/net", {"model.safetensors": NET, "README.md": b"a card"})
+    for name in (f"{NAME}@main", NAME, f"{NAME}@{old}"):  # the old commit is loaded last
+        load(name)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for name, commit in ((NAME, new), (f"{NAME}@main", new), (f"{NAME}@{old}", old)):
+        assert described(name, hub_file(name))["revision"] == commit
+    with pytest.raises(CheckpointError, match="cannot be reached"):
+        load(f"{NAME}@v1.0")
+
+
+@pytest.mark.parametrize("cache", ["snapshots/cache", "elsewhere/../cache", "link", "{}/own"])
+def test_wherever_the_cache_is_commit_and_file_are_known(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)  # most are relative
+    monkeypatch.setenv("EXEMPLAR_CACHE", cache.format(tmp_path))
+    commit = hub.add("me/net", {"sub/model.safetensors": NET})
+    assert pinned(NAME) == f"{NAME}@{commit}/sub/model.safetensors"
+
+
+def test_a_link_in_the_cache_leads_to_no_removal(hub: Hub, tmp_path: Path) -> None:
+    hub.add("me/net", {"model.safetensors": NET})
+    load(NAME)
+    (cached,) = (tmp_path / "cache").rglob("model.safetensors")
+    cached.unlink()
+    own = tmp_path / "thesis.txt"
+    own.write_text("years of work")
+    cached.symlink_to(own)
+    with pytest.raises(CheckpointError, match="not what the hub states"):
+        load(NAME)
+    assert own.read_text() == "years of work"
+    load(NAME)
+    cached.unlink()
+    cached.mkdir()
+    with pytest.raises(CheckpointError, match="Is a directory"):
+        load(NAME)
+
+
+@pytest.mark.parametrize("tag", ["../../../../mine", "{}/mine"])
+def test_a_hub_names_no_file_out_of_the_cache(hub: Hub, tmp_path: Path, tag: str) -> None:
+    hub.add("me/net", {"model.safetensors": NET})
+    hub.tag = tag.format(tmp_path)
+    own = tmp_path / "mine"
+    own.write_text("precious")
+    with pytest.raises(CheckpointError, match="name out of the cache"):
+        load(NAME)
+    assert own.read_text() == "precious"
+    assert not (tmp_path / "mine.lock").exists()
+
+
 RESOLVE = "(GET|HEAD) /me/net/resolve/"
 FAULTS = [
     pytest.param([Fault("GET /me/net/resolve/", cut=900, times=2)], None, id="cut, then whole"),
@@ -111,6 +167,7 @@ FAULTS = [
     pytest.param([Fault("GET /api", status=429)], "too many requests", id="429 of the list"),
     pytest.param([Fault(RESOLVE, status=429)], "too many requests", id="429 of the file"),
     pytest.param([Fault("GET /api", status=500)], "the hub refuses", id="500"),
+    pytest.param([Fault("GET /api", status=200)], "is no answer of a hub", id="another server"),
     pytest.param([Fault(RESOLVE, status=503, times=1)], None, id="503 once"),
 ]
 
@@ -172,6 +229,10 @@ def test_a_full_disk_is_named(hub: Hub, tmp_path: Path) -> None:
         ({"a.safetensors": NET}, "hf://me/net/a.ckpt", "only .safetensors files"),
         ({"a.safetensors": NET}, "hf://net", "hf://owner/name"),
         ({"a.safetensors": NET}, "hf://me/../../x", "hf://owner/name"),
+        ({"a.safetensors": NET}, "hf://me/net@..", "hf://owner/name"),
+        ({"../../../a.safetensors": NET}, NAME, "cannot contain a '..' path segment"),
+        ({"a\n\x1b.safetensors": NET, "b.safetensors": NET}, NAME, "a\\n\\x1b.safetensors"),
+        ({"a\n\x1b.bin": b"-"}, NAME, "a\\n\\x1b.bin"),
     ],
 )
 def test_what_is_not_one_file_that_cannot_run_code_is_refused(

@@ -54,6 +54,7 @@ class Hub:
         repositories: ``owner/name`` → commits.
         objects: SHA-256 → large file that was uploaded.
         lies: Path of a file → what is sent in its place.
+        tag: What is sent in place of every file's ETag; empty: the file's own.
         faults: Tried in order.
         asked: Method and path of each request.
         agents: User agents seen.
@@ -63,6 +64,7 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
         self.lies: dict[str, bytes] = {}
+        self.tag = ""
         self.faults: list[Fault] = []
         self.asked: list[str] = []
         self.agents: set[str] = set()
@@ -202,7 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
         if file not in files:
             return 404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha}
         content = self.state.lies.get(file, files[file])
-        tag = hashlib.sha256(files[file]).hexdigest() if _is_large(file) else _git(files[file])
+        own = hashlib.sha256(files[file]).hexdigest() if _is_large(file) else _git(files[file])
+        tag = self.state.tag or own
         headers = {"X-Repo-Commit": sha, "ETag": f'"{tag}"', "X-Linked-Size": str(len(content))}
         start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if self.command == "HEAD":
