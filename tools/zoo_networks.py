@@ -22,7 +22,6 @@ import yaml
 from torch import Tensor, nn
 
 from src.commands.benchmark.measure import time_in_turn, weigh
-from src.commands.evaluate.record import weights_hash
 from src.core.errors import MismatchError
 from src.core.files import sha256, write_json
 from src.core.origin import hardware, origin
@@ -30,7 +29,7 @@ from src.core.paths import ROOT
 from src.core.seeding import generator_for
 from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level, with_noise_level
 from src.ops.resize import upscale
-from src.weights.checkpoint import network_of, open_checkpoint
+from src.weights.checkpoint import network_of, open_checkpoint, weights_hash
 from src.weights.conversion import convert_file
 from src.weights.zoo import ZOO
 from tools import published_networks

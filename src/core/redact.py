@@ -14,6 +14,9 @@ _PASSWORD = re.compile(
     r"(?P<value>[^\s&#'\"\\]+)",
     re.IGNORECASE,
 )
+_FOLDERS = re.compile(
+    r"(?:^|(?<=[=,\[{:\s'\"]))(?:file://)?(?:~[\w.-]*)?/(?!/)(?:[^,\]}'\"]*/)?"
+)  # before the last part of an absolute path
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
@@ -38,6 +41,11 @@ def with_passwords(text: str, passwords: Sequence[str]) -> str:
 def plain_without_passwords(node: Any) -> Any:  # noqa: ANN401
     """Return a copy of plain data without passwords."""
     return _changed(node, without_passwords)
+
+
+def without_folders(node: Any) -> Any:  # noqa: ANN401
+    """Return a copy of plain data with the last part alone of each absolute path."""
+    return _changed(node, lambda text: _FOLDERS.sub("", text))
 
 
 def readable_texts(node: Any) -> Any:  # noqa: ANN401

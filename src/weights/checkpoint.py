@@ -1,5 +1,6 @@
 """Checkpoints: find them, read them safely, rebuild what they hold from the path alone."""
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -215,6 +216,15 @@ def network_of(checkpoint: Checkpoint) -> nn.Module:
     net = built(checkpoint.path, config.model)
     load_weights(net, checkpoint)
     return in_memory_order(net, channels_last=config.channels_last).eval()
+
+
+def weights_hash(weights: Mapping[str, Tensor]) -> str:
+    """Return SHA-256 over names and bytes of tensors, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def in_memory_order(net: nn.Module, *, channels_last: bool) -> nn.Module:

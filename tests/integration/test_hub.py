@@ -17,6 +17,7 @@ from src.core.errors import CheckpointError, ExemplarError
 from src.core.files import sha256
 from src.core.paths import ROOT
 from src.weights.hub import described, hub_file, pinned
+from src.weights.network_file import read_network, write_network
 from tests.support.hub import TOKEN, Fault, Hub, serving
 from tests.support.images import pixels, write
 from tests.support.runs import TINY, Finished, command, process
@@ -304,11 +305,67 @@ def test_the_card_has_a_front_matter_with_the_scores(trained: Path, tmp_path: Pa
     assert f"| {scores['mean']['psnr']:.2f} |" in text
 
 
+def test_what_is_pushed_says_nothing_of_this_machine(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "of alice"
+    command("evaluate", f"checkpoint={trained}", f"output={folder}", "images=false")
+    record = json.loads((folder / "results.json").read_text())
+    record["training"]["data"]["train_dir"] = f"{folder}/my photos"
+    record["trained_by"]["run_ids"] = {"wandb": "secretid"}
+    record["command"] += f" 'sets=[{folder}]' 'hydra.searchpath=[file://{folder}/mine]'"
+    (folder / "results.json").write_text(json.dumps(record))
+    words = (f"results={folder}", f"output={tmp_path / 'card'}")
+    done = command("push", f"checkpoint={trained}", *words)
+    assert done.code == 0, done.err
+    pushed = json.loads((tmp_path / "card/results.json").read_text())
+    assert pushed["training"]["data"]["train_dir"] == "my photos"
+    assert pushed["benchmarks"] == record["benchmarks"]
+    assert pushed["command"].startswith("python -m src.evaluate checkpoint=run 'output=")
+    for file in (path for path in (tmp_path / "card").rglob("*") if path.is_file()):
+        content = file.read_bytes()
+        for private in (str(tmp_path), str(trained.parent), "alice/", "run_ids", "secretid"):
+            assert private.encode() not in content, (file, private)
+
+
+def test_scores_of_other_weights_are_not_pushed(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scores"
+    command("evaluate", f"checkpoint={trained}", f"output={folder}", "images=false")
+    record = json.loads((folder / "results.json").read_text())
+    for name, weights in (("own", record["weights_sha256"]), ("other", "0" * 64)):
+        (folder / name).mkdir()
+        text = json.dumps({**record, "weights_sha256": weights})
+        (folder / name / "results.json").write_text(text)
+    (folder / "results.json").unlink()
+    push = ("push", f"checkpoint={trained}", f"output={tmp_path / 'card'}")
+    refused = command(*push, f"results={folder / 'other'}")
+    assert "no record of this checkpoint's weights" in refused.err
+    done = command(*push, f"results={folder}")
+    assert done.code == 0, done.err
+    assert "other/results.json: scores of other weights, left out" in done.out
+    assert (tmp_path / "card/own/results.json").is_file()
+    assert not (tmp_path / "card/other").exists()
+
+
+def test_rounded_weights_are_named_and_lose_no_number(trained: Path, tmp_path: Path) -> None:
+    done = command("push", f"checkpoint={trained}", f"output={tmp_path / 'card'}", "half=true")
+    assert done.code == 0, done.err
+    assert "scores are of the weights before" in (tmp_path / "card/README.md").read_text()
+    command("export", f"checkpoint={trained}", f"output={tmp_path / 'net.safetensors'}")
+    file = read_network(tmp_path / "net.safetensors")
+    name, tensor = next(iter(file.weights.items()))
+    large = {**file.weights, name: tensor + 70_000}
+    write_network(tmp_path / "large.safetensors", large, file.model, file.about)
+    words = (f"checkpoint={tmp_path / 'large.safetensors'}", f"output={tmp_path / 'large'}")
+    refused = command("push", *words, "half=true")
+    assert f"half=true: {name} has numbers beyond" in refused.err
+    assert not (tmp_path / "large/model.safetensors").exists()
+
+
 def test_a_network_of_the_zoo_takes_its_own_card_along(tmp_path: Path) -> None:
     done = command("push", "checkpoint=zoo/denoise", f"output={tmp_path / 'card'}", "half=true")
     assert done.code == 0, done.err
     assert "# zoo/denoise" in (tmp_path / "card/README.md").read_text()
     assert (tmp_path / "card/sigma_15/results.json").is_file()
+    assert "before rounding" not in (tmp_path / "card/README.md").read_text()
     assert (tmp_path / "card/model.safetensors").stat().st_size < 2.6e6
     taken, own = load(tmp_path / "card/model.safetensors"), load("zoo/denoise")
     assert torch.equal(taken(image := torch.rand(1, 3, 16, 16)), own(image))

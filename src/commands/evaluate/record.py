@@ -16,7 +16,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
-from torch import Tensor
 
 from src.app.build import plain
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, SCHEMA, finite, score_table
@@ -32,7 +31,7 @@ from src.metrics.direction import higher_is_better
 from src.metrics.scoreboard import Scoreboard
 from src.models.backbones import BACKBONES
 from src.training.tasks.base import RestorationTask
-from src.weights.checkpoint import Checkpoint
+from src.weights.checkpoint import Checkpoint, weights_hash
 from src.weights.checkpoint_file import BEST
 
 _DECIDES = ("task", "model", "degradation", "protocol", "metrics", "inference", "io")
@@ -179,15 +178,6 @@ def config_hash(config: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
     decisive["data"] = {key: config["data"].get(key) for key in _READ_AS}
     decisive["scored"] = scored
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-
-
-def weights_hash(weights: Mapping[str, Tensor]) -> str:
-    """Return SHA-256 over names and bytes of tensors, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _short(text: str) -> str:

@@ -24,6 +24,7 @@ def card(
     parameters: int,
     sha256: str,
     license_name: str | None,
+    rounded: bool,
 ) -> str:
     """Return a model card in Markdown, with the front matter that the hub reads.
 
@@ -34,6 +35,7 @@ def card(
         parameters: Of the network.
         sha256: Of the weights file.
         license_name: Of the weights.
+        rounded: Whether the file's weights are those of the checkpoint rounded to 16 bits.
     """
     rows = [row for record in records.values() for row in _rows(record)]
     task = task_of(checkpoint)
@@ -50,6 +52,8 @@ def card(
     text = own.read_text("utf-8") if own.is_file() else "\n".join(_said(name, task, rows))
     front = yaml.safe_dump(matter, sort_keys=False, allow_unicode=True)
     facts = "\n".join(_facts(checkpoint, parameters, sha256))
+    if rounded:
+        facts += "\n- weights of 16 bits; scores are of the weights before rounding"
     return f"---\n{front}---\n\n{text.rstrip()}\n\n{_use(name)}\n\n{facts}\n"
 
 
@@ -58,8 +62,8 @@ def _rows(record: Mapping[str, Any]) -> Iterator[Row]:
     protocol = f"{record['protocol']['name']} v{record['protocol']['version']}"
     levels = [
         f"{key} {record['degradation'][key]}"
-        for key in ("sigma", "quality", "scale", "phase")
-        if key in record.get("degradation", {})
+        for key in ("sigma", "quality", "scale", "phase", "noise")
+        if record.get("degradation", {}).get(key) not in (None, [0, 0])
     ]
     for images, board in record["benchmarks"].items():
         for metric, mean in board["mean"].items():

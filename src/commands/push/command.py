@@ -1,12 +1,17 @@
 """Push: a network, its card and its records to the hub, in one commit."""
 
 import importlib
-from contextlib import ExitStack
+import logging
+import shlex
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from src.app.build import plain
 from src.app.results import RESULTS, read_results
@@ -16,10 +21,13 @@ from src.core.errors import CheckpointError, ConfigError, DataError
 from src.core.files import sha256, write_json, write_text
 from src.core.origin import origin
 from src.core.paths import from_root, shown
-from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
+from src.core.redact import without_folders
+from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint, weights_hash
 from src.weights.hub import HUB, Remote, hub_api, parse, said
 from src.weights.network_file import write_network
 from src.weights.zoo import MODEL
+
+logger = logging.getLogger(__name__)
 
 CARD = "README.md"
 
@@ -67,18 +75,15 @@ def _new_folder(folder: Path) -> Path:
 def _write(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, remote: Remote | None) -> None:
     """Write weights, records and card into ``folder``."""
     net = network_of(checkpoint)
-    weights = net.state_dict()
-    if cfg.half:
-        weights = {
-            name: tensor.half() if tensor.is_floating_point() else tensor
-            for name, tensor in weights.items()
-        }
-    about = {**checkpoint.origin, "checkpoint": checkpoint.path.name, "step": checkpoint.step}
+    whole = net.state_dict()
+    weights = _halved(whole) if cfg.half else whole
+    trained = {key: value for key, value in checkpoint.origin.items() if key != "run_ids"}
+    about = {**trained, "checkpoint": checkpoint.path.name, "step": checkpoint.step}
     if "task" in checkpoint.config:
         about["task"] = str(checkpoint.config.task["_target_"]).rpartition(".")[2]
+    records = _records(cfg.results, checkpoint)
     try:
         write_network(folder / MODEL, weights, plain(checkpoint.config.model), about)
-        records = _records(cfg.results, checkpoint)
         for name, record in records.items():
             write_json(folder / name, record)
         name = "owner/name" if remote is None else remote.repository
@@ -89,23 +94,66 @@ def _write(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, remote: Remote
             parameters=sum(tensor.numel() for tensor in net.parameters()),
             sha256=sha256(folder / MODEL),
             license_name=cfg.license,
+            rounded=any(not torch.equal(weights[key].to(one), one) for key, one in whole.items()),
         )
         write_text(folder / CARD, text)
     except OSError as error:
         raise CheckpointError(f"{shown(folder)}: {error.strerror}. Make room.") from error
 
 
+def _halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights of 16 bits.
+
+    Raises:
+        ConfigError: If one is larger than any number of 16 bits.
+    """
+    halved = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in weights.items()
+    }
+    for name, tensor in halved.items():
+        if tensor.isinf().any() and not weights[name].isinf().any():
+            raise ConfigError(
+                f"half=true: {name} has numbers beyond 65504, the largest of 16 bits; leave it out."
+            )
+    return halved
+
+
 def _records(given: str | None, checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
-    """Return name in the repository → record: those given, or those beside the checkpoint."""
+    """Return name in the repository → record of these weights: those given, or those beside them.
+
+    They say nothing of this machine's folders and of the tracking of the training.
+
+    Raises:
+        DataError: If one is damaged, or none of those given is of these weights.
+    """
     folder = checkpoint.path.parent
     folder = folder.parent if folder.name == "checkpoints" else folder
     root = folder if given is None else from_root(given)
     files = [root] if root.is_file() else sorted(root.rglob(RESULTS))
     if given is not None and not files:
         raise DataError(f"results={given}: there is no {RESULTS} at or below it.")
-    if root.is_file():
-        return {RESULTS: read_results(root)}
-    return {str(file.relative_to(root)): read_results(file) for file in files}
+    records, own = {}, weights_hash(checkpoint.weights)
+    for file in files:
+        record = read_results(file)
+        if record.get("weights_sha256") == own:
+            name = RESULTS if root.is_file() else str(file.relative_to(root))
+            records[name] = _public(record)
+        else:
+            logger.warning("%s: scores of other weights, left out", shown(file))
+    if given is not None and not records:
+        raise DataError(f"results={given}: there is no record of this checkpoint's weights.")
+    return records
+
+
+def _public(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record without what is of this machine, and of nobody else."""
+    command, trained = str(record.get("command")), dict(record.get("trained_by") or {})
+    trained.pop("run_ids", None)
+    with suppress(ValueError):  # of quotes, in a record that was changed by hand
+        command = shlex.join(map(without_folders, shlex.split(command)))
+    shared: dict[str, Any] = without_folders({**record, "command": command, "trained_by": trained})
+    return shared
 
 
 def _send(folder: Path, remote: Remote, cfg: DictConfig, digest: str) -> str:
