@@ -101,3 +101,10 @@ def test_a_result_that_is_there_stays(trained: Path, photo: Path) -> None:
     assert there.read_bytes() == b"mine"
     assert _explain(trained, photo, "overwrite=true").code == 0
     assert there.read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("word", ["strongest=-1", "near=-1", "queries=-1", "point=[]"])
+def test_a_number_that_cannot_be_is_refused(word: str) -> None:
+    done = command("explain", "checkpoint=nowhere", "input=nothing.png", word)
+    assert done.code == 2
+    assert f"{word} " in done.err

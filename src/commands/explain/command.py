@@ -44,6 +44,11 @@ def explain(cfg: DictConfig) -> None:
             with a map.
         DataError: If there is no image, a point is outside of it, or the result is there already.
     """
+    for key in ("strongest", "near", "queries"):
+        if cfg[key] < 0:
+            raise ConfigError(f"{key}={cfg[key]} is not possible; it is 0 or more.")
+    if plain(cfg)["point"] == []:
+        raise ConfigError("point=[] names none; give point=[x,y], or leave it out for the middle.")
     cfg = with_published_weights(cfg)
     checkpoint = with_attention(open_checkpoint(cfg.checkpoint), cfg.attention)
     OmegaConf.resolve(checkpoint.config)
