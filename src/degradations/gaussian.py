@@ -28,7 +28,7 @@ class GaussianNoise(nn.Module):
 
     def __init__(self, sigma: Sequence[float] = (25.0, 25.0), *, clip8: bool = True) -> None:
         super().__init__()
-        if len(sigma) != 2 or not 0 <= sigma[0] <= sigma[1]:
+        if len(sigma) != 2 or not 0 <= sigma[0] <= sigma[1] < math.inf:
             raise ValueError(
                 f"sigma must be [low, high] with 0 <= low <= high on the 8-bit scale, "
                 f"not {list(sigma)}; for one level write it twice, e.g. [25, 25]."

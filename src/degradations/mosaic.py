@@ -48,7 +48,8 @@ class Mosaic(nn.Module):
     ) -> None:
         super().__init__()
         try:
-            self.noise = GaussianNoise(noise, clip8=False) if any(noise) else None
+            drawn = GaussianNoise(noise, clip8=False)  # also checks a range of zeros
+            self.noise = drawn if any(noise) else None
         except ValueError as error:
             raise ValueError(str(error).replace("sigma", "noise")) from None
         if phase != "random" and phase not in PHASES:

@@ -181,7 +181,8 @@ def noise_seeds(cfg: DictConfig, degradation: DictConfig) -> list[int]:
         ConfigError: If a seed or several realisations are asked for where nothing is drawn.
     """
     kind, level = str(degradation["_target_"]).rpartition(".")[2], degradation.get("quality")
-    if kind not in _DRAWS_NOTHING and not (level and level[0] == level[1]):
+    noisy = kind not in _DRAWS_NOTHING or any(degradation.get("noise") or ())  # a mosaic's
+    if noisy and not (level and level[0] == level[1]):
         return list(range(cfg.seed, cfg.seed + cfg.realisations))
     if cfg.seed or cfg.realisations != 1:
         raise ConfigError(

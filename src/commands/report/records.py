@@ -13,7 +13,7 @@ from src.core.paths import from_root
 from src.data.prepared import doubt, identify
 from src.metrics.direction import higher_is_better
 
-LEVELS = {"sigma": "σ", "quality": "quality", "scale": "×"}
+LEVELS = {"sigma": "σ", "noise": "σ", "quality": "quality", "scale": "×"}
 """Keys of a degradation that say how strong it is, and how they are written."""
 _NUMBER = (int, float)
 _SCORES = {"*": (int, float, type(None))}
@@ -110,7 +110,7 @@ class Record:
         levels = [
             f"{sign} {_range(degradation[key])}".replace("× ", "×")
             for key, sign in LEVELS.items()
-            if key in degradation
+            if key in degradation and (key, _range(degradation[key])) != ("noise", "0")
         ]
         return " ".join([kind, *levels])
 

@@ -79,6 +79,12 @@ def test_impossible_noise_of_a_mosaic_is_refused_by_its_name() -> None:
         Mosaic(noise=(5, 0))
 
 
+@pytest.mark.parametrize("noise", [(), (0,), (0, 0, 0), (0, float("inf"))])
+def test_noise_of_a_mosaic_that_is_no_range_is_refused(noise: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="noise must be"):
+        Mosaic(noise=noise)
+
+
 @pytest.mark.parametrize("degradation", [Mosaic(), Jpeg((10, 90)), Bicubic(3), Identity()])
 def test_the_generator_decides_everything(degradation: torch.nn.Module) -> None:
     clean = _clean()

@@ -70,6 +70,14 @@ def test_records_stand_together_only_where_they_may_be_compared(tmp_path: Path) 
     assert [[r.name for r in group.records] for group in groups] == [["one", "two"], ["net"]]
 
 
+def test_a_noisy_mosaic_is_another_condition_than_a_clean_one(tmp_path: Path) -> None:
+    for name, noise in (("a", [0, 0]), ("b", [5, 5]), ("c", [0, 10])):
+        mosaic = {"_target_": "src.degradations.mosaic.Mosaic", "noise": noise}
+        write_evaluation(tmp_path / name, {"x": 30.0}, degradation=mosaic)
+    said = [record.condition for record in open_records(str(tmp_path))]
+    assert said == ["mosaic", "mosaic σ 5", "mosaic σ 0–10"]
+
+
 def test_the_page_says_what_was_scored(tmp_path: Path) -> None:
     for name, chain in (("a", {}), ("b", {"name": "real_esrgan"})):
         degradation = {"_target_": "src.degradations.chain.Chain", "steps": {}, **chain}
