@@ -150,3 +150,9 @@ def test_auto_is_settled_once(image: Tensor) -> None:
 def test_another_word_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ConfigError, match="bf16"):
         Precision("bf61")
+
+
+def test_auto_stays_in_fp32_where_the_output_is_no_number(image: Tensor) -> None:
+    auto = restorer(Slow(offset=float("nan")), "auto")
+    assert auto(image).isnan().all()
+    assert auto.precision.way == Way()
