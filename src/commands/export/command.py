@@ -1,7 +1,9 @@
 """Export: a network of ours in, a file that runs without this project out."""
 
 import json
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -9,10 +11,11 @@ from rich.console import Console
 from torch import nn
 
 from src.app.build import plain
+from src.commands.export.lowered import check_lowered, lower, opened_lowered, pairs, price
 from src.commands.export.onnx_file import need_onnx, write_onnx
 from src.commands.export.program import Size, differences, opened, save, sizes_of, trace
 from src.core.console import make_console
-from src.core.errors import CheckpointError, ConfigError
+from src.core.errors import CheckpointError, ConfigError, MismatchError
 from src.core.files import replacing
 from src.core.origin import origin
 from src.core.paths import from_root
@@ -20,7 +23,8 @@ from src.inference.portable import PortableNet, multiples
 from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.network_file import write_network
 
-SUFFIXES = (".pt2", ".onnx", ".safetensors")
+SUFFIXES = (".pt2", ".onnx", ".xml", ".safetensors")
+RUNNER = Path(__file__).with_name("run_onnx.py")
 
 
 def export(cfg: DictConfig) -> float:
@@ -32,13 +36,15 @@ def export(cfg: DictConfig) -> float:
     Raises:
         ConfigError: If the output has no known suffix, or the network cannot be traced as asked.
         CheckpointError: If the checkpoint is unusable, or the output exists or cannot be written.
-        MismatchError: If the file does not compute what the network does; it is not kept.
+        MismatchError: If the file does not compute what the network does, or loses more dB than
+            ``cfg.max_loss_db``; it is not kept.
     """
     output = from_root(str(cfg.output))
     if output.suffix not in SUFFIXES:
         raise ConfigError(f"output={cfg.output} must end in {', '.join(SUFFIXES)}.")
     if output.exists() and not cfg.overwrite:
         raise CheckpointError(f"{output} exists already; set overwrite=true or another output.")
+    check_lowered(cfg, output.suffix)
     checkpoint = open_checkpoint(cfg.checkpoint)
     OmegaConf.resolve(checkpoint.config)
     net = network_of(checkpoint).requires_grad_(False)
@@ -48,8 +54,15 @@ def export(cfg: DictConfig) -> float:
     if output.suffix == ".safetensors":
         write_network(output, net.state_dict(), plain(checkpoint.config.model), _about(checkpoint))
         difference = 0.0
+    elif output.suffix == ".xml" or cfg.precision != "fp32":
+        difference = _write_lowered(net, checkpoint, output, cfg, console)
     else:
         difference = _write_program(net, checkpoint, output, cfg, console)
+    if output.suffix == ".onnx":
+        shutil.copyfile(RUNNER, output.with_name(RUNNER.name))
+        console.print(
+            f"without torch: python {output.with_name(RUNNER.name)} {output} in.jpg out.png"
+        )
     console.print(f"{output}, {output.stat().st_size / 2**20:.1f} MiB")
     return difference
 
@@ -67,6 +80,33 @@ def _write_program(
         except ConfigError as error:
             console.print(f"{error} Tried next: larger multiples.")
     return _write_checked(PortableNet(net, tried[-1]), checkpoint, output, cfg, console)
+
+
+def _write_lowered(
+    net: nn.Module, checkpoint: Checkpoint, output: Path, cfg: DictConfig, console: Console
+) -> float:
+    """Write float32 ONNX, make of it what is asked for, and keep that if it is good enough."""
+    need_onnx()
+    portable = PortableNet(net, multiples(net)[0])
+    judged = pairs(cfg.judged, checkpoint, portable)
+    seen = pairs(cfg.calibration, checkpoint, portable) if cfg.precision == "int8" else []
+    with TemporaryDirectory() as folder:
+        exact, made = Path(folder) / "exact.onnx", Path(folder) / output.name
+        _write_program(net, checkpoint, exact, cfg, console)
+        lower(exact, made, cfg.precision, seen)
+        cost = price(opened_lowered(made), portable, judged)
+        console.print(f"{cfg.precision}: {cost}")
+        if cfg.max_loss_db is not None and not cost.loss_db <= cfg.max_loss_db:
+            raise MismatchError(
+                f"precision={cfg.precision} loses {cost.loss_db:.3f} dB on {cfg.judged}, and "
+                f"max_loss_db={cfg.max_loss_db}. Nothing was written; take another precision, more "
+                "photographs for calibration=…, or max_loss_db=null."
+            )
+        for part in (made.with_suffix(".bin"), made):
+            if part.is_file():
+                with replacing(output.with_suffix(part.suffix)) as temporary:
+                    shutil.copyfile(part, temporary)
+    return cost.difference
 
 
 def _write_checked(
