@@ -67,6 +67,9 @@ TYPES: dict[str, Any] = {
     "lr_factors": Mapping[str, float] | None,
     "monitor_mode": Literal["min", "max"] | None,
     "size": Literal["any"] | Sequence[int],
+    "judged": str | None,
+    "calibration": str | None,
+    "max_loss_db": float | None,
     "check": Sequence[Sequence[int]],
     "results": str | Sequence[str] | Mapping[str, str] | None,
 }

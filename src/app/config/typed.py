@@ -25,7 +25,8 @@ from src.core.redact import HIDDEN, passwords_in, without_passwords
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
     from src.core.types import PlainConfig
 
-FILES = ("input", "output", "restored", "source", "comparison", "experiments", "data.train",
+FILES = ("input", "output", "restored", "source", "comparison", "experiments", "judged",
+         "calibration", "data.train",
          "data.train_dir", "data.val_dir", "data.target_dir", "data.input_dir",
          "data.val_target_dir", "data.val_input_dir", "loss.perceptual_file", "data.cache_dir",
          "paths.output_root", "paths.data_dir", "paths.cache_dir",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,25 +52,34 @@ def export(cfg: DictConfig) -> float:
 
     console = make_console()
     console.print(f"{type(net).__name__} of {checkpoint.path}")
-    if output.suffix == ".safetensors":
-        write_network(output, net.state_dict(), plain(checkpoint.config.model), _about(checkpoint))
-        difference = 0.0
-    elif output.suffix == ".xml" or cfg.precision != "fp32":
-        difference = _write_lowered(net, checkpoint, output, cfg, console)
-    else:
-        difference = _write_program(net, checkpoint, output, cfg, console)
+    try:
+        if output.suffix == ".safetensors":
+            model = plain(checkpoint.config.model)
+            write_network(output, net.state_dict(), model, _about(checkpoint))
+            difference = 0.0
+        elif cfg.judged is not None:
+            difference = _write_judged(net, checkpoint, output, cfg, console)
+        else:
+            difference = _write_program(net, checkpoint, output, cfg, console)[0]
+    except OSError as error:
+        raise CheckpointError(
+            f"{output} cannot be written: {error}. Make room or choose another output."
+        ) from error
     if output.suffix == ".onnx":
-        shutil.copyfile(RUNNER, output.with_name(RUNNER.name))
-        console.print(
-            f"without torch: python {output.with_name(RUNNER.name)} {output} in.jpg out.png"
-        )
-    console.print(f"{output}, {output.stat().st_size / 2**20:.1f} MiB")
+        console.print(f"without torch: python {RUNNER} {output} in.jpg out.png")
+    console.print(f"{output}, {megabytes(output):.2f} MB")
     return difference
+
+
+def megabytes(output: Path) -> float:
+    """Return the size of a file, and of its weights where they are a file of their own."""
+    parts = {output, output.with_suffix(".bin")} if output.suffix == ".xml" else {output}
+    return sum(part.stat().st_size for part in parts) / 1e6
 
 
 def _write_program(
     net: nn.Module, checkpoint: Checkpoint, output: Path, cfg: DictConfig, console: Console
-) -> float:
+) -> tuple[float, PortableNet]:
     """Trace, write and compare; where that fails for a block that pads, at a larger multiple."""
     if output.suffix == ".onnx":
         need_onnx()
@@ -82,27 +92,30 @@ def _write_program(
     return _write_checked(PortableNet(net, tried[-1]), checkpoint, output, cfg, console)
 
 
-def _write_lowered(
+def _write_judged(
     net: nn.Module, checkpoint: Checkpoint, output: Path, cfg: DictConfig, console: Console
 ) -> float:
-    """Write float32 ONNX, make of it what is asked for, and keep that if it is good enough."""
-    need_onnx()
-    portable = PortableNet(net, multiples(net)[0])
-    judged = pairs(cfg.judged, checkpoint, portable)
-    seen = pairs(cfg.calibration, checkpoint, portable) if cfg.precision == "int8" else []
+    """Write what is asked for beside the output, and keep it if it loses little enough."""
+    outside = PortableNet(net, 1)  # images are read before the minutes of tracing
+    pairs_of = partial(pairs, checkpoint=checkpoint, net=outside, size=cfg.size)
+    judged = pairs_of(cfg.judged)
+    seen = pairs_of(cfg.calibration, calibrating=True) if cfg.precision == "int8" else []
     with TemporaryDirectory() as folder:
-        exact, made = Path(folder) / "exact.onnx", Path(folder) / output.name
-        _write_program(net, checkpoint, exact, cfg, console)
-        lower(exact, made, cfg.precision, seen)
+        made = Path(folder) / output.name
+        lowered = cfg.precision != "fp32" or output.suffix == ".xml"
+        exact = made.with_name("exact.onnx") if lowered else made
+        _, portable = _write_program(net, checkpoint, exact, cfg, console)
+        if lowered:
+            lower(exact, made, cfg.precision, seen)
         cost = price(opened_lowered(made), portable, judged)
-        console.print(f"{cfg.precision}: {cost}")
+        console.print(f"{cfg.precision}, {len(judged)} images of {cfg.judged}: {cost}")
         if cfg.max_loss_db is not None and not cost.loss_db <= cfg.max_loss_db:
             raise MismatchError(
                 f"precision={cfg.precision} loses {cost.loss_db:.3f} dB on {cfg.judged}, and "
-                f"max_loss_db={cfg.max_loss_db}. Nothing was written; take another precision, more "
-                "photographs for calibration=…, or max_loss_db=null."
+                f"max_loss_db={cfg.max_loss_db}. Nothing was written; take another precision, "
+                "photographs like those of the training for calibration=…, or max_loss_db=null."
             )
-        for part in (made.with_suffix(".bin"), made):
+        for part in (made.with_suffix(".bin"), made):  # the .xml last: it is read first
             if part.is_file():
                 with replacing(output.with_suffix(part.suffix)) as temporary:
                     shutil.copyfile(part, temporary)
@@ -111,21 +124,16 @@ def _write_lowered(
 
 def _write_checked(
     net: PortableNet, checkpoint: Checkpoint, output: Path, cfg: DictConfig, console: Console
-) -> float:
+) -> tuple[float, PortableNet]:
     size: Size = "any" if cfg.size == "any" else list(cfg.size)
     sizes = sizes_of(size, [list(pair) for pair in cfg.check], net.least)
     console.print(f"tracing {_in_words(size, net)}; large networks take minutes")
-    try:
-        with replacing(output) as temporary:
-            _write(net, size, temporary, _about(checkpoint, net, size))
-            largest = differences(opened(temporary, output.suffix), net, sizes, cfg.tolerance)
-    except OSError as error:
-        raise CheckpointError(
-            f"{output} cannot be written: {error}. Make room or choose another output."
-        ) from error
+    with replacing(output) as temporary:
+        _write(net, size, temporary, _about(checkpoint, net, size))
+        largest = differences(opened(temporary, output.suffix), net, sizes, cfg.tolerance)
     for (height, width), difference in largest.items():
         console.print(f"{height}×{width}: at most {difference:.1e} from the live network")
-    return max(largest.values())
+    return max(largest.values()), net
 
 
 def _write(net: PortableNet, size: Size, path: Path, about: dict[str, Any]) -> None:

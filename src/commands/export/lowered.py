@@ -1,11 +1,13 @@
-"""Files of lower precision, and what they cost in seconds, differences and dB."""
+"""Files of lower precision and for OpenVINO, and what they cost in dB, differences and time."""
 
 import importlib
+import statistics
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from hydra.utils import instantiate
@@ -13,31 +15,40 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from src.app.inference import task_of
-from src.commands.export.onnx_file import INPUT, onnx_session, run_onnx
-from src.commands.export.program import Run
+from src.commands.export.onnx_file import INPUT, quiet
+from src.commands.export.program import Run, Size, opened
 from src.core.errors import ConfigError, need
-from src.core.paths import from_root
 from src.core.seeding import generator_for
-from src.data.image_io import read_image
+from src.data.image_io import read_image, to_tensor
 from src.data.source import ImageFolder
+from src.degradations.gaussian import as_8bit
 from src.inference.portable import PortableNet
 from src.inference.precision import psnr_between
+from src.inference.restorer import takes_noise_level, with_noise_level
+from src.ops.resize import upscale
 from src.weights.checkpoint import Checkpoint
 
 PRECISIONS = ("fp32", "fp16", "int8")
-PHOTOGRAPHS = 8
-"""How many images of a folder are looked at."""
+JUDGED, SEEN = 100, 16
+"""Photographs, at most, that a file is judged by, and that show the range of activations."""
 
 SIDE = 192
-"""Of the middle that is taken of each, in pixels; a multiple of 2, 3, 4 and 8."""
+"""Of the middle that is taken of each, at most, in restored pixels."""
 
-USUAL = {
-    "denoise": {"_target_": "src.degradations.gaussian.GaussianNoise", "sigma": [25, 25]},
-    "dejpeg": {"_target_": "src.degradations.jpeg.Jpeg", "quality": [40, 40]},
-    "demosaic": {"_target_": "src.degradations.mosaic.Mosaic"},
-    "superresolution": {"_target_": "src.degradations.bicubic.Bicubic"},
+PERIOD = 24
+"""Sides of that middle are multiples of this, for all scales and Bayer cells."""
+
+USUAL: dict[str, tuple[str, dict[str, Any]]] = {
+    "denoise": ("gaussian.GaussianNoise", {"sigma": [0, 50]}),
+    "dejpeg": ("jpeg.Jpeg", {"quality": [10, 90]}),
+    "demosaic": ("mosaic.Mosaic", {}),
+    "superresolution": ("bicubic.Bicubic", {}),
 }
-"""Task of a network alone → the degradation by which it is judged."""
+"""Task of a network alone → the degradation by which it is judged, at that class's own level (σ 25,
+quality 10, GRBG), and the levels in calibration."""
+
+BEST = 100.0
+"""PSNR that counts as perfect, in dB: infinite ones have no difference."""
 
 Pair = tuple[Tensor, Tensor]
 
@@ -48,129 +59,14 @@ class Price:
 
     loss_db: float
     difference: float  # largest, on the scale [0, 1]
-    megapixels_per_second: float  # of restored pixels
-    live_megapixels_per_second: float
+    speed: float  # restored megapixels per second, the median
+    live_speed: float
 
     def __str__(self) -> str:
-        speed, live = self.megapixels_per_second, self.live_megapixels_per_second
         return (
             f"{self.loss_db:+.3f} dB lost, at most {self.difference:.1e} from the live network, "
-            f"{speed:.3g} megapixels/s (live {live:.3g})"
+            f"{self.speed:.3g} megapixels/s (live {self.live_speed:.3g})"
         )
-
-
-def pairs(folder: str, checkpoint: Checkpoint, net: PortableNet) -> list[Pair]:
-    """Return (degraded, clean) of the middles of the first photographs of a folder.
-
-    Raises:
-        ConfigError: If nothing says how they are degraded for this network.
-    """
-    degradation = _degradation(checkpoint, net.scale)
-    made = []
-    for key, path in list(ImageFolder(from_root(folder)).files().items())[:PHOTOGRAPHS]:
-        pixels = torch.from_numpy(read_image(path, channels=net.out_channels))
-        clean = pixels.permute(2, 0, 1)[None].float() / 255
-        height, width = (min(side, SIDE) // 24 * 24 for side in clean.shape[-2:])
-        top, left = (
-            (s - cut) // 2 for s, cut in zip(clean.shape[-2:], (height, width), strict=True)
-        )
-        clean = clean[..., top : top + height, left : left + width]
-        degraded: Tensor = degradation(clean, generator_for("cpu", "export", key))
-        made.append((degraded.float(), clean))
-    return made
-
-
-def _degradation(checkpoint: Checkpoint, scale: int) -> nn.Module:
-    node: Any = checkpoint.config.get("degradation")
-    if node is None:
-        node = next((n for task, n in USUAL.items() if task_of(checkpoint).startswith(task)), None)
-    if node is None:
-        raise ConfigError(
-            f"{checkpoint.path} does not say what it restores, and precision=… is judged by that: "
-            "export the run folder or its .ckpt, or a network of the zoo."
-        )
-    more = {"scale": scale} if scale > 1 and "scale" not in node else {}
-    built: nn.Module = instantiate(node, **more, _convert_="all")
-    return built.eval()
-
-
-def price(file: Run, net: PortableNet, judged: Sequence[Pair]) -> Price:
-    """Run file and network over the pairs, in turn, and compare."""
-    losses, largest, seconds, pixels = [], 0.0, [0.0, 0.0], 0
-    for degraded, clean in judged:
-        made = []
-        for index, run in enumerate((file, net)):
-            start = time.perf_counter()
-            with torch.no_grad():
-                made.append(run(degraded))
-            seconds[index] += time.perf_counter() - start
-        pixels += clean.shape[-2] * clean.shape[-1]
-        scores = [psnr_between((one.clamp(0, 1) * 255).round() / 255, clean) for one in made]
-        losses.append(scores[1] - scores[0])
-        largest = max(largest, float((made[0] - made[1]).abs().max()))
-    speeds = [pixels / 1e6 / each for each in seconds]
-    return Price(sum(losses) / len(losses), largest, *speeds)
-
-
-def lower(source: Path, target: Path, precision: str, calibration: Sequence[Pair]) -> None:
-    """Write the float32 .onnx file ``source`` as ``target`` in another precision or format.
-
-    Args:
-        source: From :func:`write_onnx`.
-        target: Of the suffix .onnx, or .xml for OpenVINO, whose weights come beside it as .bin.
-        precision: ``fp32``, ``fp16`` or ``int8``.
-        calibration: For ``int8``: pairs whose degraded images show the range of activations.
-    """
-    made = source.with_name("lowered.onnx")
-    if precision == "int8":
-        _quantize(source, made, calibration)
-    elif precision == "fp16" and target.suffix == ".onnx":
-        onnx = importlib.import_module("onnx")
-        half = importlib.import_module("onnxruntime.transformers.float16")
-        onnx.save(half.convert_float_to_float16(onnx.load(source), keep_io_types=True), made)
-    else:
-        made = source
-    if target.suffix == ".xml":
-        openvino = importlib.import_module("openvino")
-        model = openvino.Core().read_model(made)
-        openvino.save_model(model, target, compress_to_fp16=precision == "fp16")
-    else:
-        made.replace(target)
-
-
-def _quantize(source: Path, target: Path, calibration: Sequence[Pair]) -> None:
-    """Quantize convolutions to 8 bits, but the first and the last, which cost most dB."""
-    onnx = importlib.import_module("onnx")
-    quantization = importlib.import_module("onnxruntime.quantization")
-    nodes = [node.name for node in onnx.load(source).graph.node if node.op_type == "Conv"]
-
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[name-defined,misc]
-        images: Iterator[Tensor] = iter([degraded for degraded, _ in calibration])
-
-        def get_next(self) -> dict[str, Any] | None:
-            image = next(self.images, None)
-            return None if image is None else {INPUT: image.numpy()}
-
-    quantization.quantize_static(
-        source,
-        target,
-        Reader(),
-        per_channel=True,
-        op_types_to_quantize=["Conv"],
-        nodes_to_exclude=[*nodes[:1], *nodes[-1:]],
-        activation_type=quantization.QuantType.QUInt8,
-    )
-
-
-def opened_lowered(path: Path) -> Run:
-    """Return how to run an .onnx or .xml file."""
-    if path.suffix == ".onnx":
-        session = onnx_session(path)
-        return lambda degraded: run_onnx(session, degraded)
-    core = importlib.import_module("openvino").Core()
-    threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
-    compiled = core.compile_model(str(path), "CPU", threads)
-    return lambda degraded: torch.from_numpy(compiled(degraded.numpy())[0])
 
 
 def check_lowered(cfg: DictConfig, suffix: str) -> None:
@@ -185,10 +81,195 @@ def check_lowered(cfg: DictConfig, suffix: str) -> None:
         need("openvino", extra="openvino", asked="output=….xml")
     elif cfg.precision != "fp32" and suffix != ".onnx":
         raise ConfigError(f"precision={cfg.precision} needs output=….onnx or output=….xml.")
+    if suffix == ".safetensors" and cfg.judged is not None:
+        raise ConfigError("judged=… has nothing to judge in weights alone; leave it out.")
     if (cfg.precision != "fp32" or suffix == ".xml") and cfg.judged is None:
         raise ConfigError(
             f"precision={cfg.precision} as {suffix} is judged by dB: add judged=<folder of clean "
             "images that were not trained on>."
         )
     if cfg.precision == "int8" and cfg.calibration is None:
-        raise ConfigError("precision=int8 needs calibration=<folder of photographs>.")
+        raise ConfigError(
+            "precision=int8 needs calibration=<folder of photographs>, best of the training set: "
+            "they show the range of activations."
+        )
+
+
+def pairs(
+    folder: str,
+    checkpoint: Checkpoint,
+    net: PortableNet,
+    *,
+    size: Size = "any",
+    calibrating: bool = False,
+) -> list[Pair]:
+    """Return (input of the network, clean) of the middles of photographs spread over a folder.
+
+    Args:
+        folder: Of clean images.
+        checkpoint: Says how they are degraded.
+        net: The network.
+        size: Height and width of the inputs, of a file for one size.
+        calibrating: Fewer images, of all levels.
+
+    Raises:
+        ConfigError: If nothing says how they are degraded, or an image is too small.
+        DataError: If there is no image.
+    """
+    degradation = _degradation(checkpoint, net, all_levels=calibrating)
+    files = list(ImageFolder(folder).files().items())
+    most = SEEN if calibrating else JUDGED
+    made = []
+    for key, path in files[:: max(1, len(files) // most)][:most]:
+        whole = to_tensor(read_image(path, channels=net.out_channels))[None]
+        clean = _middle(whole, [] if size == "any" else [side * net.scale for side in size])
+        if min(clean.shape[-2:]) < net.least * net.scale:
+            raise ConfigError(
+                f"{path} is too small to judge or calibrate by: {SIDE}×{SIDE} pixels are cut from "
+                f"the middle, and at least {net.least * net.scale}, or size=… where it is given. "
+                "Leave it out of the folder."
+            )
+        made.append((_input(degradation, clean, key, net), clean))
+    return made
+
+
+def _middle(whole: Tensor, sides: Sequence[int]) -> Tensor:
+    """Cut the middle of (1, C, H, W), of ``sides`` where they are given; empty if it is less."""
+    height, width = whole.shape[-2:]
+    tall, wide = sides or [min(side, SIDE) // PERIOD * PERIOD for side in (height, width)]
+    top, left = (height - tall) // 2, (width - wide) // 2
+    if min(top, left) < 0:
+        return whole[..., :0, :0]
+    return whole[..., top : top + tall, left : left + wide]
+
+
+def _degradation(checkpoint: Checkpoint, net: PortableNet, *, all_levels: bool) -> nn.Module:
+    node: Any = checkpoint.config.get("degradation")
+    known = [use for name, use in USUAL.items() if task_of(checkpoint).startswith(name)]
+    if node is None and known:
+        [(name, levels)] = known
+        node = {"_target_": f"src.degradations.{name}", **(levels if all_levels else {})}
+        node |= {"scale": net.scale} if name.startswith("bicubic") else {}
+    built = None if node is None else instantiate(node, _convert_="all").eval()
+    if built is None or (takes_noise_level(net) and not hasattr(built, "with_level")):
+        raise ConfigError(
+            f"{checkpoint.path} does not say how its inputs are degraded, by which a file is "
+            "judged: export a run folder or a .ckpt of a training, or a network of the zoo."
+        )
+    return cast("nn.Module", built)
+
+
+def _input(degradation: Any, clean: Tensor, key: str, net: PortableNet) -> Tensor:  # noqa: ANN401
+    generator = generator_for("cpu", "export", key)
+    if takes_noise_level(net):
+        return with_noise_level(*degradation.with_level(clean, generator))
+    degraded: Tensor = degradation(clean, generator)
+    factor = clean.shape[-1] // (degraded.shape[-1] * net.scale)
+    return upscale(degraded, factor) if factor > 1 else degraded  # as task super_resolution does
+
+
+@torch.no_grad()
+def price(file: Run, net: nn.Module, judged: Sequence[Pair], rounds: int = 1) -> Price:
+    """Run file and network over the pairs, in turn, ``rounds`` times, and compare."""
+    ways = (file, net)
+    losses, largest, speeds = [], 0.0, ([], [])  # type: tuple[list[float], list[float]]
+    for way in ways:
+        way(judged[0][0])  # the first call prepares
+    for degraded, clean in judged:
+        made: list[Tensor] = []
+        for _ in range(rounds):
+            made.clear()
+            for way, speed in zip(ways, speeds, strict=True):
+                start = time.perf_counter()
+                made.append(way(degraded))
+                speed.append(clean[0, 0].numel() / 1e6 / (time.perf_counter() - start))
+        theirs, ours = (min(psnr_between(as_8bit(one), clean), BEST) for one in made)
+        losses.append(ours - theirs)
+        largest = max(largest, float((made[0] - made[1]).abs().max()))
+    return Price(statistics.mean(losses), largest, *map(statistics.median, speeds))
+
+
+def lower(exact: Path, made: Path, precision: str, calibration: Sequence[Pair]) -> None:
+    """Write the float32 .onnx file ``exact`` in another precision or for OpenVINO.
+
+    Args:
+        exact: From :func:`write_onnx`.
+        made: Beside it, ending in .onnx or .xml, whose weights come in a .bin of the same name.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+        calibration: For ``int8``: pairs whose inputs show the range of activations.
+
+    Raises:
+        ConfigError: If there is nothing to lower.
+    """
+    source = exact
+    if precision == "int8":
+        source = exact.with_name("int8.onnx")
+        _quantize(exact, source, calibration)
+    if made.suffix == ".xml":
+        _write_openvino(source, made, half=precision == "fp16")
+    elif precision == "fp16":
+        onnx = importlib.import_module("onnx")
+        half = importlib.import_module("onnxruntime.transformers.float16")
+        onnx.save(half.convert_float_to_float16(onnx.load(exact), keep_io_types=True), made)
+    else:
+        source.replace(made)
+
+
+class _Inputs:
+    """What the quantizer reads, one image at a time."""
+
+    def __init__(self, calibration: Sequence[Pair]) -> None:
+        self._inputs = iter(calibration)
+
+    def get_next(self) -> dict[str, Any] | None:
+        """Return the next input by name; None after the last."""
+        pair = next(self._inputs, None)
+        return None if pair is None else {INPUT: pair[0].numpy()}
+
+
+def _quantize(exact: Path, made: Path, calibration: Sequence[Pair]) -> None:
+    """Quantize convolutions to 8 bits, but the first and the last, which cost most dB."""
+    quantization = importlib.import_module("onnxruntime.quantization")
+    graph = importlib.import_module("onnx").load(exact).graph
+    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
+    if len(convolutions) < 3:
+        raise ConfigError(
+            "precision=int8 is for convolutions between the first and the last, and this network "
+            "has none. Take precision=fp16."
+        )
+    with quiet():
+        quantization.quantize_static(
+            exact,
+            made,
+            _Inputs(calibration),
+            per_channel=True,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=[convolutions[0], convolutions[-1]],
+            activation_type=quantization.QuantType.QUInt8,
+        )
+
+
+def opened_lowered(path: Path) -> Run:
+    """Return how to run a file of any suffix that :func:`opened` or OpenVINO knows."""
+    if path.suffix != ".xml":
+        return opened(path, path.suffix)
+    options = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino().Core().compile_model(path, "CPU", options)
+    return lambda degraded: torch.from_numpy(compiled(degraded.numpy())[0])
+
+
+def _write_openvino(source: Path, made: Path, *, half: bool) -> None:
+    """Write .xml and .bin, with what the .onnx file says of itself."""
+    model = openvino().Core().read_model(source)
+    for entry in importlib.import_module("onnx").load(source).metadata_props:
+        model.set_rt_info(entry.value, ["exemplar", entry.key])
+    openvino().save_model(model, made, compress_to_fp16=half)
+
+
+def openvino() -> Any:  # noqa: ANN401
+    """Return the package, kept from what it does when it is imported: tell Google Analytics.
+
+    It does without its telemetry where that cannot be imported, so here it never can.
+    """
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    return importlib.import_module("openvino")

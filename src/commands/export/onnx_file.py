@@ -37,7 +37,7 @@ def write_onnx(program: ExportedProgram, path: Path, about: Mapping[str, str]) -
         ConfigError: If ONNX lacks one of the network's operators.
     """
     try:
-        with _quiet():
+        with quiet():
             made = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -61,6 +61,7 @@ def write_onnx(program: ExportedProgram, path: Path, about: Mapping[str, str]) -
 def onnx_session(path: Path) -> Any:  # noqa: ANN401
     """Return a session of onnxruntime on the CPU, with as many threads as torch has."""
     runtime = importlib.import_module("onnxruntime")
+    runtime.disable_telemetry_events()  # only builds for Windows have any
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -105,16 +106,13 @@ def _name_axes(model: Any) -> None:  # noqa: ANN401
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter, which greets, advises and warns on every channel there is."""
-    loggers = [logging.getLogger(name) for name in ("onnxscript", "torch.onnx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+def quiet() -> Iterator[None]:
+    """Silence exporter and quantizer, which greet, advise and warn on every channel there is."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)
