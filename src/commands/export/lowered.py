@@ -97,6 +97,8 @@ def check_lowered(cfg: DictConfig, suffix: str) -> None:
             "precision=int8 needs calibration=<folder of photographs>, best of the training set: "
             "they show the range of activations."
         )
+    if cfg.precision != "int8" and cfg.calibration is not None:
+        raise ConfigError("calibration=… is only for precision=int8; leave it out.")
 
 
 def pairs(
@@ -155,9 +157,7 @@ def _degradation(checkpoint: Checkpoint, net: PortableNet, *, all_levels: bool) 
         node = {"_target_": f"src.degradations.{name}", **(levels if all_levels else {})}
         node |= {"scale": net.scale} if name.startswith("bicubic") else {}
     built = None if node is None else instantiate(node, _convert_="all").eval()
-    if built is None or (
-        takes_noise_level(cast("RestorationNet", net.net)) and not hasattr(built, "with_level")
-    ):
+    if built is None or (_is_told(net) and not hasattr(built, "with_level")):
         raise ConfigError(
             f"{checkpoint.path} does not say how its inputs are degraded, by which a file is "
             "judged: export a run folder or a .ckpt of a training, or a network of the zoo."
@@ -165,9 +165,13 @@ def _degradation(checkpoint: Checkpoint, net: PortableNet, *, all_levels: bool) 
     return cast("nn.Module", built)
 
 
+def _is_told(net: PortableNet) -> bool:
+    return takes_noise_level(cast("RestorationNet", net.net))
+
+
 def _input(degradation: Any, clean: Tensor, key: str, net: PortableNet) -> Tensor:  # noqa: ANN401
     generator = generator_for("cpu", "export", key)
-    if takes_noise_level(cast("RestorationNet", net.net)):
+    if _is_told(net):
         return with_noise_level(*degradation.with_level(clean, generator))
     degraded: Tensor = degradation(clean, generator)
     factor = clean.shape[-1] // (degraded.shape[-1] * net.scale)

@@ -1,80 +1,100 @@
 """Restore a photograph with an exported network: NumPy, onnxruntime and Pillow, nothing else.
 
-    python run_onnx.py net.onnx photo.jpg restored.png [tile]
+    python run_onnx.py net.onnx photo.jpg restored.png
 
-Of large images tiles of 256 pixels (or ``tile``) go through the network one by one; where they
-overlap, by 32 pixels, they are blended by ramps. A network that is told the noise level (one
-channel more than it returns) takes it from the variable SIGMA, on the scale of 8 bits.
+Large images go through the network in tiles. Of each only the part counts that is 32 pixels from
+the cuts, so that the seams are those of the whole image for networks that look no further.
 """
 
-import os
-import sys
+import argparse
+import json
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
-import onnxruntime
+import numpy.typing as npt
 from PIL import Image, ImageOps
 
-OVERLAP = 32
+Planes = npt.NDArray[np.float32]
+
+MARGIN = 32
+"""Pixels of a tile beside each cut that do not count."""
+
+GRID = 8
+"""Tiles begin at multiples of this: the period of mosaics, JPEG blocks and half resolutions."""
 
 
-def starts(size: int, tile: int) -> list[int]:
-    """Return where tiles begin along an axis; the last one ends with it."""
-    if size <= tile:
-        return [0]
-    return [*range(0, size - tile, tile - OVERLAP), size - tile]
+def pieces(size: int, tile: int) -> list[tuple[int, int, int, int]]:
+    """Return where tiles begin and end along an axis, and from where to where each counts."""
+    starts = range(0, max(size - 2 * MARGIN, 1), tile - 2 * MARGIN)
+    cuts = [0, *(start + MARGIN for start in starts[1:]), size]
+    return [
+        (start, min(start + tile, size), begin, end)
+        for start, (begin, end) in zip(starts, pairwise(cuts), strict=True)
+    ]
 
 
-def ramp(length: int, scale: int, first: bool, last: bool) -> np.ndarray:
-    """Return weights along one axis of a restored tile, falling to edges inside the image."""
-    weight = np.ones(length * scale, np.float32)
-    rise = np.arange(1, OVERLAP * scale + 1, dtype=np.float32) / (OVERLAP * scale + 1)
-    edge = min(len(rise), len(weight))
-    if not first:
-        weight[:edge] = rise[:edge]
-    if not last:
-        weight[-edge:] = np.minimum(weight[-edge:], rise[:edge][::-1])
-    return weight
+def restore(session: Any, image: Planes, tile: int = 256) -> Planes:  # noqa: ANN401
+    """Map (C, H, W) in [0, 1] to (C', s·H, s·W), not clipped.
 
+    Args:
+        session: Of onnxruntime.
+        image: What the network takes.
+        tile: Side of a tile in pixels; a network for one size has its own.
 
-def restore(session: onnxruntime.InferenceSession, image: np.ndarray, tile: int) -> np.ndarray:
-    """Map (C, H, W) in [0, 1] to (C', s·H, s·W), not clipped; sides are 16 pixels or more."""
-    scale = int(session.get_modelmeta().custom_metadata_map.get("scale", "1"))
-    height, width = image.shape[-2:]
-    total = np.zeros((1, height * scale, width * scale), np.float32)
-    restored: np.ndarray = total
-    for top in starts(height, tile):
-        for left in starts(width, tile):
-            part = image[None, :, top : top + tile, left : left + tile]
-            tall, wide = part.shape[-2:]
-            made = session.run(None, {"degraded": np.ascontiguousarray(part)})[0][0]
-            down = ramp(tall, scale, top == 0, top + tall == height)
-            weight = down[:, None] * ramp(wide, scale, left == 0, left + wide == width)
-            if restored is total:
-                restored = np.zeros((len(made), *total.shape[1:]), np.float32)
-            rows = slice(top * scale, (top + tall) * scale)
-            columns = slice(left * scale, (left + wide) * scale)
-            restored[:, rows, columns] += made * weight
-            total[:, rows, columns] += weight
-    return np.asarray(restored / total)
+    Raises:
+        SystemExit: If a tile would have no part that counts.
+    """
+    about = session.get_modelmeta().custom_metadata_map
+    scale, least = (json.loads(about.get(key, "1")) for key in ("scale", "least_side"))
+    given = session.get_inputs()[0].shape[-2:]
+    fixed = [side if isinstance(side, int) else 0 for side in given]
+    tall, wide = (side or tile // GRID * GRID for side in fixed)
+    if min(tall, wide) <= 2 * MARGIN:
+        raise SystemExit(f"Tiles must have more than {2 * MARGIN} pixels a side, e.g. --tile 256.")
+    channels, height, width = session.get_outputs()[0].shape[1], *image.shape[-2:]
+    restored = np.empty((channels, height * scale, width * scale), np.float32)
+    for top, bottom, upper, lower in pieces(height, tall):
+        for left, right, first, last in pieces(width, wide):
+            part = image[:, top:bottom, left:right]
+            missing = [
+                (0, max(0, (side or least) - there))
+                for side, there in zip(fixed, part.shape[-2:], strict=True)
+            ]
+            part = np.pad(part, ((0, 0), *missing), mode="symmetric")
+            [made] = session.run(None, {"degraded": part[None]})
+            restored[:, upper * scale : lower * scale, first * scale : last * scale] = made[
+                0,
+                :,
+                (upper - top) * scale : (lower - top) * scale,
+                (first - left) * scale : (last - left) * scale,
+            ]
+    return restored
 
 
 def main() -> None:
     """Restore what the command line names."""
-    if len(sys.argv) < 4:
-        sys.exit(__doc__)
-    network, source, target, *more = sys.argv[1:]
-    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    import onnxruntime
+
+    parser = argparse.ArgumentParser(description="Restore a photograph with an exported network.")
+    parser.add_argument("network", help="the .onnx file")
+    parser.add_argument("photograph", help="what the network takes: noisy, small, a mosaic, …")
+    parser.add_argument("output", help="a .png or .jpg file")
+    parser.add_argument("--tile", type=int, default=256, help="side of a tile in pixels")
+    parser.add_argument("--sigma", type=float, help="noise level, 0 to 255, for a network told it")
+    given = parser.parse_args()
+    onnxruntime.disable_telemetry_events()
+    session = onnxruntime.InferenceSession(given.network, providers=["CPUExecutionProvider"])
     wanted, returned = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[1]
-    with Image.open(source) as photograph:
-        mode = "L" if returned == 1 else "RGB"
-        pixels = np.asarray(ImageOps.exif_transpose(photograph).convert(mode), np.float32) / 255
-    image = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    with Image.open(given.photograph) as photograph:
+        upright = ImageOps.exif_transpose(photograph).convert("L" if returned == 1 else "RGB")
+    image = np.atleast_3d(np.asarray(upright, np.float32) / 255).transpose(2, 0, 1)
     if wanted == returned + 1:
-        level = np.full_like(image[:1], float(os.environ.get("SIGMA", "25")) / 255)
-        image = np.concatenate([image, level])
-    restored = restore(session, image, int(more[0]) if more else 256)
-    bits = (restored.clip(0, 1) * 255).round().astype(np.uint8)
-    Image.fromarray(bits[0] if len(bits) == 1 else bits.transpose(1, 2, 0)).save(target)
+        if given.sigma is None:
+            parser.error("this network is told the noise level: add --sigma 25, or what it is")
+        image = np.concatenate([image, np.full_like(image[:1], given.sigma / 255)])
+    levels = (restore(session, image, given.tile).clip(0, 1) * 255).round().astype(np.uint8)
+    Image.fromarray(levels.transpose(1, 2, 0).squeeze()).save(given.output, quality=95)
 
 
 if __name__ == "__main__":
