@@ -179,9 +179,9 @@ def _input(degradation: Any, clean: Tensor, key: str, net: PortableNet) -> Tenso
 
 
 @torch.no_grad()
-def price(file: Run, net: nn.Module, judged: Sequence[Pair], rounds: int = 1) -> Price:
+def price(file: Run, net: Run, judged: Sequence[Pair], rounds: int = 1) -> Price:
     """Run file and network over the pairs, in turn, ``rounds`` times, and compare."""
-    ways: tuple[Run, Run] = (file, net)
+    ways = (file, net)
     losses, largest = [], 0.0
     speeds: tuple[list[float], list[float]] = ([], [])
     for way in ways:
