@@ -129,8 +129,8 @@ lock:  ## Rewrite constraints.txt with the newest versions that pyproject.toml a
 	rm -rf $(TMP)
 	"$(PYTHON)" -m venv $(TMP)
 	$(TMP)/bin/python $(PIP_INSTALL) --no-deps $(TORCH_WHEEL)
-	$(TMP)/bin/python $(PIP_INSTALL) --editable '.[dev]' 'torch==$(TORCH_VERSION)'
-	@echo "# Exact versions of all that \`make install\` installs, as tested on Linux without a GPU." > $(TMP)/new
+	$(TMP)/bin/python $(PIP_INSTALL) --editable '.[dev,openvino]' 'torch==$(TORCH_VERSION)'
+	@echo "# Exact versions of all that \`make install\` and the extra openvino install, as tested on Linux without a GPU." > $(TMP)/new
 	@echo "# Made by \`make lock\`; another torch: \`make lock TORCH_VERSION=…\`. Do not edit." >> $(TMP)/new
 	@echo "# torch stands without its build (+cpu, +cu126): the Makefile's TORCH adds it." >> $(TMP)/new
 	$(TMP)/bin/python $(PIP) freeze --all --exclude-editable --exclude pip > $(TMP)/freeze

@@ -1,6 +1,8 @@
 """A network that left the project computes what it did inside."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,10 @@ import pytest
 import torch
 
 from src.core.paths import ROOT
+from src.models.backbones.half_resolution import HalfResolution
 from src.models.backbones.panet import PANet
 from src.weights.network_file import open_network, write_network
+from tests.support.images import write_folder
 
 PANET = {"_target_": "src.models.backbones.panet.PANet", "channels": 8, "blocks": 2, "unshuffle": 2}
 LOCAL = {"_target_": "src.models.attention.pyramid_local.LocalPyramidAttention", "_partial_": True}
@@ -107,7 +111,7 @@ def test_weights_alone_build_the_same_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("output=net.pth",), "must end in .pt2, .onnx, .safetensors"),
+        (("output=net.pth",), "must end in .pt2, .onnx, .xml, .safetensors"),
         (("output=net.pt2", "size=[8,8]"), "16 or more"),
         (("output=net.pt2", "check=[]"), "would prove nothing"),
     ],
@@ -117,6 +121,76 @@ def test_mistakes_are_refused(tmp_path: Path, words: tuple[str, ...], said: str)
     assert done.returncode == 2
     assert said in done.stderr
     assert not (ROOT / "net.pt2").exists()
+
+
+def denoiser(folder: Path) -> Path:
+    """Write a network that returns its input, and says that it denoises."""
+    arguments = {"channels": 16, "blocks": 2}
+    net = HalfResolution(**arguments)
+    torch.nn.init.zeros_(net.tail.weight)
+    torch.nn.init.zeros_(net.tail.bias)
+    node = {"_target_": "src.models.backbones.half_resolution.HalfResolution", **arguments}
+    write_network(folder / "net.safetensors", net.state_dict(), node, {"task": "Denoise"})
+    return folder / "net.safetensors"
+
+
+@pytest.mark.long
+def test_int8_is_judged_and_says_how_to_run_it_without_torch(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the extra 'export' is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra 'export' is not installed")
+    photos = write_folder(tmp_path / "photos", 2, height=60, width=72)
+    output = tmp_path / "out/net.onnx"
+    words = ("precision=int8", f"judged={photos}", f"calibration={photos}", "check=[[17,20]]")
+    done = export(f"checkpoint={denoiser(tmp_path)}", f"output={output}", *words)
+    assert done.returncode == 0, done.stderr
+    assert "int8, 2 images" in done.stdout
+    assert "+0.000 dB lost" in done.stdout
+    assert list(output.parent.iterdir()) == [output]
+    [runner] = re.findall(r"python (\S+run_onnx\.py)", done.stdout.replace("\n", ""))
+    command = [sys.executable, runner, output, photos / "a.png", tmp_path / "restored.png"]
+    subprocess.run(command, check=True)
+    assert (tmp_path / "restored.png").is_file()
+
+
+@pytest.mark.long
+def test_what_loses_more_than_allowed_leaves_nothing_and_openvino_tells_nobody(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("onnxscript", reason="the extra 'openvino' is not installed")
+    pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
+    source, home = denoiser(tmp_path), tmp_path / "home"
+    home.mkdir()
+    photos = write_folder(tmp_path / "photos", 2, height=60, width=72)
+    script = (
+        "import sys\n"
+        "asked = []\n"
+        "def hear(event, arguments):\n"
+        "    if event.startswith(('socket.connect', 'socket.get', 'urllib')):\n"
+        "        asked.append((event, arguments))\n"
+        "sys.addaudithook(hear)\n"
+        "from src.export import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    print('asked', asked)\n"
+    )
+    words = [f"checkpoint={source}", f"output={tmp_path / 'out/net.xml'}", f"judged={photos}"]
+    words += ["precision=fp16", "max_loss_db=-1", "check=[[17,20]]"]  # it must gain 1 dB
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=ROOT,
+        env=os.environ | {"HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    said = " ".join(done.stderr.split())
+    assert re.search(r"precision=fp16 loses -?0\.\d+ dB on .*, and max_loss_db=-1", said)
+    assert "or max_loss_db=null" in said
+    assert [*tmp_path.glob("out/*")] == []
+    assert "asked []" in done.stdout
+    assert not (home / "intel").exists()
 
 
 @pytest.mark.slow
