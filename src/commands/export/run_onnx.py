@@ -88,7 +88,7 @@ def main() -> None:
     wanted, returned = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[1]
     with Image.open(given.photograph) as photograph:
         upright = ImageOps.exif_transpose(photograph).convert("L" if returned == 1 else "RGB")
-    image = np.atleast_3d(np.asarray(upright, np.float32) / 255).transpose(2, 0, 1)
+    image = np.atleast_3d(np.asarray(upright, np.float32) / np.float32(255)).transpose(2, 0, 1)
     if wanted == returned + 1:
         if given.sigma is None:
             parser.error("this network is told the noise level: add --sigma 25, or what it is")
