@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from src.commands.evaluate.record import weights_hash
 from src.commands.export.command import megabytes
 from src.commands.export.lowered import lower, opened_lowered, pairs, price
 from src.commands.export.onnx_file import write_onnx
@@ -28,7 +27,7 @@ from src.core.files import write_json
 from src.core.origin import hardware, origin
 from src.core.paths import ROOT
 from src.inference.portable import PortableNet, multiples
-from src.weights.checkpoint import network_of, open_checkpoint
+from src.weights.checkpoint import network_of, open_checkpoint, weights_hash
 from src.weights.zoo import zoo_names
 
 HERE = ROOT / "experiments/zoo/export"

@@ -57,7 +57,7 @@ def check_request(cfg: DictConfig) -> None:
 
 def typed() -> list[str]:
     """Return the overrides of the command line; none where there is no command."""
-    return HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def _check_restored_request(cfg: DictConfig) -> None:
