@@ -81,8 +81,8 @@ def test_joined_nodes_are_what_hydra_composes() -> None:
 def test_every_combination_composes_to_the_block_that_was_asked_for() -> None:
     for row in ROWS:
         model = model_node(row)
-        target = model["attention"]["_target_"]
-        assert target.split(".")[-2] == row[2], row
+        block = ATTENTION[row[2]]
+        assert model["attention"]["_target_"] == f"{block.__module__}.{block.__qualname__}", row
         told_level = row[0].startswith("denoise") and row[1] == "ffdnet"  # in a channel of its own
         expected = (1 if row[0].startswith(ONE_CHANNEL) else 3) + told_level
         assert model["in_channels"] == expected or row[0] == "dejpeg_colour", row

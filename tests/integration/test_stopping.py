@@ -34,6 +34,7 @@ SHORT = (
     "data.workers=2",
     "trainer.max_steps=4",
     "trainer.val_check_interval=4",
+    "inference.tile=64",  # whole photographs by exact attention would be most of the test
 )
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from src.core.errors import ConfigError
-from src.inference.precision import ALIKE_DB, Precision, Way, psnr_between
+from src.inference.precision import ALIKE_DB, PROBED, Precision, Way, psnr_between
 from src.inference.restorer import InferencePolicy, Restorer
 from src.models.backbones.half_resolution import HalfResolution
 
@@ -29,7 +29,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Slow(nn.Module):
-    """Takes longer in float32, or in one order of memory."""
+    """Takes longer in float32, far longer in bfloat16, or longer in one order of memory."""
 
     in_channels = out_channels = 3
     scale = multiple_of = min_size = 1
@@ -45,8 +45,9 @@ class Slow(nn.Module):
 
     def forward(self, degraded: Tensor) -> Tensor:
         last = degraded.is_contiguous(memory_format=torch.channels_last)
-        fast = last if self.waits == "in rows" else torch.is_autocast_enabled("cpu")
-        CLOCK.seconds += 1 if fast else 2
+        bf16 = torch.is_autocast_enabled("cpu")
+        slow = {"in rows": not last, "in float32": not bf16, "in bfloat16": 39 * bf16}[self.waits]
+        CLOCK.seconds += 1 + slow
         features = self.middle(self.first(degraded) + self.offset) - self.offset
         restored: Tensor = self.last(features)
         return restored
@@ -156,3 +157,18 @@ def test_auto_stays_in_fp32_where_the_output_is_no_number(image: Tensor) -> None
     auto = restorer(Slow(offset=float("nan")), "auto")
     assert auto(image).isnan().all()
     assert auto.precision.way == Way()
+
+
+def test_auto_gives_up_bf16_on_few_pixels_where_it_is_emulated(image: Tensor) -> None:
+    net, widths = Slow(waits="in bfloat16"), set()
+
+    def note(_: nn.Module, given: tuple[Tensor, ...], __: Tensor) -> None:
+        if torch.is_autocast_enabled("cpu"):
+            widths.add(given[0].shape[-1])
+
+    net.middle.register_forward_hook(note)
+    auto = restorer(net, "auto")
+    auto(image)
+    assert widths == {PROBED}
+    assert auto.precision.way == Way()
+    assert "bf16 takes 40 × the time of fp32 here" in str(auto.precision)
