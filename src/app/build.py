@@ -1,7 +1,7 @@
 """The composition root: config in, objects out; the only place that instantiates."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -34,9 +34,8 @@ LEVELS = {"sigma": "gaussian", "quality": "jpeg", "phase": "mosaic"}
 """What is given beside a degradation, and the degradation that has it."""
 
 
-def make(node: DictConfig) -> Any:  # noqa: ANN401
-    """Instantiate ``node`` with plain lists and dicts inside; an empty node gives {}."""
-    return instantiate(node, _convert_="all")
+make: Callable[..., Any] = partial(instantiate, _convert_="all")
+"""Instantiates a node with plain lists and dicts inside; an empty node gives {}."""
 
 
 def plain(cfg: DictConfig) -> PlainConfig:
@@ -51,7 +50,7 @@ def build_task(cfg: DictConfig) -> RestorationTask:
         net = in_memory_order(net, channels_last=True)
     if cfg.get("recompute", False):  # not in checkpoints of earlier versions
         recompute_blocks(net)
-    task: RestorationTask = instantiate(cfg.task, _partial_=True, _convert_="all")(
+    task: RestorationTask = make(cfg.task, _partial_=True)(
         net=net,
         degradation=make(cfg.degradation),
         conditions={name: make(node) for name, node in conditions_of(cfg).items()},
@@ -119,7 +118,7 @@ def build_trainer(cfg: DictConfig, config: PlainConfig) -> L.Trainer:
     limits = [] if max_time is None else [TimeLimit(max_time)]
     loggers: Mapping[str, Logger] = make(cfg.logger) if cfg.get("logger") else {}
     carried = (Provenance(config), PendingRow())
-    trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")(
+    trainer: L.Trainer = make(cfg.trainer, _partial_=True)(
         # The random state first: the checkpoint that a run begins with holds it as set then.
         callbacks=[RandomState(), InOwnFolder(own), FinalValidation(), *limits, *ordered, *carried],
         logger=list(loggers.values()),

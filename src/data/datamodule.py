@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import lightning as L  # noqa: N812  its documented name
 import torch
@@ -11,8 +11,16 @@ from torch.utils.data import DataLoader
 
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
-from src.data.image_io import GREY
-from src.data.images import ON_ERROR, Opener, OpenImages, Sample, WholeImages, keys_in_both
+from src.data.image_io import GREY, Grey
+from src.data.images import (
+    ON_ERROR,
+    OnError,
+    Opener,
+    OpenImages,
+    Sample,
+    WholeImages,
+    keys_in_both,
+)
 from src.data.pairs import PairFolders
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
@@ -21,10 +29,9 @@ from src.metrics.evaluator import Evaluator
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _KEYS = {"train": ("train_dir", "target_dir"), "val": ("val_dir", "val_target_dir")}
 """Keys of ``data`` that name folders of clean images, and of the targets of pairs."""
+_CHOICES = {"cache": ("on", "off"), "channels": (1, 3), "on_error": ON_ERROR, "grey": GREY}
 _TOO_SMALL_TO_TRAIN_ON = "a training patch of {} px; lower data.patch_size"
 _TOO_SMALL_TO_SCORE = "the {} px that the protocol and its metrics can score; take other metrics"
 
@@ -98,23 +105,26 @@ class RestorationData(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.stages = Stages(
-            check_whole("patch_size", patch_size, least=1),
-            check_whole("batch_size", batch_size, least=1),
-            progressive,
-        )
-        self.workers = check_whole("workers", workers, least=0)
-        self.prefetch = check_whole("prefetch", prefetch, least=1)
-        self.transform, self.seed = transform, seed
         # YAML reads an unquoted `on` as true, the command line as text; both mean the same here
-        text = {True: "on", False: "off"}[cache] if isinstance(cache, bool) else cache
-        cached = check_choice("cache", text, ("on", "off")) == "on"
+        cached = {True: "on", False: "off"}[cache] if isinstance(cache, bool) else cache
+        _check(
+            {"patch_size": patch_size, "batch_size": batch_size, "workers": workers,
+             "prefetch": prefetch, "scale": scale},
+            {"cache": cached, "channels": channels, "on_error": on_error, "grey": grey},
+        )  # fmt: skip
+        if cache_limit_gb is not None and not cache_limit_gb >= 0:
+            raise ConfigError(
+                f"data.cache_limit_gb={cache_limit_gb} must be at least 0 (in 10⁹ bytes), or null."
+            )
+        self.stages = Stages(patch_size, batch_size, progressive)
+        self.workers, self.prefetch = workers, prefetch
+        self.transform, self.seed = transform, seed
         self._opener = Opener(
-            channels=check_choice("channels", channels, (1, 3)),
-            cache_dir=from_root(cache_dir) if cached else None,
-            cache_limit=check_gigabytes("cache_limit_gb", cache_limit_gb),
-            on_error=check_choice("on_error", on_error, ON_ERROR),
-            grey=check_choice("grey", grey, GREY),
+            channels=channels,
+            cache_dir=from_root(cache_dir) if cached == "on" else None,
+            cache_limit=None if cache_limit_gb is None else round(cache_limit_gb * 1e9),
+            on_error=cast("OnError", on_error),
+            grey=cast("Grey", grey),
         )
         if train is not None and train_dir is not None:
             raise ConfigError(
@@ -128,8 +138,11 @@ class RestorationData(L.LightningDataModule):
                 train = ImageFolders(train_dir)
         if isinstance(train, Mapping):
             train = MixedSources(train)
-        pairs = _pairs("", target_dir, input_dir, scale, pattern)
-        scored = _pairs("val_", val_target_dir, val_input_dir, scale, pattern)
+        given = {"": (target_dir, input_dir), "val_": (val_target_dir, val_input_dir)}
+        pairs, scored = (
+            None if dirs == (None, None) else _pairs(key, *dirs, scale, pattern)
+            for key, dirs in given.items()
+        )
         if (pairs or scored) is not None and transform is not None:
             raise ConfigError("data/transform changes clean patches before they are degraded, and "
                               "pairs are degraded already; leave it out.")  # fmt: skip
@@ -315,15 +328,12 @@ def _pairs(
     input_dir: str | Path | None,
     scale: int,
     pattern: str | None,
-) -> PairFolders | None:
-    if target_dir is None and input_dir is None:
-        return None
+) -> PairFolders:
     if target_dir is None or input_dir is None:
         raise ConfigError(
             f"data.{key}target_dir={target_dir} and data.{key}input_dir={input_dir}: pairs need "
             "both; one folder may contain them all."
         )
-    check_whole("scale", scale, least=1)
     return PairFolders(target_dir, input_dir, scale=scale, pattern=pattern)
 
 
@@ -341,26 +351,14 @@ def _nothing(what: str, part: str) -> DataError:
     )
 
 
-def check_choice(name: str, value: object, allowed: Sequence[T]) -> T:
-    """Return the member of ``allowed`` that equals ``value``; ConfigError if there is none."""
-    for choice in allowed:
-        if choice == value:
-            return choice
-    near = did_you_mean(str(value), map(str, allowed))
-    raise ConfigError(f"data.{name}={value} is not possible. {near}")
-
-
-def check_whole(name: str, value: object, *, least: int) -> int:
-    """Return ``value``; ConfigError unless it is a whole number and at least ``least``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"data.{name}={value} must be a whole number, at least {least}.")
-    return value
-
-
-def check_gigabytes(name: str, value: float | None) -> int | None:
-    """Return a size of ``value`` · 10⁹ bytes, or None; ConfigError unless it is at least 0."""
-    if value is None:
-        return None
-    if not value >= 0:
-        raise ConfigError(f"data.{name}={value} must be at least 0 (in 10⁹ bytes), or null.")
-    return round(value * 1e9)
+def _check(numbers: Mapping[str, object], choices: Mapping[str, object]) -> None:
+    """Refuse a setting that is no whole number, or too small; or one that is no choice."""
+    for name, value in numbers.items():
+        least = 0 if name == "workers" else 1
+        if type(value) is not int or value < least:
+            raise ConfigError(f"data.{name}={value} must be a whole number, at least {least}.")
+    for name, value in choices.items():
+        allowed = _CHOICES[name]
+        if value not in allowed:
+            near = did_you_mean(str(value), map(str, allowed))
+            raise ConfigError(f"data.{name}={value} is not possible. {near}")

@@ -15,7 +15,7 @@ from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.paths import ROOT
 from src.data import cache
 from src.data.cache import FORMAT, CachedItem, CacheIndex, ImageCache, evict, stamp_of
-from src.data.datamodule import check_gigabytes
+from src.data.datamodule import RestorationData
 from src.data.source import FileItem, ImageFolder
 from tests.support.images import pixels, write, write_folder
 
@@ -276,12 +276,12 @@ def test_a_fill_removes_images_of_earlier_runs_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("value", "size"), [(None, None), (0, 0), (0.5, 500_000_000)])
 def test_a_limit_is_in_gigabytes(value: float | None, size: int | None) -> None:
-    assert check_gigabytes("cache_limit_gb", value) == size
+    assert RestorationData(cache_limit_gb=value)._opener.cache_limit == size
 
 
 def test_a_negative_limit_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"data\.cache_limit_gb=-1 must be at least 0"):
-        check_gigabytes("cache_limit_gb", -1)
+        RestorationData(cache_limit_gb=-1)
 
 
 def test_a_link_in_the_cache_leads_to_no_removal(tmp_path: Path) -> None:
