@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.app.config.options import key_of, read_primary
 from src.app.config.resume import OVERRIDES, saved_overrides
 from src.app.config.schema import check_values, leaves
-from src.app.config.typed import WRITTEN
+from src.app.config.typed import WRITTEN, remember_addresses
 from src.app.config.validate import check_targets
 from src.core.errors import ConfigError, DataError, UntrustedError
 from src.core.files import write_json, write_text
@@ -33,12 +33,15 @@ CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
     """Write the resolved config, the overrides and the environment of a new run.
 
+    Its servers and shared folders are noted as known here, where it may go on.
+
     The config comes last: a folder that has one can be resumed, one without can be begun again, as
     can one in which nothing was trained: a run begins with a checkpoint.
 
     Raises:
         DataError: If it cannot be written.
     """
+    remember_addresses(leaves(config))
     try:
         write_text(folder / OVERRIDES, yaml.safe_dump(overrides, allow_unicode=True))
         write_json(folder / ENVIRONMENT, {**environment(), "seed": config.get("seed")})

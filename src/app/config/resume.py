@@ -32,6 +32,9 @@ FIXED = ("model", "io", "task", "seed", "weights", "freeze", "lr_factors", "sets
 OF_A_START = ("resume", "accept_changes")
 """What says how one start goes on, and is not part of a run."""
 
+OF_A_RUN = ("resume", "checkpoint")
+"""Keys whose values are runs."""
+
 WHOLE = ("experiment", "local", "debug", "hparams_search")
 """Groups that write at the root, so that it cannot be told what they would change."""
 
@@ -42,15 +45,13 @@ def with_run(overrides: Sequence[str], *, trains: bool) -> list[str]:
     """Return ``overrides`` with what the runs add that they go on with, or whose results they read.
 
     Args:
-        overrides: As typed.
+        overrides: As typed; a key of ``OF_A_RUN`` is among them.
         trains: Whether they are of a training, which may resume one.
 
     Raises:
         ConfigError: As :func:`with_last` and :func:`with_saved`.
         UntrustedError: As the other two.
     """
-    if not {*map(key_of, overrides)} & {"resume", "checkpoint"}:
-        return list(overrides)
     words = with_last(overrides)
     return with_saved(words) if trains else with_that_of_checkpoint(words)
 

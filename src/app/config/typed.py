@@ -44,7 +44,9 @@ _REMEMBERED = "search_path.json"
 WRITTEN = ("dirpath", "save_dir", "path", "default_root_dir")
 """Arguments that are folders or files to be written."""
 _FOLDERS = ("data.cache_dir", "paths.cache_dir", ".store")
-_USUAL = (".cache/images", "outputs/mlflow")
+ADDRESSES = (".tracking_uri", ".storage", *_FOLDERS)
+"""Ends of keys whose values are servers, or folders that runs share."""
+_USUAL = frozenset(f"{_FILE}{from_root(path)}" for path in (".cache/images", "outputs/mlflow"))
 """Where conf/ has decoded images and the store of MLflow."""
 
 _typed: set[str] = set()
@@ -197,9 +199,8 @@ def remember_addresses(config: Iterable[tuple[str, object]]) -> None:
     Args:
         config: Keys and values as typed, or those of a whole run that begins here.
     """
-    usual = {f"{_FILE}{from_root(path)}" for path in _USUAL}
-    given = [address_of(key, value) for key, value in config]
-    addresses = [address for address in given if address is not None and address not in usual]
+    given = (address_of(key, value) for key, value in config)
+    addresses = [address for address in given if address is not None and address not in _USUAL]
     if addresses:
         _typed.update(addresses)
         remember(addresses)
@@ -211,7 +212,7 @@ def address_of(key: str, value: object) -> str | None:
     Returns:
         A URL, without its password; None for a value that is something else.
     """
-    if value is None or not key.endswith((".tracking_uri", ".storage", *_FOLDERS)):
+    if value is None or not key.endswith(ADDRESSES):
         return None
     folder = key.endswith(_FOLDERS)
     return f"{_FILE}{from_root(str(value))}" if folder else without_passwords(str(value))
@@ -219,11 +220,7 @@ def address_of(key: str, value: object) -> str | None:
 
 def is_known(address: str) -> bool:
     """Say whether this user has given an address before, or conf/ has it."""
-    return address in {
-        *_typed,
-        *noted(_REMEMBERED),
-        *(f"{_FILE}{from_root(path)}" for path in _USUAL),
-    }
+    return address in {*_typed, *_USUAL, *noted(_REMEMBERED)}
 
 
 def check_addresses(config: "PlainConfig", *, known: bool) -> None:

@@ -35,14 +35,9 @@ def follow(place: Place, patience: timedelta) -> int:
 
 
 @contextmanager
-def leading(place: Place, *, multirun: bool) -> Iterator[None]:
-    """Let the others go when the first process ends without having settled a job.
-
-    Raises:
-        ConfigError: If a sweep is started by torchrun or srun.
-    """
+def leading(place: Place) -> Iterator[None]:
+    """Let the others go when the first process ends without having settled a job."""
     try:
-        _refuse_sweep(place, multirun=multirun)
         yield
     except BaseException:
         with suppress(ExemplarError):  # if they cannot be told either, the first error says more
@@ -51,8 +46,13 @@ def leading(place: Place, *, multirun: bool) -> Iterator[None]:
     publish(place, None)
 
 
-def _refuse_sweep(place: Place, *, multirun: bool) -> None:
-    if multirun:
+def refuse_sweep(place: Place) -> None:
+    """Refuse a sweep where processes were started with it.
+
+    Raises:
+        ConfigError: Naming who has started them.
+    """
+    if place.starter is not None:
         raise ConfigError(
             f"A sweep under {place.starter}: each job of -m starts its own processes, so start it "
             "with python -m src.train -m … trainer=ddp (or ddp_cpu)."

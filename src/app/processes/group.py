@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from src.app.processes.exchange import publish
-from src.app.processes.job import PASSWORDS, Job
+from src.app.processes.job import PASSWORDS, Job, settled_by_hydra
 from src.app.processes.outcome import (
     ALONE,
     FAILED,
@@ -49,14 +49,17 @@ def carry_out(function: Callable[[Job], float], job: Job) -> float:
     Raises:
         ExemplarError, ProcessFaultError, KeyboardInterrupt: What stopped it.
     """
-    job = replace(job, target=f"{function.__module__}.{function.__qualname__}")
     place = here()
-    if place.starter is not None:
-        job.freeze()
-        forget_outcomes(job.place)
-        publish(place, job)
-        return result_of(take_part(job, place.rank))
-    return function(job) if job.processes == 1 else run_group(job)
+    if place.starter is None and job.processes == 1:
+        return function(job)
+    target = f"{function.__module__}.{function.__qualname__}"
+    job = replace(job, target=target, hydra=settled_by_hydra())
+    if place.starter is None:
+        return run_group(job)
+    job.freeze()
+    forget_outcomes(job.place)
+    publish(place, job)
+    return result_of(take_part(job, place.rank))
 
 
 def run_group(job: Job) -> float:

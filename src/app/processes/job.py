@@ -37,7 +37,7 @@ class Job:
         folder: Where the job writes; decided once, by the process that settles the job.
         target: Dotted name of ``f(job) -> float``, called once in each process.
         processes: On this machine.
-        hydra: What the command line chose: see ``settled_by_hydra``.
+        hydra: What the command line chose: see ``settled_by_hydra``; {} in one process alone.
         notes: What else ``target`` must know, plain.
     """
 

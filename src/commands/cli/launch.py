@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,17 +18,18 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.check import Request, composed
-from src.app.config.options import register_resolvers
-from src.app.config.resume import with_run
+from src.app.config.options import key_of, register_resolvers
+from src.app.config.resume import OF_A_RUN, with_run
 from src.app.config.typed import (
+    ADDRESSES,
     KEY,
     as_meant,
     check_folders,
     remember_addresses,
     with_config_dir,
 )
-from src.app.processes.exchange import follow, leading
-from src.app.processes.place import PATIENCE, TORCHRUN, here
+from src.app.processes.exchange import follow, leading, refuse_sweep
+from src.app.processes.place import PATIENCE, TORCHRUN, Place, here
 from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results
 from src.app.processes.user_errors import shortage_behind
 from src.app.sweeps.frozen import open_sweep
@@ -61,7 +62,11 @@ def launch(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     prepare_process()
     try:
         with preemptible():
-            _lead_or_follow(config_name, function)
+            place = here()
+            if place.starter is None:
+                _run(config_name, function)
+            else:
+                _lead_or_follow(place, config_name, function)
     except (ExemplarError, UnexpectedError, *_OF_HYDRA, OSError, ValueError) as error:
         _stop(error, config_name)
     except KeyboardInterrupt:
@@ -77,37 +82,33 @@ def launch(config_name: str, function: Callable[[DictConfig], Any]) -> None:
         raise
 
 
-def _lead_or_follow(config_name: str, function: Callable[[DictConfig], Any]) -> None:
-    """Do what was typed; of several processes that were started with it, only the first does."""
-    place = here()
+def _lead_or_follow(place: Place, config_name: str, function: Callable[[DictConfig], Any]) -> None:
+    """Of several processes with the same words, let the first do what they say."""
     if place.starter == TORCHRUN:
         end_with_parent()
     if place.rank > 0:
         sys.exit(follow(place, timedelta(minutes=1) if config_name == "doctor" else PATIENCE))
-    if "--version" in sys.argv[1:]:  # Hydra would give its own
-        print(f"exemplar {__version__}")
-        return
-    args = get_args_parser().parse_intermixed_args()
-    args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
-    alone = place.starter is None
-    with nullcontext() if alone else leading(place, multirun=args.multirun):
-        _arrange(args, config_name)
-        _run(args, config_name, function)
+    with leading(place):
+        _run(config_name, function)
 
 
-def _arrange(args: argparse.Namespace, config_name: str) -> None:
+def _request(args: argparse.Namespace, config_name: str) -> Request:
     """Put flags before overrides, as Hydra wants them, and a resumed run's own before those."""
     flags = [word for word in sys.argv[1:] if word not in args.overrides]
     words = as_meant(args.overrides)
     if args.config_dir is not None or any(KEY in word for word in words):
         words, flags = with_config_dir(words, args.config_dir), _without_config_dir(flags)
-    split = (word.lstrip("+").partition("=") for word in words)
-    remember_addresses((key, value.strip("'\"")) for key, _, value in split)
-    words = with_run(words, trains=config_name == "train")
+    keys = {*map(key_of, words)}
+    if any(key.endswith(ADDRESSES) for key in keys):
+        split = (word.lstrip("+").partition("=") for word in words)
+        remember_addresses((key, value.strip("'\"")) for key, _, value in split)
+    if not keys.isdisjoint(OF_A_RUN):
+        words = with_run(words, trains=config_name == "train")
     if any(KEY in word for word in words):
         check_folders(words)
-    args.overrides, args.config_dir = words, None
     sys.argv[1:] = flags + words
+    folder = str(Path(args.config_path or CONF_DIR).resolve())
+    return Request(args.config_name or config_name, tuple(words), args.multirun, folder)
 
 
 def _without_config_dir(flags: list[str]) -> list[str]:
@@ -121,16 +122,17 @@ def _without_config_dir(flags: list[str]) -> list[str]:
     return others
 
 
-def _run(args: argparse.Namespace, config_name: str, function: Callable[[DictConfig], Any]) -> None:
+def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
+    """Do what was typed."""
+    if "--version" in sys.argv[1:]:  # Hydra would give its own
+        print(f"exemplar {__version__}")
+        return
+    args = get_args_parser().parse_intermixed_args()
+    args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
+    request = _request(args, config_name)
     looks = args.cfg is not None or args.info is not None
     passive = looks or args.help or args.hydra_help or args.shell_completion
     register_resolvers(claim=not passive)
-    request = Request(
-        args.config_name or config_name,
-        tuple(args.overrides),
-        multirun=args.multirun,
-        config_dir=str(Path(args.config_path or CONF_DIR).resolve()),
-    )
     if not passive:
         sys.argv = [without_passwords(word) for word in sys.argv]  # records and loggers read it
     if args.help and not (args.hydra_help or args.shell_completion) and _help(request):
@@ -176,6 +178,7 @@ def _nothing(cfg: DictConfig) -> None:
 
 def _run_sweep(request: Request, function: Callable[[DictConfig], Any]) -> None:
     """Run the jobs of a sweep, all of which read the configuration files as they are now."""
+    refuse_sweep(here())
     with composed(request) as accepted:
         if request.config_name == "train":
             for config in accepted.plain:

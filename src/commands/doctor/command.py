@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.app.build import plain
 from src.app.processes.exchange import translate_slurm
 from src.app.processes.group import carry_out
-from src.app.processes.job import Job, settled_by_hydra
+from src.app.processes.job import Job
 from src.app.processes.place import SLURM, here, settle_size
 from src.commands.doctor.finding import show, wrong
 from src.commands.doctor.machine import check_address, check_machine, check_start
@@ -53,7 +53,6 @@ def doctor(cfg: DictConfig) -> float:
         config=config,
         folder=str(folder),
         processes=processes,
-        hydra=settled_by_hydra(),
         notes={"findings": [asdict(finding) for finding in early]},
     )
     try:

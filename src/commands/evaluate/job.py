@@ -11,7 +11,7 @@ from torch import nn
 
 from src.app.build import build_data, build_task, plain
 from src.app.inference import give_back_large_blocks, trainer_device
-from src.app.processes.job import Job, settled_by_hydra
+from src.app.processes.job import Job
 from src.app.processes.place import cluster_environment, here
 from src.app.results import write_results
 from src.commands.evaluate.plan import Combination
@@ -62,7 +62,7 @@ def settle_evaluation(cfg: DictConfig, folder: Path) -> Job:
     if processes * place.machines > 1:
         config["output"] = str(folder)  # its name holds the time, which each would read for itself
         config["paths"] = OmegaConf.to_container(cfg.paths, resolve=True)
-    return Job(config, str(folder), processes=processes, hydra=settled_by_hydra())
+    return Job(config, str(folder), processes=processes)
 
 
 def trainer_place(cfg: DictConfig) -> dict[str, Any]:

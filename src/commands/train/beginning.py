@@ -18,6 +18,9 @@ from src.weights.hub import is_remote, pinned
 
 logger = logging.getLogger(__name__)
 
+WITHOUT_WEIGHTS = {"weights": None, "weights_match": STRICT, "architecture": None}
+"""Keys of a configuration that say what a training begins with, as they are if it is nothing."""
+
 _CHOOSING = ("model=", "experiment=")
 _ATTENTION = "model/attention"
 
@@ -30,7 +33,7 @@ def with_weights(cfg: DictConfig, typed: Sequence[str]) -> DictConfig:
     ``model/attention=…`` change that one. Published weights are converted first.
 
     Args:
-        cfg: Composed, not resolved.
+        cfg: Composed, not resolved; other than ``WITHOUT_WEIGHTS``.
         typed: The overrides as typed.
 
     Raises:
@@ -41,10 +44,8 @@ def with_weights(cfg: DictConfig, typed: Sequence[str]) -> DictConfig:
         hint = did_you_mean(str(cfg.weights_match), (STRICT, PARTIAL))
         raise ConfigError(f"weights_match={cfg.weights_match}: {hint}")
     if cfg.weights is None:
-        for key, unset in (("weights_match", STRICT), ("architecture", None)):
-            if cfg[key] != unset:
-                raise ConfigError(f"{key}={cfg[key]} goes with weights=…; add it, or leave it out.")
-        return cfg
+        key = next(key for key, unset in WITHOUT_WEIGHTS.items() if cfg[key] != unset)
+        raise ConfigError(f"{key}={cfg[key]} goes with weights=…; add it, or leave it out.")
     begun = cfg.copy()
     begun.weights = _converted(cfg)
     begun.architecture = None

@@ -13,14 +13,14 @@ from src.app import run_folder
 from src.app.build import build_data, make, plain, undegraded_pairs, with_sets
 from src.app.config.options import AUTO, key_of
 from src.app.config.resume import OF_A_START, followers, given_now, refuse_changes
-from src.app.config.schema import leaves
-from src.app.config.typed import check_addresses, is_search_path, remember_addresses
-from src.app.processes.job import Job, settled_by_hydra
+from src.app.config.typed import check_addresses, is_search_path
+from src.app.processes.job import Job
 from src.app.processes.place import here, settle_size
 from src.app.resume_point import NEW, ResumePoint, find_point
 from src.app.sweeps.sweep import is_start_again
-from src.commands.train.beginning import with_weights
+from src.commands.train.beginning import WITHOUT_WEIGHTS, with_weights
 from src.core.errors import ConfigError
+from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.metrics.direction import check_monitors, monitor_mode
 
@@ -51,29 +51,22 @@ def settle_training(cfg: DictConfig) -> Job:
         point = find_point(folder)
         cfg, given = _continued(cfg, folder, overrides, point)
     else:
-        cfg = undegraded_pairs(with_weights(cfg, overrides))
+        if any(cfg[key] != unset for key, unset in WITHOUT_WEIGHTS.items()):
+            cfg = with_weights(cfg, overrides)
+        cfg = undegraded_pairs(cfg)
         if cfg.get("sets") is not None:  # not in files of earlier versions
             cfg = with_sets(cfg)
     processes = settle_size(cfg.trainer, here())
     OmegaConf.resolve(cfg)
     config = plain(cfg)
-    if not resumes:  # all of it was typed
-        remember_addresses(leaves(config))
     check_addresses(config, known=not resumes)
-    data = shared_data(cfg)
-    ours = isinstance(data, RestorationData)
-    if ours:
-        data.check_sources()
-    # else hours would pass before the best is asked for
-    check_monitors(config, data.benchmark_names if ours else None)
-    monitor_mode(config)
+    check_data(cfg, config)
     if resumes:
         point.clear_the_way(folder)
     return Job(
         config=config,
         folder=str(folder),
         processes=processes,
-        hydra=settled_by_hydra(),
         notes={
             # the run's next start needs the search path of this one too
             "overrides": [*filter(is_search_path, typed.hydra), *overrides],
@@ -85,16 +78,26 @@ def settle_training(cfg: DictConfig) -> Job:
     )
 
 
-def shared_data(cfg: DictConfig) -> RestorationData:
-    """Build the data of a training; nothing is read yet.
+def check_data(cfg: DictConfig, config: PlainConfig) -> None:
+    """Refuse data that cannot be trained on or scored as asked; no image is read yet.
+
+    Args:
+        cfg: Of the training, resolved.
+        config: The same, plain.
 
     Raises:
-        ConfigError: If processes and accumulation do not divide a batch.
+        ConfigError: If processes and accumulation do not divide a batch, or nothing logs the score
+            that picks the best: else hours would pass before it is asked for.
+        DataError: If a set of images is not there.
     """
-    data = build_data(cfg)
-    world = cfg.trainer.devices * cfg.trainer.num_nodes
-    data.stages.check_shares(world=world, accumulated=cfg.trainer.accumulate_grad_batches)
-    return data
+    data, benchmarks = build_data(cfg), None
+    if isinstance(data, RestorationData):  # data of one's own alone know what they score
+        world = cfg.trainer.devices * cfg.trainer.num_nodes
+        data.stages.check_shares(world=world, accumulated=cfg.trainer.accumulate_grad_batches)
+        data.check_sources()
+        benchmarks = data.benchmark_names
+    check_monitors(config, benchmarks)
+    monitor_mode(config)
 
 
 def _continued(
