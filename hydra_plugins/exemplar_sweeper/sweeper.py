@@ -17,7 +17,7 @@ class GridSweeper(BasicSweeper):
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
         """Return the words of the next jobs."""
-        from src.app.config.check import fitted_sweep  # noqa: PLC0415
+        from src.app.sweeps.plan import fitted_sweep  # noqa: PLC0415
 
         if self.config is None or self.overrides is None:
             raise RuntimeError("Hydra calls setup before sweep")

@@ -20,7 +20,7 @@ from src.app.sweeps.sweep import (
     varied_keys,
     write_results,
 )
-from src.commands.cli.job import refuse_unscored
+from src.commands.cli.sweep import refuse_unscored
 from src.core.errors import ConfigError
 from tests.support.runs import TINY, Finished, command
 

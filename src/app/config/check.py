@@ -1,6 +1,5 @@
 """Compose a command line before Hydra does, and explain what cannot be composed."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,13 +24,10 @@ from src.app.config.explain import (
 )
 from src.app.config.options import AUTO, read_primary
 from src.app.config.schema import check_names, leaves
-from src.app.config.typed import folders_of, with_folders
 from src.app.config.validate import check_targets
 from src.core.errors import ConfigError
 from src.core.paths import CONF_DIR, from_root
 from src.core.renamed import MOVED, TARGET, current_name
-
-logger = logging.getLogger(__name__)
 
 SWEEP_LIMIT = 32
 """Jobs of a sweep that are checked before the first starts; Hydra composes the rest itself."""
@@ -87,10 +83,10 @@ def composed(request: Request, *, complete: bool = True) -> Iterator[Accepted]:
         jobs = _jobs(request)
         try:
             for overrides in jobs:
-                configs.append(_compose(name, overrides))
+                configs.append(compose_job(name, overrides))
                 _check_sweep_and_resume(configs[-1], request)
                 if complete:
-                    with _as_if_running(configs[-1]) as job:
+                    with as_if_running(configs[-1]) as job:
                         accepted.append(check_names(job, primary))
             # Only now, with every name of every job accepted, is torch imported.
             for overrides, config in zip(jobs, accepted, strict=complete):  # noqa: B007  see below
@@ -106,99 +102,17 @@ def composed(request: Request, *, complete: bool = True) -> Iterator[Accepted]:
         yield Accepted(configs[0], tuple(accepted))
 
 
-def checked_jobs(config_name: str, jobs: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    """Return the plain, resolved configuration of each job; Hydra must be initialised.
-
-    Jobs that differ in ``seed=…`` alone are composed once: it takes a third of a second.
-
-    Raises:
-        ConfigError: As :func:`composed`.
-    """
-    primary = read_primary(config_name)
-    made: dict[tuple[str, ...], DictConfig] = {}
-    configs = []
-    for words in jobs:
-        seeds = [word for word in words if word.startswith("seed=")]
-        others = tuple(word for word in words if word not in seeds)
-        if others not in made:
-            made[others] = _compose(config_name, words)
-            with _as_if_running(made[others]) as job:
-                check_targets(check_names(job, primary), primary)
-        cfg = made[others].copy()
-        if seeds:
-            OmegaConf.update(cfg, "seed", _parse(seeds[-1:])[0].value())
-        with _as_if_running(cfg) as job:
-            configs.append(check_names(job, primary))
-    return configs
-
-
-@dataclass(frozen=True)
-class SweepPlan:
-    """What an accepted sweep is made of.
-
-    Attributes:
-        folder: In which its jobs get theirs.
-        search_path: Folders of options, absolute, beside that of the primary configs.
-        packages: Packages of options.
-        swept: Key → its values, in the order in which Hydra varies them.
-        resumable: Whether its jobs can go on.
-        resumes: Whether they are asked to.
-        searches: Whether the values are chosen on the way, so that no job is known before.
-        launcher: Dotted name of who starts them.
-    """
-
-    folder: Path
-    search_path: tuple[str, ...]
-    packages: tuple[str, ...]
-    swept: dict[str, list[str]]
-    resumable: bool
-    resumes: bool
-    searches: bool
-    launcher: str
-
-
-def sweep_plan(request: Request, cfg: DictConfig) -> SweepPlan:
-    """Return what a sweep is made of.
-
-    Args:
-        request: What was typed; Hydra must be initialised.
-        cfg: The configuration of its first job, accepted.
-    """
-    with _as_if_running(cfg) as job:
-        path = folders_of(with_folders([], list(OmegaConf.select(cfg, "hydra.searchpath"))))
-        return SweepPlan(
-            folder=Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))).absolute(),
-            search_path=tuple(entry for entry in path if "://" not in entry),
-            packages=tuple(entry for entry in path if "://" in entry),
-            swept=_swept(request, cfg),
-            resumable="resume" in job,
-            resumes=job.get("resume") == AUTO,
-            launcher=str(OmegaConf.select(cfg, "hydra.launcher._target_")),
-            searches="Basic" not in str(OmegaConf.select(cfg, "hydra.sweeper._target_")),
-        )
-
-
-def _swept(request: Request, cfg: DictConfig) -> dict[str, list[str]]:
-    parsed = [*_of_sweeper(cfg), *_parse(request.overrides)]
-    latest = {override.get_key_element(): override for override in parsed}
-    return {
-        key: [text.removeprefix(f"{key}=") for text in _choices(override)]
-        for key, override in latest.items()
-        if override.is_sweep_override()
-    }
-
-
-def _of_sweeper(cfg: DictConfig) -> list[Override]:
+def of_sweeper(cfg: DictConfig) -> list[Override]:
     """Return what a group such as hparams_search varies."""
     params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
-    return _parse([f"{key}={value}" for key, value in params.items()])
+    return parse([f"{key}={value}" for key, value in params.items()])
 
 
 def _jobs(request: Request) -> list[list[str]]:
     """Return the overrides of each job that is to be checked."""
-    parsed = _parse(request.overrides)
+    parsed = parse(request.overrides)
     if request.multirun:
-        jobs = list(map(_parse, _samples(request, parsed)))
+        jobs = list(map(parse, _samples(request, parsed)))
         return fitted_jobs(request.config_name, jobs, checked=False)[0]
     sweeps = [override for override in parsed if override.is_sweep_override()]
     if sweeps:
@@ -210,27 +124,13 @@ def _jobs(request: Request) -> list[list[str]]:
     return [list(request.overrides)]
 
 
-def fitted_sweep(config_name: str, jobs: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the jobs that a sweep runs, and say which keys not all of them have.
-
-    Args:
-        config_name: Primary config; Hydra must be initialised.
-        jobs: The words of each, accepted.
-    """
-    fitted, without = fitted_jobs(config_name, [_parse(job) for job in jobs], checked=True)
-    for key, count in without.items():
-        said = "%s: %d of %d jobs have no such key; they run without it, the same only once."
-        logger.warning(said, key, count, len(jobs))
-    return fitted
-
-
 def _samples(request: Request, parsed: Sequence[Override]) -> Iterator[list[str]]:
     """Yield the words of a sweep's first job, then of others: one choice changed at a time."""
-    choices = [_choices(override) for override in parsed]
-    chosen = [options[0] for options in choices if chooses(_parse(options[:1])[0])]
-    swept = _of_sweeper(_compose(request.config_name, chosen))
+    choices = [choices_of(override) for override in parsed]
+    chosen = [options[0] for options in choices if chooses(parse(options[:1])[0])]
+    swept = of_sweeper(compose_job(request.config_name, chosen))
     taken = {override.get_key_element() for override in parsed}
-    choices += [_choices(item) for item in swept if item.get_key_element() not in taken]
+    choices += [choices_of(item) for item in swept if item.get_key_element() not in taken]
     first = [options[0] for options in choices]
     yield first
     left = SWEEP_LIMIT - 1
@@ -240,7 +140,8 @@ def _samples(request: Request, parsed: Sequence[Override]) -> Iterator[list[str]
             yield [*first[:index], option, *first[index + 1 :]]
 
 
-def _choices(override: Override) -> list[str]:
+def choices_of(override: Override) -> list[str]:
+    """Return the words that an override stands for: of a sweep several, of a range its start."""
     value = override.value()
     key = override.get_key_element()
     if isinstance(value, IntervalSweep):
@@ -250,7 +151,8 @@ def _choices(override: Override) -> list[str]:
     return [str(override.input_line)]
 
 
-def _parse(overrides: Sequence[str]) -> list[Override]:
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Read words by Hydra's grammar, or ConfigError; Hydra must be initialised."""
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     parsed = []
     for text in overrides:
@@ -264,11 +166,12 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+def compose_job(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Let Hydra, which must be initialised, compose one job; ConfigError says why it cannot."""
     try:
         cfg = compose(config_name, overrides=list(overrides), return_hydra_config=True)
     except COMPOSITION_ERRORS as error:
-        raise ConfigError(explain(error, config_name, _parse(overrides))) from error
+        raise ConfigError(explain(error, config_name, parse(overrides))) from error
     bring_up_to_date(cfg)
     return cfg
 
@@ -282,7 +185,7 @@ def bring_up_to_date(cfg: DictConfig) -> None:
 
 
 @contextmanager
-def _as_if_running(cfg: DictConfig) -> Iterator[DictConfig]:
+def as_if_running(cfg: DictConfig) -> Iterator[DictConfig]:
     """Let ``${hydra:…}`` be resolved as inside a job, with a folder that is not made."""
     singleton = HydraConfig.instance()
     before, running = singleton.cfg, cfg.copy()

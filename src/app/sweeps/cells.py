@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from src.app.config.check import checked_jobs
 from src.app.config.resume import check_overrides, refuse_links
 from src.app.config.typed import WRITTEN, address_of
+from src.app.sweeps.plan import checked_jobs
 from src.app.sweeps.sweep import forget
 from src.core.errors import ConfigError
 from src.core.files import write_json

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.app.config.check import Request, SweepPlan, sweep_plan
+from src.app.config.check import Request
 from src.app.config.typed import noted, remember, with_folders
+from src.app.sweeps.plan import SweepPlan, sweep_plan
 from src.core.errors import ConfigError, UntrustedError
 from src.core.files import write_json
 from src.core.paths import user_cache

@@ -12,8 +12,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
-from src.app.config.check import fitted_sweep
 from src.app.config.schema import leaves
+from src.app.sweeps.plan import fitted_sweep
 from src.app.sweeps.side_by_side import asked_to_stop
 from src.app.sweeps.study import (
     claim,

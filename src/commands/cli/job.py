@@ -1,11 +1,9 @@
-"""What Hydra calls for each job: the target, its errors sorted, its result written down."""
+"""One job as Hydra runs it: the target in its folder, its errors sorted."""
 
-import math
-import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,28 +16,12 @@ from hydra.errors import InstantiationException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from src.app.config.check import bring_up_to_date
-from src.app.config.schema import leaves
 from src.app.processes.job import PLACE
 from src.app.processes.outcome import ProcessFaultError
 from src.app.processes.user_errors import as_user_error, keep_traceback, whose_code
-from src.app.sweeps.side_by_side import run_beside
-from src.app.sweeps.sweep import (
-    DONE,
-    FAILED,
-    clean_multirun,
-    finished_job,
-    hand_on,
-    recorded_job,
-    score_before,
-    score_direction,
-    score_name,
-)
-from src.core.errors import ConfigError, ExemplarError
+from src.core.errors import ExemplarError
 from src.core.paths import from_root
-from src.core.preemption import Preemption
 from src.core.redact import without_passwords
-from src.metrics.direction import check_monitors, monitor_mode
 
 
 class UnexpectedError(Exception):
@@ -65,10 +47,10 @@ def run_alone(cfg: DictConfig, function: Command) -> None:
 
     def job(cfg: DictConfig) -> None:
         try:
-            _run(function, cfg)
+            run_target(function, cfg)
         except (ExemplarError, UnexpectedError) as error:
             failed.append(error)  # past Hydra, which would print the command line first
-            _drop_if_empty()
+            drop_if_empty()
             for path in made:
                 with suppress(OSError):  # it has something in it
                     path.rmdir()
@@ -82,87 +64,7 @@ def run_alone(cfg: DictConfig, function: Command) -> None:
         raise failed[0]
 
 
-def job_of_sweep(function: Command) -> Command:
-    """Return what Hydra calls for each job of a sweep, perhaps in another process.
-
-    The error of a job is written into its folder, and the others go on.
-    """
-    starter = os.getpid()
-
-    # A job that does not begin leaves no folder: it would count as lost.
-    return lambda cfg: run_beside(lambda: _job_of_sweep(function, cfg), starter, _drop_if_empty)
-
-
-def refuse_unscored(config: Mapping[str, Any]) -> None:
-    """Refuse a training of a sweep that would not give the score that ``monitor`` names.
-
-    Args:
-        config: Of ``src.train``, plain and resolved.
-
-    Raises:
-        ConfigError: Saying what is missing.
-    """
-    # only now: torch takes a second
-    from src.app.build import build_data, with_sets
-    from src.data.datamodule import RestorationData
-
-    if config["trainer"].get("limit_val_batches") == 0:
-        raise ConfigError(
-            "trainer.limit_val_batches=0: nothing would be validated, so that no job of this sweep "
-            "would have a score. Leave it out."
-        )
-    cfg = DictConfig(dict(config))
-    data = build_data(cfg if cfg.get("sets") is None else with_sets(cfg))
-    # Data of one's own alone know what they score.
-    benchmarks = data.benchmark_names if isinstance(data, RestorationData) else None
-    if benchmarks is not None and not benchmarks:
-        raise ConfigError(
-            "There is no image to score, so that no job of this sweep would have a score. Set "
-            "data.val_dir=<folder>, or choose data that has benchmarks."
-        )
-    check_monitors(config, benchmarks)
-    monitor_mode(config)
-
-
-def _job_of_sweep(function: Command, cfg: DictConfig) -> float:
-    """Run one job of several; of a failing one the error is written down and NaN is returned."""
-    bring_up_to_date(cfg)
-    clean_multirun()
-    settings: Any = HydraConfig.get()
-    with read_write(settings):
-        settings.mode = RunMode.MULTIRUN  # which Hydra leaves empty in the jobs themselves
-    try:
-        return _recorded(function, cfg)
-    except Preemption as stop:  # written down, so that its next start goes on
-        hand_on(stop.signum)
-        raise
-
-
-def _recorded(function: Command, cfg: DictConfig) -> float:
-    done = finished_job() if "resume" in cfg else None  # what cannot go on is done again
-    if done is not None:
-        print(f"job {done.number} is done already: score {done.score}", file=sys.stderr)
-        return math.nan if done.score is None else done.score
-    config = dict(leaves(OmegaConf.to_container(cfg, resolve=False)))
-    with recorded_job(config) as result:
-        try:
-            command = HydraConfig.get().job.config_name
-            result.higher_is_better = score_direction(command, config)
-            result.metric = score_name(command, config)
-            score = _run(function, cfg)
-        except (ExemplarError, UnexpectedError) as error:
-            result.status, result.message = FAILED, str(error)
-            result.score = score_before(Path(result.folder))  # of what the run was before
-            what = HydraConfig.get().job.override_dirname
-            print(f"job {result.number} ({what}) failed: {error}", file=sys.stderr)
-            return math.nan
-        result.status = DONE
-        if isinstance(score, float) and math.isfinite(score):
-            result.score = score
-    return math.nan if result.score is None else result.score
-
-
-def _run(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
+def run_target(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
     """Call ``function``; let only errors out that a user can read."""
     try:
         return function(cfg)
@@ -177,7 +79,7 @@ def _run(function: Command, cfg: DictConfig) -> Any:  # noqa: ANN401
         raise UnexpectedError(_write_crash(cfg, error, whose)) from error
 
 
-def _drop_if_empty() -> None:
+def drop_if_empty() -> None:
     """Remove a run folder with this start's log alone: a refused run, which has said why.
 
     What its processes noted goes too, unless one has said something of its own.

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -28,14 +27,11 @@ from src.app.config.typed import (
     remember_addresses,
     with_config_dir,
 )
-from src.app.processes.exchange import follow, leading, refuse_sweep
+from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, Place, here
 from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results
 from src.app.processes.user_errors import shortage_behind
-from src.app.sweeps.frozen import open_sweep
-from src.app.sweeps.side_by_side import signals_shared
-from src.app.sweeps.sweep import concluded, started_again
-from src.commands.cli.job import UnexpectedError, job_of_sweep, refuse_unscored, run_alone
+from src.commands.cli.job import UnexpectedError, run_alone
 from src.core import __version__
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
@@ -140,7 +136,9 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     elif passive:
         _look(request, looks=looks)
     elif request.multirun:
-        _run_sweep(request, function)
+        from src.commands.cli.sweep import run_sweep  # only now: a single job needs none of it
+
+        run_sweep(request, function)
     else:
         with composed(request) as accepted:
             run_alone(accepted.cfg, function)
@@ -174,35 +172,6 @@ def _look(request: Request, *, looks: bool) -> None:
 
 def _nothing(cfg: DictConfig) -> None:
     """Stand for a command that is only looked at."""
-
-
-def _run_sweep(request: Request, function: Callable[[DictConfig], Any]) -> None:
-    """Run the jobs of a sweep, all of which read the configuration files as they are now."""
-    refuse_sweep(here())
-    with composed(request) as accepted:
-        if request.config_name == "train":
-            for config in accepted.plain:
-                refuse_unscored(config)
-        sweep = open_sweep(request, accepted.cfg, started_again=started_again())
-    frozen = sweep.request
-    if sweep.changed:
-        print(
-            "The sweep goes on with its configuration files as they were when it began; changed "
-            "since, and not read:\n  " + "\n  ".join(sweep.changed),
-            file=sys.stderr,
-        )
-        with composed(frozen):
-            pass
-    words = [*frozen.overrides, f'hydra.sweep.dir="{sweep.folder}"']
-    with (
-        signals_shared(sweep.launcher),
-        concluded(sweep.folder),
-        initialize_config_dir(frozen.config_dir, version_base="1.3", job_name=frozen.config_name),
-    ):
-        engine = GlobalHydra.instance().hydra
-        if engine is None:
-            raise TypeError("Hydra is initialised above")
-        engine.multirun(frozen.config_name, job_of_sweep(function), words)
 
 
 @contextmanager

@@ -8,9 +8,9 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.utils import instantiate
 
-from src.app.config.check import checked_jobs
 from src.app.config.options import register_resolvers
 from src.app.sweeps.cells import CELL, cells_of, identity_of, missing_jobs, read_comparison
+from src.app.sweeps.plan import checked_jobs
 from src.core.errors import ConfigError, ExemplarError, UntrustedError
 from src.core.paths import CONF_DIR, ROOT
 
