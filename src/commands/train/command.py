@@ -1,6 +1,7 @@
 """Train: build what the config names, fit, save, and say what came out."""
 
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -118,7 +119,7 @@ def _beginning(
 
     @rank_zero_only
     def write_down(changes: list[str]) -> None:
-        make_console(stderr=True).print(f"Run folder  {job.folder}")
+        print(f"Run folder  {job.folder}", file=sys.stderr)
         if not job.notes["resumes"]:
             run_folder.start(Path(job.folder), job.config, overrides)
             return
@@ -176,9 +177,8 @@ def _announce(
         "Steps": (f"{begun:,} to " if begun else "")
         + f"{cfg.trainer.max_steps:,}, batch {cfg.data.batch_size}{shared}",
     }
-    console = make_console(stderr=True)
     for name, value in rows.items():
-        console.print(f"{name:<10}  {value}")
+        print(f"{name:<10}  {value}", file=sys.stderr)
 
 
 @rank_zero_only
