@@ -1,7 +1,7 @@
 """What the attention blocks of a network look at when they restore one pixel."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -157,6 +157,13 @@ compare them by patches or by pixels. A subclass may compare otherwise, so it is
 def shown_blocks(net: nn.Module) -> dict[str, nn.Module]:
     """Return the blocks of ``net`` that have a map, by name, in the order of the network."""
     return {name: block for name, block in net.named_modules() if type(block) in _SHOWN}
+
+
+def which(block: str, names: Collection[str]) -> str:
+    """Return in words which of the blocks that have a map one is."""
+    if len(names) == 1:
+        return f"{block}, the only one with attention"
+    return f"{block}, one of {len(names)} with attention ({', '.join(names)})"
 
 
 def attention_maps(

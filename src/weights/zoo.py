@@ -12,6 +12,9 @@ ZOO = "zoo/"
 ENLARGING = "super_resolution"
 """The task whose networks are one for each scale."""
 
+_ENDINGS = {"denoise": "denoised", "demosaic": "demosaiced"}
+"""Of the names of results, where the task's own word is none."""
+
 MODEL = "model.safetensors"
 _FOLDER = SHIPPED / "experiments" / "zoo"
 
@@ -31,6 +34,19 @@ def zoo_file(name: str) -> Path:
     if name not in names:
         raise CheckpointError(f"{name}: no such network comes along, but {', '.join(names)}.")
     return _FOLDER / name.removeprefix(ZOO) / MODEL
+
+
+def result_ending(checkpoint: str, *, own: str = "restored") -> str:
+    """Return how the name of a result ends that lies beside its source, e.g. ``_denoised``.
+
+    Args:
+        checkpoint: As given.
+        own: The word for any network but those of the zoo.
+    """
+    if not checkpoint.startswith(ZOO):
+        return f"_{own}"
+    task = checkpoint.removeprefix(ZOO)
+    return f"_{_ENDINGS.get(task, task.removeprefix(f'{ENLARGING}_'))}"
 
 
 def with_zoo(words: Sequence[str]) -> list[str]:

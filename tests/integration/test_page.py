@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import psutil
@@ -27,6 +29,7 @@ from hydra.utils import instantiate
 from PIL import Image, ImageCms
 
 from src.commands.page.photographs import Offer
+from src.core.errors import ConfigError
 from src.core.paths import ROOT
 from src.weights.network_file import write_network
 from tests.support.images import pixels, write
@@ -44,7 +47,9 @@ FFDNET = {
         "_target_": "src.models.attention.non_local.NonLocalAttention",
         "_partial_": True,
     },
+    "attention_sites": [1, 2],
 }
+BLOCKS = ["trunk.1", "trunk.3"]
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +108,10 @@ def test_the_answer_is_the_file_that_the_command_writes(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     done = command(
-        *("predict", *words, f"input={tmp_path / name}", f"output={tmp_path / 'out'}"),
-        *("device=cpu", "inference.tile=32"),
+        *("predict", *words, f"input={tmp_path / name}", "device=cpu", "inference.tile=32")
     )
     assert done.code == 0, done.err
+    (result,) = (file for file in tmp_path.iterdir() if file.name != name)
     fields = dict(word.split("=") for word in words)
     scale = f"_x{fields.pop('scale')}" if "scale" in fields else ""
     model = f"zoo/{fields.pop('task')}{scale}"
@@ -118,8 +123,8 @@ def test_the_answer_is_the_file_that_the_command_writes(
             return await answer.read(), answer.headers["Content-Disposition"], about
 
     body, disposition, about = asyncio.run(visit())
-    assert body == (tmp_path / "out" / name).read_bytes()
-    assert f"photo_{model.removeprefix('zoo/')}{Path(name).suffix}" in disposition
+    assert body == result.read_bytes()
+    assert disposition == f'attachment; filename="{result.name}"'
     assert json.loads(about)["remarks"] == []
 
 
@@ -275,15 +280,18 @@ def test_psnr_is_that_of_the_files(offered: list[Offer]) -> None:
         (_png(pixels(1300, 1300)), {"model": "zoo/super_resolution_x4"}, 422,
          "enlarged ×4 would have 5200 × 5200 pixels, 27.0 megapixels; 24 are allowed here."),
         (bytes(1_100_000), {}, 413, "has 1.1 megabytes or more; 1 are allowed here."),
-        (SMALL, {"model": "zoo/denoize"}, 422, "model=zoo/denoize: Did you mean zoo/denoise"),
-        (SMALL, {"sigma": "25"}, 422, "sigma=25.0: .* is not told the noise level"),
+        (SMALL, {"model": "zoo/denoize"}, 422,
+         "model says zoo/denoize, and there is no such network here. Did you mean zoo/denoise"),
+        (SMALL, {"model": ""}, 422, "The field model is missing here. Allowed: panet, told, zoo/"),
+        (SMALL, {"sigma": "25"}, 422, "sigma=25: zoo/denoise is told no noise; leave it out"),
+        (SMALL, {"sigma": "300", "model": "told"}, 422, "sigma=300.0 is not possible; it is one"),
         (SMALL, {"strength": "strong"}, 422, "strength=strong is no number"),
         (SMALL, {"strength": "nan"}, 422, "strength=nan is not possible"),
         (SMALL, {"phase": "rggb"}, 422, "phase=rggb: .* does not demosaic"),
         (_png(pixels(2, 3)), {"model": "told"}, 422, "is too small to tell its noise level"),
     ],
-    ids=["text", "empty", "half", "huge", "bomb", "enlarged", "bytes", "model", "sigma", "word",
-         "nan", "phase", "tiny"],
+    ids=["text", "empty", "half", "huge", "bomb", "enlarged", "bytes", "model", "no model", "sigma",
+         "loud", "word", "nan", "phase", "tiny"],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_in_a_sentence(
     offered: list[Offer], content: bytes, fields: dict[str, str], status: int, words: str
@@ -300,6 +308,79 @@ def test_what_cannot_be_is_refused_in_a_sentence(
     assert answered == status, text
     assert re.search(re.escape(words).replace(r"\.\*", ".*"), text), text
     assert "\n" not in text.strip()
+
+
+def test_no_error_tells_a_folder_of_the_server(offered: list[Offer]) -> None:
+    (told,) = (offer for offer in offered if offer.name == "told")
+    folder = str(told.checkpoint.path.parent)
+    raised = [
+        OSError(errno.EMFILE, "Too many open files", f"{folder}/model"),
+        ConfigError(f"scale=3: FFDNet of {folder}/told.safetensors enlarges by 1."),
+        MemoryError(),
+    ]
+
+    async def visit() -> list[str]:
+        said = []
+        async with pages.visited(offered) as client:
+            for error in raised:
+                fail = mock.Mock(side_effect=error)
+                hook = told.restorer.net.register_forward_pre_hook(fail)
+                answer = await pages.sent(client, "a.png", SMALL, model="told", sigma="9")
+                hook.remove()
+                said.append(await answer.text())
+        return said
+
+    said = asyncio.run(visit())
+    assert "fault of the program" in said[0]
+    assert "FFDNet of told.safetensors enlarges by 1" in said[1]
+    assert said[2] == "There is too little memory for that here; make the photograph smaller."
+    assert not [text for text in said if folder in text]
+
+
+def test_networks_are_named_without_their_folders(offered: list[Offer]) -> None:
+    told = next(offer.checkpoint.path for offer in offered if offer.name == "told")
+    assert pages.offers(f"checkpoint={told}")[0].name == told.name
+    with pytest.raises(ConfigError, match=r"2 networks would be called told\.safetensors; name"):
+        pages.offers(f"checkpoint=[{told},{told}]")
+
+
+@pytest.mark.parametrize(
+    ("words", "host", "status"),
+    [
+        ((), "attacker.example:7860", 403),
+        ((), "localhost.attacker.example", 403),
+        ((), "127.0.0.1.attacker.example", 403),
+        ((), "[", 403),
+        ((), "localhost:7860", 200),
+        ((), "LOCALHOST", 200),
+        ((), "[::1]:7860", 200),
+        (("server=127.0.0.2",), "127.0.0.2:7860", 200),
+        (("hosts=photos.example.org",), "photos.example.org", 200),
+        (("hosts=[photos.example.org]",), "attacker.example", 403),
+        (("server=0.0.0.0",), "studio.local:7860", 200),
+        (("server=studio.local",), "studio.local:7860", 200),
+        (("server=0.0.0.0", "hosts=[studio.local]"), "studio.local:7860", 200),
+        (("server=0.0.0.0", "hosts=[studio.local]"), "attacker.example:7860", 403),
+    ],
+)
+def test_only_names_of_this_machine_are_answered_where_it_alone_is_served(
+    offered: list[Offer], words: tuple[str, ...], host: str, status: int
+) -> None:
+    async def visit() -> tuple[int, str]:
+        async with pages.visited(offered, *words) as client:
+            answer = await client.get("/models", headers={"Host": host})
+            return answer.status, await answer.text()
+
+    answered, text = asyncio.run(visit())
+    assert answered == status, text
+    assert status == 200 or "hosts=" in text
+
+
+@pytest.mark.parametrize("name", ["https://a.example", "a.example:80", "''"])
+def test_what_is_no_name_of_a_host_is_refused(name: str) -> None:
+    done = command("page", f"hosts=[{name}]")
+    assert done.code == 2
+    assert "is no name of a host, e.g. hosts=photos.example.org" in done.err
 
 
 def test_a_clean_image_of_another_size_is_refused(offered: list[Offer]) -> None:
@@ -418,6 +499,8 @@ def test_attention_of_a_point_is_what_the_command_draws_and_prints(
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(body))), drawn)
     block, scales = about["words"]
     printed = " ".join(done.err.split())
+    assert block.startswith("Block trunk.1, the only one with attention, looks from ")
+    assert "Block trunk.1, the only one with attention" in printed
     assert block.partition(" looks from ")[2].rstrip(".") in printed
     assert scales.partition(": ")[2].rstrip(".") in printed
     assert f"{about['effective_keys']:.1f} effective keys of {about['keys']}," in block
@@ -434,12 +517,14 @@ def test_attention_of_a_point_is_what_the_command_draws_and_prints(
         (SMALL, {"x": ""}, "x= is no whole number"),
         (SMALL, {"x": "9" * 900}, "is outside of photo.png"),
         (SMALL, {"model": "zoo/denoise"}, "zoo/denoise has no attention that weighs places"),
+        (SMALL, {"block": "trunk.9"}, "block=trunk.9: Did you mean trunk.1?"),
         (HUGE, {}, "photo.png: has 6000 × 5000 pixels, 30.0 megapixels; 24 are allowed here."),
         (b"This is no image.", {}, "photo.png: is not an image"),
         (_png(pixels(6, 6)), {"model": "told"}, "is too small to tell its noise level"),
     ],
-    ids=["right", "above", "half", "nan", "none", "far", "without", "huge", "text", "tiny"],
-)
+    ids=["right", "above", "half", "nan", "none", "far", "without", "block", "huge", "text",
+         "tiny"],
+)  # fmt: skip
 def test_a_point_that_cannot_be_looked_at_is_refused_in_a_sentence(
     offered: list[Offer], content: bytes, fields: dict[str, str], words: str
 ) -> None:
@@ -448,9 +533,21 @@ def test_a_point_that_cannot_be_looked_at_is_refused_in_a_sentence(
     assert b"\n" not in body.strip()
 
 
-def test_networks_say_whether_they_have_attention(offered: list[Offer]) -> None:
-    attentive = [offer.name for offer in offered if offer.about()["has_attention"]]
-    assert attentive == ["told", "panet"]
+def test_networks_say_which_blocks_of_attention_they_have(offered: list[Offer]) -> None:
+    blocks = {offer.name: offer.about()["blocks"] for offer in offered}
+    assert (blocks["told"], blocks["panet"], blocks["zoo/denoise"]) == (BLOCKS, ["trunk.1"], [])
+
+
+def test_any_block_can_be_drawn_and_the_last_is_without_asking(offered: list[Offer]) -> None:
+    asked = {"model": "told", "sigma": "9"}
+    pictures = [
+        _looked(offered, SMALL, **asked, **block) for block in ({}, *({"block": b} for b in BLOCKS))
+    ]
+    assert [status for status, _, _ in pictures] == [200] * (1 + len(BLOCKS))
+    assert [about["block"] for _, _, about in pictures] == [BLOCKS[-1], *BLOCKS]
+    first = pictures[1][2]["words"][0]
+    assert first.startswith(f"Block {BLOCKS[0]}, one of {len(BLOCKS)} with attention (")
+    assert pictures[0][1] == pictures[-1][1] != pictures[1][1]
 
 
 def test_points_are_those_of_the_upright_photograph(offered: list[Offer]) -> None:

@@ -96,9 +96,9 @@ def test_a_visitor_restores_and_compares(
         assert target == ""
         await tab.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(saved))
         await tab.run("document.querySelector('a.button').click()")
-        while not (saved / "noisy_denoise.png").exists():
+        while not (saved / "noisy_denoised.png").exists():
             await asyncio.sleep(0.1)
-        with Image.open(saved / "noisy_denoise.png") as image:
+        with Image.open(saved / "noisy_denoised.png") as image:
             assert image.size == (90, 60)
             error = np.mean((np.asarray(image).astype(float) - 120) ** 2)
         shown = float(denoised.split()[1])

@@ -9,6 +9,7 @@ from aiohttp import ClientResponse, FormData
 from aiohttp.test_utils import TestClient, TestServer
 
 from src.commands.page.command import limits_of, offers_of
+from src.commands.page.hosts import hosts_of
 from src.commands.page.photographs import Offer
 from src.commands.page.server import Server
 from src.core.console import make_console
@@ -23,8 +24,9 @@ def offers(*words: str) -> list[Offer]:
 @asynccontextmanager
 async def visited(offered: list[Offer], *words: str) -> "AsyncIterator[TestClient[Any, Any]]":
     """Serve a page, and yield a visitor of it."""
-    limits = limits_of(compose_config(*words, config_name="page"))
-    application = Server(offered, limits, make_console(stderr=True)).application()
+    cfg = compose_config(*words, config_name="page")
+    server = Server(offered, limits_of(cfg), make_console(stderr=True), hosts_of(cfg))
+    application = server.application()
     async with TestClient(TestServer(application)) as client:
         yield client
 

@@ -40,6 +40,7 @@ _OF_RESTORING = "Take smaller tiles, e.g. inference.tile=128, or 48, or another 
 _LESS_MEMORY = {
     "predict": _OF_RESTORING,
     "evaluate": _OF_RESTORING,
+    "explain": _OF_RESTORING,
     "export": "Take smaller sizes, check=[[height,width]].",
     "benchmark": "Take smaller sizes=[…] or batch=1.",
 }

@@ -26,7 +26,7 @@ from src.core.seeding import generator_for
 from src.data.image_io import write_png
 from src.data.photograph import read_photograph
 from src.data.source import ImageFolder
-from src.inference.attention_maps import Look, shown_blocks
+from src.inference.attention_maps import Look, shown_blocks, which
 from src.inference.attention_picture import draw_attention
 from src.inference.restorer import InferencePolicy, Restorer
 from src.ops.attention.one_query import Spread, mean_spread
@@ -140,7 +140,7 @@ def _write_picture(cfg: DictConfig, way: Restoration, file: Path) -> None:
     looks = _look(way, file, points)
     block = cfg.module or [*looks[0].maps][-1]  # in the order of their calls
     console = make_console(stderr=True)
-    console.print(f"Block       {block} of {', '.join(looks[0].maps)}")
+    console.print(f"Block {which(block, looks[0].maps)}")
     for point, seen in zip(points, looks, strict=True):
         console.print(_numbers(point, seen, block, cfg.near))
         console.print(_strongest(seen, block, cfg.strongest, way.enlarge))

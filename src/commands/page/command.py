@@ -2,20 +2,21 @@
 
 import asyncio
 import signal
+from collections import Counter
+from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
 from src.app.inference import give_back_large_blocks, merge_inference, pick_device
 from src.app.restoration import restoration
+from src.commands.page.hosts import hosts_of, is_here
 from src.commands.page.photographs import Limits, Offer
 from src.core.console import make_console
 from src.core.errors import ConfigError, ExemplarError, need
 from src.inference.restorer import InferencePolicy, Restorer
 from src.weights.checkpoint import network_of, open_checkpoint
 from src.weights.zoo import zoo_names
-
-_LOOPBACK = ("127.", "localhost", "::1")
 
 
 def page(cfg: DictConfig) -> None:
@@ -27,9 +28,9 @@ def page(cfg: DictConfig) -> None:
         ExemplarError: If the address is not free.
     """
     need("aiohttp", extra="page", asked="python -m src.page")
-    limits = limits_of(cfg)
+    limits, hosts = limits_of(cfg), hosts_of(cfg)
     give_back_large_blocks()
-    asyncio.run(_serve(offers_of(cfg), limits, cfg, make_console(stderr=True)))
+    asyncio.run(_serve(offers_of(cfg), limits, hosts, cfg, make_console(stderr=True)))
 
 
 def offers_of(cfg: DictConfig) -> list[Offer]:
@@ -58,11 +59,26 @@ def limits_of(cfg: DictConfig) -> Limits:
 
 
 def _named(given: str | ListConfig | DictConfig) -> dict[str, str]:
-    """Return name → path of the networks that were asked for."""
+    """Return name → path of the networks that were asked for; visitors are told no folder of ours.
+
+    Raises:
+        ConfigError: If two would have one name.
+    """
     if isinstance(given, DictConfig):
         return {str(name): str(path) for name, path in given.items()}
-    paths = [given] if isinstance(given, str) else given
-    return {str(path): str(path) for path in paths if path}
+    paths = [str(path) for path in ([given] if isinstance(given, str) else given) if path]
+    names = [_name(path) for path in paths]
+    twice, count = max(Counter(names).items(), key=lambda one: one[1], default=("", 0))
+    if count > 1:
+        raise ConfigError(
+            f"{count} networks would be called {twice}; name them: "
+            f"'checkpoint={{first: {paths[0]}, second: …}}'."
+        )
+    return dict(zip(names, paths, strict=True))
+
+
+def _name(path: str) -> str:
+    return Path(path).name if path.startswith(("/", "~")) else path
 
 
 def _offer(name: str, path: str, cfg: DictConfig) -> Offer:
@@ -74,7 +90,13 @@ def _offer(name: str, path: str, cfg: DictConfig) -> Offer:
     return Offer(name, checkpoint, restorer, restoration(restorer, checkpoint, device))
 
 
-async def _serve(offers: list[Offer], limits: Limits, cfg: DictConfig, out: Console) -> None:
+async def _serve(
+    offers: list[Offer],
+    limits: Limits,
+    hosts: frozenset[str] | None,
+    cfg: DictConfig,
+    out: Console,
+) -> None:
     from aiohttp import web
 
     from src.commands.page.server import Server
@@ -82,7 +104,7 @@ async def _serve(offers: list[Offer], limits: Limits, cfg: DictConfig, out: Cons
     ended = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, ended.set)
-    application = Server(offers, limits, out).application()
+    application = Server(offers, limits, out, hosts).application()
     runner = web.AppRunner(
         application, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
     )
@@ -96,8 +118,9 @@ async def _serve(offers: list[Offer], limits: Limits, cfg: DictConfig, out: Cons
                 f"server={cfg.server} port={cfg.port}: {error.strerror or error}. "
                 "Choose another, e.g. port=0 for one that is free."
             ) from error
-        out.print(f"Page       http://{cfg.server}:{runner.addresses[0][1]}/  Ctrl-C ends it")
-        if not str(cfg.server).startswith(_LOOPBACK):
+        server = f"[{cfg.server}]" if ":" in cfg.server else cfg.server
+        out.print(f"Page       http://{server}:{runner.addresses[0][1]}/  Ctrl-C ends it")
+        if not is_here(cfg.server):
             out.print("           Whoever reaches this address can use it: there is no password.")
         await ended.wait()
     finally:

@@ -11,17 +11,17 @@ from PIL import Image
 from torch import Tensor
 
 from src.app.restoration import Point, Restoration, looks, restoration
-from src.core.errors import ConfigError, ImageFileError
+from src.core.errors import ConfigError, ImageFileError, did_you_mean
 from src.data.image_io import opened
 from src.data.photograph import Photograph, read_photograph
 from src.data.photograph_writing import KINDS, UNWRITABLE, encoded, kind_of, losses
-from src.inference.attention_maps import shown_blocks
+from src.inference.attention_maps import shown_blocks, which
 from src.inference.attention_picture import draw_attention
 from src.inference.choice import Calls
 from src.inference.restorer import Restorer, takes_noise_level
 from src.metrics.psnr import psnr
 from src.weights.checkpoint import Checkpoint
-from src.weights.zoo import ZOO
+from src.weights.zoo import result_ending
 
 _PURPOSES = {
     "denoise": "Remove noise",
@@ -61,9 +61,14 @@ class Offer:
         return self.way.enlarge * self.restorer.net.scale
 
     @property
-    def short(self) -> str:
-        """The name in names of files."""
-        return Path(self.name.removeprefix(ZOO)).stem
+    def ending(self) -> str:
+        """How names of results end, so that those of two networks differ."""
+        return result_ending(self.name, own=Path(self.name).stem)
+
+    @property
+    def blocks(self) -> list[str]:
+        """The names of the attention blocks that have a picture, in the network's order."""
+        return list(shown_blocks(self.restorer.module))
 
     @property
     def label(self) -> str:
@@ -81,7 +86,7 @@ class Offer:
             "takes_sigma": takes_noise_level(self.restorer.net),
             "takes_phase": self.way.mosaic is not None,
             "trained": self.way.trained,
-            "has_attention": bool(shown_blocks(self.restorer.module)),
+            "blocks": self.blocks,
         }
 
 
@@ -153,8 +158,11 @@ class Wish:
         Raises:
             ConfigError: If the network cannot do that.
         """
+        name = self.offer.name
         if self.phase is not None and self.offer.way.mosaic is None:
-            raise ConfigError(f"phase={self.phase}: {self.offer.name} does not demosaic.")
+            raise ConfigError(f"phase={self.phase}: {name} does not demosaic; leave phase out.")
+        if self.sigma is not None and not takes_noise_level(self.offer.restorer.net):
+            raise ConfigError(f"sigma={self.sigma:g}: {name} is told no noise; leave it out.")
         return restoration(
             self.offer.restorer,
             self.offer.checkpoint,
@@ -191,6 +199,15 @@ def level_of(upload: Upload, wish: Wish) -> dict[str, Any]:
     return {"sigma": sigma, "level": way.level_in_words(upload.photograph, sigma)}
 
 
+def _told_level(upload: Upload, wish: Wish) -> dict[str, Any]:
+    """Return ``level_of``, and refuse a photograph that needs one and does not tell it."""
+    level = level_of(upload, wish)
+    if level["sigma"] is None and takes_noise_level(wish.offer.restorer.net):
+        reason = "is too small to tell its noise level; set it (the field sigma)."
+        raise ImageFileError(upload.name, reason)
+    return level
+
+
 def restored(
     upload: Upload,
     clean: Upload | None,
@@ -218,9 +235,7 @@ def restored(
     height, width = photograph.image.shape[-2:]
     limits.check(upload.name, (width, height), offer.scale)
     target = None if clean is None else _target(clean, (height, width), offer.scale)
-    level = level_of(upload, wish)
-    if level["sigma"] is None and takes_noise_level(offer.restorer.net):
-        raise ImageFileError(upload.name, "is too small to tell its noise level; set one.")
+    level = _told_level(upload, wish)
     offer.restorer.watcher = watcher
     degraded = way.network_input(photograph, str(upload.name), level["sigma"])
     done = way.restored(photograph, degraded)
@@ -239,7 +254,7 @@ def restored(
             shown["target"] = _file(clean, clean.photograph, "png")
     suffixes = KINDS[upload.kind].suffixes
     suffix = upload.name.suffix if upload.name.suffix.lower() in suffixes else suffixes[0]
-    name = f"{upload.name.stem}_{offer.short}{suffix}"
+    name = f"{upload.name.stem}{offer.ending}{suffix}"
     return Result(name, upload.kind, content, about, shown)
 
 
@@ -252,29 +267,35 @@ def preview(upload: Upload) -> str:
 
 
 def attention(
-    upload: Upload, wish: Wish, point: Point, watcher: Callable[[float], None]
+    upload: Upload, wish: Wish, point: Point, block: str, watcher: Callable[[float], None]
 ) -> tuple[bytes, dict[str, Any]]:
     """Return where attention looks from a point: a PNG, and numbers and words about it.
 
     Args:
         upload: The photograph.
-        wish: Through which network; of its blocks the last is drawn.
+        wish: Through which network.
         point: x and y in pixels of the photograph, upright.
+        block: Which of its blocks is drawn; "": the last that is called.
         watcher: Called all the while; it may end the work.
 
     Raises:
-        ConfigError: If the network has no attention that weighs places.
+        ConfigError: If the network has no such attention, or none that weighs places.
         DataError: If the point is outside of the photograph.
     """
-    name, net = wish.offer.name, wish.offer.restorer.module
-    if not shown_blocks(net):
+    name, blocks = wish.offer.name, wish.offer.blocks
+    if not blocks:
         raise ConfigError(f"{name} has no attention that weighs places; choose a network that has.")
+    if block not in ("", *blocks):
+        raise ConfigError(f"block={block}: {did_you_mean(block, blocks, limit=len(blocks))}")
+    _told_level(upload, wish)
     with Calls(lambda: watcher(0.0)):
         seen = looks(wish.way(), upload.photograph, str(upload.name), [point])[0]
-        block, weights = [*seen.maps.items()][-1]
+        block = block or [*seen.maps][-1]
+        weights = seen.maps[block]
         picture = draw_attention([(seen.piece, weights)])
     spread_out, scales = weights.in_words(_NEAR)
-    words = [f"{block} looks from {point[0]},{point[1]}{seen.where}: {spread_out}."]
+    place = f"looks from {point[0]},{point[1]}{seen.where}"
+    words = [f"Block {which(block, seen.maps)}, {place}: {spread_out}."]
     words.append(f"Weight of each scale: {scales}.")
     about = asdict(weights.spread(_NEAR)) | {"block": block, "keys": weights.seen, "words": words}
     return _png(Image.fromarray(picture)), about

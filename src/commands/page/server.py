@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +17,8 @@ from aiohttp import MultipartReader, MultipartWriter, web
 from aiohttp.multipart import BodyPartReader
 from rich.console import Console
 
-from src.app.processes.user_errors import as_user_error
+from src.app.processes.user_errors import shortage
+from src.commands.page.hosts import host_of
 from src.commands.page.photographs import (
     Limits,
     Offer,
@@ -32,9 +33,9 @@ from src.commands.page.photographs import (
     restored,
     whole,
 )
-from src.core.errors import ConfigError, did_you_mean
+from src.core.errors import ConfigError, ExemplarError, did_you_mean
 from src.core.pages import templates
-from src.core.redact import readable
+from src.core.redact import readable, without_folders
 
 Form = Mapping[str, str | tuple[str, bytes]]
 Done = TypeVar("Done")
@@ -49,7 +50,7 @@ _HEADERS = {
 """Of every answer: nothing is kept, nothing from outside is loaded."""
 
 _FILES = ("image", "clean")
-_TEXTS = ("model", "sigma", "strength", "phase", "job", "views", "x", "y")
+_TEXTS = ("model", "sigma", "strength", "phase", "job", "views", "x", "y", "block")
 _LONGEST = 1000
 """Bytes of a text of a form."""
 
@@ -81,10 +82,17 @@ class Server:
         offers: Name → network.
         limits: What is accepted.
         console: Where faults of the program are shown.
+        hosts: The names that requests may call this server by; None: any.
     """
 
-    def __init__(self, offers: Sequence[Offer], limits: Limits, console: Console) -> None:
-        self._offers = {offer.name: offer for offer in offers}
+    def __init__(
+        self,
+        offers: Sequence[Offer],
+        limits: Limits,
+        console: Console,
+        hosts: Collection[str] | None,
+    ) -> None:
+        self._offers, self._hosts = {offer.name: offer for offer in offers}, hosts
         self._limits, self._console = limits, console
         self._jobs: dict[str, Job] = {}
         self._forms = 0
@@ -119,7 +127,10 @@ class Server:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Answer what is wrong with a request in one sentence."""
+        """Answer what is wrong with a request in one sentence, which names no folder of ours."""
+        if self._hosts is not None and host_of(request.host) not in self._hosts:
+            text = f"{request.host} is no name of this page; who serves it allows one with hosts=…"
+            raise web.HTTPForbidden(text=readable(text))  # it may stand for this machine by DNS
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
             raise web.HTTPForbidden(text=f"This is not for pages of {origin}.")
@@ -131,9 +142,11 @@ class Server:
         except _StoppedError:
             return web.Response(status=503, text="The page is being closed; nothing was restored.")
         except Exception as error:  # of one request; the others go on
-            known = as_user_error(error)
-            if known is not None:
-                return web.Response(status=422, text=readable(str(known)))
+            said = str(error) if isinstance(error, ExemplarError) else None
+            if not isinstance(error, OSError) and shortage(error) is not None:
+                said = "There is too little memory for that here; make the photograph smaller."
+            if said is not None:
+                return web.Response(status=422, text=readable(without_folders(said)))
             self._console.print(traceback.format_exc())
             fault = "That was a fault of the program; its terminal shows where."
             return web.Response(status=500, text=fault)
@@ -210,7 +223,8 @@ class Server:
         point = (whole(str(form.get("x", "")), "x"), whole(str(form.get("y", "")), "y"))
 
         def draw(job: Job) -> tuple[bytes, dict[str, object]]:
-            return attention(self._upload(form, "image"), wish, point, job.watch)
+            upload, block = self._upload(form, "image"), str(form.get("block", ""))
+            return attention(upload, wish, point, block, job.watch)
 
         body, about = await self._in_turn(form, draw)
         headers = {"Exemplar-About": json.dumps(about)}
@@ -294,7 +308,9 @@ class Server:
         texts = {key: value for key, value in form.items() if isinstance(value, str)}
         name = texts.get("model", "")
         if name not in self._offers:
-            raise ConfigError(f"model={name}: {did_you_mean(name, self._offers)}")
+            given = f"says {name}, and there is no such network" if name else "is missing"
+            hint = did_you_mean(name, self._offers)
+            raise ConfigError(f"The field model {given} here. {hint}")
         strength = number(texts.get("strength"), "strength")
         wish = Wish(
             self._offers[name],

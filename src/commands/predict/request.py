@@ -1,6 +1,5 @@
 """What a command line of `src.predict` means: where images come from and results go."""
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,7 @@ from omegaconf import DictConfig, ListConfig
 
 from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root
-
-ENDINGS = {"zoo/denoise": "_denoised", "zoo/dejpeg": "_dejpeg", "zoo/demosaic": "_demosaiced"}
-"""Network → how the name of a result ends that stands beside its source."""
+from src.weights.zoo import result_ending
 
 STREAM = "-"
 """Of ``input`` and ``output``: standard input and output."""
@@ -59,14 +56,9 @@ def read_request(cfg: DictConfig) -> Request:
     return Request(
         inputs=() if streamed else tuple(map(str, inputs)),
         output=None if cfg.output is None or to_stdout else from_root(cfg.output),
-        ending=_ending(str(cfg.checkpoint)),
+        ending=result_ending(cfg.checkpoint),
         to_stdout=to_stdout,
     )
-
-
-def _ending(checkpoint: str) -> str:
-    enlarged = re.fullmatch(r"zoo/super_resolution(_x\d+)", checkpoint)
-    return enlarged[1] if enlarged else ENDINGS.get(checkpoint, "_restored")
 
 
 @contextmanager
