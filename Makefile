@@ -109,7 +109,6 @@ report: $(INSTALLED)  ## Rewrite the papers' tables from experiments/*/results
 
 docs: $(INSTALLED)  ## Build the documentation as a site, links checked, nothing fetched
 	$(PY) -m tools.site
-	@echo "Read it:  $(PY) -m http.server --bind 127.0.0.1 --directory .cache/site/html"
 
 check: lint types layers test  ## All that must be green before a change goes in
 

@@ -2,14 +2,17 @@
 
 Pages are gathered in <folder>/pages as they lie in the repository, so that their links keep their
 meaning; those of the API and of the catalogue are written from docstrings, registries and records.
-zensical makes <folder>/html of them. Nothing is asked of the network.
+zensical makes <folder>/html of them. Nothing is asked of the network. What a build replaces is
+what an earlier one made: a mark is in its folder.
 """
 
 import csv
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,8 @@ from src.core.paths import CONF_DIR, ROOT
 
 GATHERED = ("*.md", "docs/**/*.*", *(f"experiments/**/*.{kind}" for kind in ("md", "svg", "html")))
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
+DEFAULT = ROOT / ".cache/site"
+MARK = ".made-by-tools-site"
 SECTIONS = {
     "Tutorials": "docs/tutorials/*.md",
     "How to": "docs/how-to/*.md",
@@ -53,10 +58,12 @@ API = {
 
 def main() -> int:
     """Write the pages, build the site, and return the exit status of the build."""
-    site = Path(sys.argv[1] if sys.argv[1:] else ROOT / ".cache/site").resolve()
+    began = time.monotonic()
+    site = Path(sys.argv[1] if sys.argv[1:] else DEFAULT).resolve()
+    if not cleared(site):
+        sys.stderr.write(f"{site} has files that no build made; name another folder.\n")
+        return 2
     pages = site / "pages"
-    for folder in (pages, site / "html"):
-        shutil.rmtree(folder, ignore_errors=True)
     gather(pages)
     write_api(pages / "api")
     write_catalogue(pages / "catalogue")
@@ -66,7 +73,29 @@ def main() -> int:
     settings["nav"] = navigation(pages)
     (site / "mkdocs.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     words = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
-    return subprocess.run([*words, "-f", str(site / "mkdocs.yml")], check=False).returncode
+    status = subprocess.run([*words, "-f", str(site / "mkdocs.yml")], check=False).returncode
+    if status == 0:
+        html = site / "html"
+        count, seconds = len([*html.rglob("*.html")]), time.monotonic() - began
+        serve = f"python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(html))}"
+        sys.stdout.write(f"{count} pages in {seconds:.0f} s: {html}/index.html; or, with search,\n")
+        sys.stdout.write(f"  {serve}\n")
+    return status
+
+
+def cleared(site: Path) -> bool:
+    """Remove what an earlier build left in a folder, and say whether the folder may be used.
+
+    It may if it is empty, missing, the usual one, or has the mark of a build.
+    """
+    ours = site == DEFAULT or (site / MARK).is_file()
+    if not ours and site.exists() and (not site.is_dir() or any(site.iterdir())):
+        return False
+    for folder in (site / "pages", site / "html"):
+        shutil.rmtree(folder, ignore_errors=True)
+    site.mkdir(parents=True, exist_ok=True)
+    (site / MARK).write_text("Made by python -m tools.site, which replaces pages/ and html/.\n")
+    return True
 
 
 def gather(pages: Path) -> None:

@@ -1,6 +1,6 @@
 """The picture of attention maps: what one pixel looks at, over the image, level by level."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -22,7 +22,13 @@ _SIDE = 640
 
 _COLUMNS = 3
 _GAP, _LINE, _LETTERS = 8, 18, 13
+_MARGIN = 4
+"""How far the lines of a frame reach round it."""
+
 _DIM = 0.35
+
+Edges = tuple[float, float, float, float]
+"""Of a rectangle in the picture: left, top, right, bottom."""
 
 
 def draw_attention(
@@ -98,33 +104,82 @@ def _marked(base: Image.Image, attention: AttentionMap, factor: float, count: in
     for key, frame in zip(keys, frames, strict=True):
         _frame(draw, frame, _colour(key.level))
     _frame(draw, query, _RED)
-    taken: list[tuple[float, float]] = []
-    for number, (key, frame) in enumerate(zip(keys, frames, strict=True), start=1):
-        x, y = min(frame[2] + 4, marked.width - _LETTERS), max(0.0, frame[1] - 2)
-        while any(abs(x - left) < _LETTERS and abs(y - top) < _LETTERS for left, top in taken):
-            y += _LETTERS
-        taken.append((x, y))
+    boxes = label_boxes([*frames, query], marked.size)
+    for number, (key, frame, box) in enumerate(zip(keys, frames, boxes, strict=False), start=1):
+        colour = _colour(key.level)
+        if not _meet(_grown(frame, 2 * _MARGIN), box):
+            draw.line([_nearest(frame, box), _middle(box)], colour, 1)
         draw.text(
-            (x, y), str(number), _colour(key.level), _font(), stroke_width=2, stroke_fill=_INK
+            _middle(box), str(number), colour, _font(), "mm", stroke_width=2, stroke_fill=_INK
         )
     return marked
 
 
-def _scaled(box: Box, factor: float) -> tuple[float, float, float, float]:
+def label_boxes(frames: Sequence[Edges], size: tuple[int, int]) -> list[Edges]:
+    """Return a place for the number of each frame: beside it, on no frame's edge and no other.
+
+    Where a picture of (width, height) has no such place, it is the right upper corner.
+    """
+    boxes: list[Edges] = []
+    for frame in frames:
+        rings = (place for ring in range(0, 200, 4) for place in _ring(frame, ring))
+        inside = (box for box in rings if _within(box, (0, 0, *size)))
+        free = (
+            box
+            for box in inside
+            if not any(_meet(box, other) for other in boxes)
+            and not any(
+                _meet(box, _grown(edge, _MARGIN)) and not _within(box, edge) for edge in frames
+            )
+        )
+        boxes.append(next(free, next(_ring(frame, 0))))
+    return boxes
+
+
+def _ring(frame: Edges, distance: int) -> Iterator[Edges]:
+    """Yield boxes for a number round a frame: at its sides, then above and below."""
+    left, top, right, bottom = _grown(frame, distance + _MARGIN + 1)
+    for x in (right, left - _LETTERS):
+        for y in (top, bottom - _LETTERS):
+            yield x, y, x + _LETTERS, y + _LETTERS
+    for y in (top - _LETTERS, bottom):
+        for x in (right - _LETTERS, left):
+            yield x, y, x + _LETTERS, y + _LETTERS
+
+
+def _grown(box: Edges, by: float) -> Edges:
+    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
+
+
+def _meet(one: Edges, other: Edges) -> bool:
+    return all(one[n] <= other[n + 2] and other[n] <= one[n + 2] for n in (0, 1))
+
+
+def _within(one: Edges, other: Edges) -> bool:
+    return all(other[n] <= one[n] and one[n + 2] <= other[n + 2] for n in (0, 1))
+
+
+def _nearest(frame: Edges, box: Edges) -> tuple[float, float]:
+    """Return the point of a frame that is nearest to the middle of a box."""
+    x, y = _middle(box)
+    return min(max(x, frame[0]), frame[2]), min(max(y, frame[1]), frame[3])
+
+
+def _scaled(box: Box, factor: float) -> Edges:
     """Return the edges of a box in the picture as Pillow takes them: x first, the last included."""
     x, y = box.column * factor, box.row * factor
     half_x, half_y = box.width * factor / 2, box.height * factor / 2
     return round(x - half_x), round(y - half_y), round(x + half_x) - 1, round(y + half_y) - 1
 
 
-def _middle(frame: tuple[float, float, float, float]) -> tuple[float, float]:
+def _middle(frame: Edges) -> tuple[float, float]:
     return (frame[0] + frame[2]) / 2, (frame[1] + frame[3]) / 2
 
 
 def _frame(draw: ImageDraw.ImageDraw, frame: Sequence[float], colour: str) -> None:
     """Draw round a box, dark and then coloured, so that nothing of what is inside is covered."""
     left, top, right, bottom = frame
-    for margin, ink in ((4, _INK), (3, colour), (2, colour), (1, _INK)):
+    for margin, ink in ((_MARGIN, _INK), (3, colour), (2, colour), (1, _INK)):
         edges = (left - margin, top - margin, right + margin, bottom + margin)
         draw.rectangle(edges, outline=ink)
 

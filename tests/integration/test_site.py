@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import http.server
+import re
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 from src.core.paths import ROOT
 from tests.support.browser import CHROMIUM, opened
+from tools.site import MARK, cleared
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # a site is built
 HITS = """[...document.querySelectorAll("*")].filter(part => part.shadowRoot)
@@ -49,10 +51,37 @@ class Page(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("zensical", reason="the extra 'docs' is not installed")
     folder = tmp_path_factory.mktemp("site")
-    words = [sys.executable, "-m", "tools.site", str(folder)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = _build(folder)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    said, served = done.stdout.splitlines()[-2:]
+    pages = len([*(folder / "html").rglob("*.html")])
+    assert re.fullmatch(rf"{pages} pages in \d+ s: {folder}/html/index.html; or, .*", said)
+    assert served.endswith(f"--directory {folder}/html")
     return folder / "html"
+
+
+def _build(folder: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "tools.site", str(folder)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_folder_that_no_build_made_is_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "html/mine.html"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    done = _build(tmp_path)
+    assert done.returncode == 2
+    assert f"{tmp_path} has files that no build made; name another folder." in done.stderr
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [mine]
+
+
+def test_only_what_a_build_made_is_replaced(tmp_path: Path) -> None:
+    assert cleared(tmp_path)
+    for name in ("html/old.html", "pages/old.md", "mine.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("old")
+    assert cleared(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {MARK, "mine.txt"}
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +141,27 @@ def test_search_answers_and_nothing_is_asked_of_others(address: str) -> None:
     assert [request for request in requests if not request.startswith((address, "data:"))] == []
     assert complaints == []
     assert overflow <= 0
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_phrase_book_fits_a_desktop_and_scrolls_in_its_box_on_a_phone(
+    address: str, width: int
+) -> None:
+    boxes = """[...document.querySelectorAll(".md-typeset__scrollwrap")]
+        .map(box => [box.scrollWidth - box.clientWidth, getComputedStyle(box).overflowX])"""
+
+    async def look() -> tuple[list[tuple[int, str]], int]:
+        page = f"{address}docs/phrase-book.html"
+        async with opened(page, width=width, height=800) as tab:
+            await tab.until("document.querySelector('.md-typeset__scrollwrap') !== null")
+            wide = await tab.run("document.documentElement.scrollWidth - window.innerWidth")
+            return [(hidden, how) for hidden, how in await tab.run(boxes)], int(wide)
+
+    tables, wide = asyncio.run(look())
+    assert len(tables) == 4
+    assert wide <= 0
+    assert all(hidden <= 0 if width > 1000 else how == "auto" for hidden, how in tables)
 
 
 async def _search(address: str, word: str) -> tuple[int, list[str], list[str], int]:

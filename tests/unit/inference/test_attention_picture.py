@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from src.inference.attention_maps import AttentionMap
-from src.inference.attention_picture import draw_attention
+from src.inference.attention_picture import draw_attention, label_boxes
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -40,6 +40,28 @@ def test_a_strong_key_is_framed_at_its_own_size() -> None:
     # a patch of 3×3 at half the size covers rows and columns 2 to 8 of 10; frames are outside
     outer = (int(rows.max()) + 200, int(columns.max()))
     assert outer == (8 * 64 - 1 + 3, 8 * 64 - 1 + 3)
+
+
+def test_numbers_of_keys_lie_on_no_frame_and_on_no_other_number() -> None:
+    generator, size = torch.Generator().manual_seed(0), (640, 480)
+    corners = torch.rand(9, 2, generator=generator).mul(160).round() + torch.tensor([400, 100])
+    frames = [(x, y, x + 40.0 * n, y + 30.0 * n) for n, (x, y) in enumerate(corners.tolist(), 1)]
+    boxes = label_boxes(frames, size)
+    taken = torch.zeros(size[::-1])
+    for left, top, right, bottom in frames:
+        for margin in (4, 3, 2, 1):
+            rows = [max(int(top) - margin, 0), int(bottom) + margin]
+            columns = [max(int(left) - margin, 0), int(right) + margin]
+            for row in rows:
+                taken[row : row + 1, columns[0] : columns[1] + 1] = 1
+            for column in columns:
+                taken[rows[0] : rows[1] + 1, column : column + 1] = 1
+    for left, top, right, bottom in boxes:
+        assert 0 <= left < right <= size[0]
+        assert 0 <= top < bottom <= size[1]
+        place = taken[int(top) : int(bottom) + 1, int(left) : int(right) + 1]
+        assert not place.any()
+        place.fill_(1)
 
 
 def test_rows_of_several_points_are_of_the_same_make() -> None:
