@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.commands.explain import command as explain
 from src.data.image_io import read_image, write_png
 from tests.support.images import pixels, write
 from tests.support.runs import Finished, command
@@ -27,7 +28,7 @@ def test_a_picture_lies_beside_the_image_and_numbers_are_printed(
     assert done.code == 0, done.err
     picture = read_image(photo.with_name("photo_attention_30_10.png"), channels=3)
     assert picture.shape[1] > 2 * 640
-    assert "trunk.1" in done.err
+    assert "Block       trunk.1, the only one with attention" in done.err
     assert "Point       30,10:" in done.err
     assert "effective keys of" in done.err
     assert "×0.6" in done.err
@@ -101,6 +102,40 @@ def test_a_result_that_is_there_stays(trained: Path, photo: Path) -> None:
     assert there.read_bytes() == b"mine"
     assert _explain(trained, photo, "overwrite=true").code == 0
     assert there.read_bytes() != b"mine"
+
+
+@pytest.mark.long
+def test_means_are_the_same_where_memory_holds_one_map_at_a_time(
+    trained: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    looks = explain._look
+    monkeypatch.setattr(explain, "_look", lambda *all: passes.append(len(all[-1])) or looks(*all))
+    written = []
+    for held in (explain._HELD, 1):
+        monkeypatch.setattr(explain, "_HELD", held)
+        done = _explain(
+            trained, photo, "queries=3", f"output={tmp_path / 'a.json'}", "overwrite=true"
+        )
+        assert done.code == 0, done.err
+        written.append((tmp_path / "a.json").read_bytes())
+    assert passes == [3, 1, 1, 1]
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("queries=10001", "queries=10001 is not possible; it is 0 to 10000."),
+        ("strongest=101", "strongest=101 is not possible; it is 0 to 100."),
+        (f"point=[{','.join(['[1,2]'] * 21)}]", "names 21 points; a picture has room for 20."),
+    ],
+    ids=["queries", "strongest", "points"],
+)
+def test_more_than_memory_may_hold_is_refused_with_what_is_allowed(word: str, said: str) -> None:
+    done = command("explain", "checkpoint=nowhere", "input=nothing.png", word)
+    assert done.code == 2
+    assert said in done.err
 
 
 @pytest.mark.parametrize("word", ["strongest=-1", "near=-1", "queries=-1", "point=[]"])

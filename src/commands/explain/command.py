@@ -1,6 +1,7 @@
 """Explain: which places of an image attention looks at when it restores one of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ from src.weights.conversion import with_published_weights
 
 RECORD = "attention.json"
 
+MOST_QUERIES, MOST_ROWS = 10_000, 20
+
+_HELD = 2**26
+"""How many weights of maps are held at once, about, four bytes each."""
+
 
 def explain(cfg: DictConfig) -> None:
     """Draw where attention looks for the points of one image, or write means over many.
@@ -44,11 +50,18 @@ def explain(cfg: DictConfig) -> None:
             with a map.
         DataError: If there is no image, a point is outside of it, or the result is there already.
     """
-    for key in ("strongest", "near", "queries"):
-        if cfg[key] < 0:
-            raise ConfigError(f"{key}={cfg[key]} is not possible; it is 0 or more.")
-    if plain(cfg)["point"] == []:
+    for key, most in (("strongest", 100), ("near", math.inf), ("queries", MOST_QUERIES)):
+        if not 0 <= cfg[key] <= most:
+            allowed = "0 or more" if most == math.inf else f"0 to {most}"
+            raise ConfigError(f"{key}={cfg[key]} is not possible; it is {allowed}.")
+    point = plain(cfg)["point"]
+    if point == []:
         raise ConfigError("point=[] names none; give point=[x,y], or leave it out for the middle.")
+    if point is not None and len(point) > MOST_ROWS:
+        raise ConfigError(
+            f"point=… names {len(point)} points; a picture has room for {MOST_ROWS}. Make several "
+            f"pictures, or take means over up to {MOST_QUERIES} points with queries=…"
+        )
     cfg = with_published_weights(cfg)
     checkpoint = with_attention(open_checkpoint(cfg.checkpoint), cfg.attention)
     OmegaConf.resolve(checkpoint.config)
@@ -140,7 +153,7 @@ def _write_picture(cfg: DictConfig, way: Restoration, file: Path) -> None:
     looks = _look(way, file, points)
     block = cfg.module or [*looks[0].maps][-1]  # in the order of their calls
     console = make_console(stderr=True)
-    console.print(f"Block {which(block, looks[0].maps)}")
+    console.print(f"Block       {which(block, looks[0].maps)}")
     for point, seen in zip(points, looks, strict=True):
         console.print(_numbers(point, seen, block, cfg.near))
         console.print(_strongest(seen, block, cfg.strongest, way.enlarge))
@@ -188,10 +201,15 @@ def _write_means(
     target = _output(cfg.output, first.with_name(RECORD), first, overwrite=cfg.overwrite)
     console = make_console(stderr=True)
     spreads: dict[str, dict[str, Spread]] = {block: {} for block in blocks}
+    maps = len(blocks) * way.enlarge**2  # a point's, by pixels of the file
     for key, file in track(files.items(), "Looking", console=console):
-        looks = _look(way, file, _drawn(file, cfg.queries, cfg.seed, key))
-        for block, images in spreads.items():
-            images[key] = mean_spread([seen.maps[block].spread(cfg.near) for seen in looks])
+        found: dict[str, list[Spread]] = {block: [] for block in blocks}
+        for points in _drawn(file, cfg.queries, cfg.seed, key, maps):
+            for seen in _look(way, file, points):
+                for block, several in found.items():
+                    several.append(seen.maps[block].spread(cfg.near))
+        for block, several in found.items():
+            spreads[block][key] = mean_spread(several)
     table = FoldingTable(
         ["block"], ["effective keys", "near", "distance"], ["weight of each scale"]
     )
@@ -213,12 +231,14 @@ def _write_means(
     console.print(f"Written     {shown(target)}")
 
 
-def _drawn(file: Path, count: int, seed: int, key: str) -> list[Point]:
-    """Return random points of an image, the same at each start."""
+def _drawn(file: Path, count: int, seed: int, key: str, maps: int) -> Iterator[list[Point]]:
+    """Yield random points of an image, the same at each start, as many as memory may hold maps."""
     height, width = read_photograph(file).image.shape[-2:]
     generator = generator_for("cpu", "explain", seed, key)
     drawn = torch.rand(count, 2, generator=generator).tolist()
-    return [(int(x * width), int(y * height)) for x, y in drawn]
+    points = [(int(x * width), int(y * height)) for x, y in drawn]
+    held = max(1, _HELD // (maps * width * height))
+    return (points[start : start + held] for start in range(0, count, held))
 
 
 def _writing(target: Path, write: Callable[[], None]) -> None:
