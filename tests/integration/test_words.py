@@ -45,11 +45,12 @@ def test_a_noisy_photograph_is_restored_beside_itself(noisy: Path) -> None:
 
 
 def test_results_of_an_earlier_start_are_not_restored_again(noisy: Path) -> None:
-    words = ("predict", "task=denoise", f"input='{noisy}'")
+    words = ("predict", "task=denoise", f"input='{noisy}'", "compare=true", "format=webp")
     first, second = command(*words), command(*words)
     assert (first.code, second.code) == (0, 0)
     assert "2 of 2 results are there already" in second.err
-    assert len(list(noisy.iterdir())) == 4
+    results = {f"{name}_denoised.webp{also}" for name in "ab" for also in ("", ".compare.png")}
+    assert {file.name for file in noisy.iterdir()} == {"a.png", "b.jpg", *results}
 
 
 def test_a_file_that_is_asked_for_by_name_and_is_there_is_an_error(noisy: Path) -> None:

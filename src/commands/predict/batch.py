@@ -17,6 +17,10 @@ from src.data.source import EXTENSIONS, ImageFolder
 
 SKIP, OVERWRITE, REFUSE = "skip", "overwrite", "refuse"
 
+COMPARISON = ".compare.png"
+"""What the name of a comparison has behind the whole name of its result: of a.jpg and a.png there
+are two."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -53,7 +57,7 @@ def plan(
             ``refuse`` where ``output`` is a file, as it was asked for by name, else ``skip``.
         kind: The format of all results; None for that of each source, or of the file ``output``.
         ending: Of the names of results that stand beside their sources. A source whose name has it
-            is the result of an earlier start, and left out of folders and globs.
+            is the result of an earlier start, and left out of folders and globs; comparisons too.
 
     Raises:
         ConfigError: If ``output`` has the name of an image, and there are several.
@@ -119,7 +123,8 @@ def _without_results(
         kept = {
             source: base
             for source, base in found.items()
-            if len(found) == 1 or not source.stem.endswith(ending)
+            if len(found) == 1
+            or not (source.stem.endswith(ending) or source.name.endswith(COMPARISON))
         }
         return kept or dict(found)
     folder = output.resolve()

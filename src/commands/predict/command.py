@@ -23,7 +23,7 @@ from src.app.inference import (
     with_attention,
 )
 from src.app.restoration import Restoration, restoration
-from src.commands.predict.batch import OVERWRITE, Batch, plan
+from src.commands.predict.batch import COMPARISON, OVERWRITE, Batch, plan
 from src.commands.predict.request import Request, read_request, streams
 from src.core.console import REMEMBERED_S, make_console
 from src.core.errors import ConfigError, DataError, ExemplarError, ImageFileError, did_you_mean
@@ -164,7 +164,7 @@ def _restore_all(
             restored = way.restored(photograph, degraded)
             _write(source, target, restored, kind, cfg.quality)
             if cfg.compare:
-                beside = target.with_name(fitting_name(f"{target.name}.compare.png"))
+                beside = target.with_name(fitting_name(f"{target.name}{COMPARISON}"))
                 write_png(beside, to_image(way.compared(photograph, restored)))
         except ImageFileError as error:
             failed.append(error)
