@@ -25,37 +25,21 @@ from unittest import mock
 import numpy as np
 import psutil
 import pytest
-from hydra.utils import instantiate
 from PIL import Image, ImageCms
 
 from src.commands.page.photographs import Offer
 from src.core.errors import ConfigError
 from src.core.paths import ROOT
-from src.weights.network_file import write_network
 from tests.support.images import pixels, write
 from tests.support.runs import command
 
 pages = pytest.importorskip("tests.support.pages", reason="aiohttp is absent")
 
-FFDNET = {
-    "_target_": "src.models.backbones.ffdnet.FFDNet",
-    "in_channels": 4,
-    "out_channels": 3,
-    "channels": 4,
-    "blocks": 3,
-    "attention": {
-        "_target_": "src.models.attention.non_local.NonLocalAttention",
-        "_partial_": True,
-    },
-    "attention_sites": [1, 2],
-}
-BLOCKS = ["trunk.1", "trunk.3"]
-
 
 @pytest.fixture(scope="module")
 def offered(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> list[Offer]:
     file = tmp_path_factory.mktemp("page") / "told.safetensors"
-    write_network(file, instantiate(FFDNET).state_dict(), FFDNET, {})
+    pages.write_told(file)
     return pages.offers(f"checkpoint={{told: {file}, panet: {trained}}}", "inference.tile=32")
 
 
@@ -535,18 +519,23 @@ def test_a_point_that_cannot_be_looked_at_is_refused_in_a_sentence(
 
 def test_networks_say_which_blocks_of_attention_they_have(offered: list[Offer]) -> None:
     blocks = {offer.name: offer.about()["blocks"] for offer in offered}
-    assert (blocks["told"], blocks["panet"], blocks["zoo/denoise"]) == (BLOCKS, ["trunk.1"], [])
+    assert (blocks["told"], blocks["panet"], blocks["zoo/denoise"]) == (
+        pages.BLOCKS,
+        ["trunk.1"],
+        [],
+    )
 
 
 def test_any_block_can_be_drawn_and_the_last_is_without_asking(offered: list[Offer]) -> None:
     asked = {"model": "told", "sigma": "9"}
     pictures = [
-        _looked(offered, SMALL, **asked, **block) for block in ({}, *({"block": b} for b in BLOCKS))
+        _looked(offered, SMALL, **asked, **block)
+        for block in ({}, *({"block": b} for b in pages.BLOCKS))
     ]
-    assert [status for status, _, _ in pictures] == [200] * (1 + len(BLOCKS))
-    assert [about["block"] for _, _, about in pictures] == [BLOCKS[-1], *BLOCKS]
+    assert [status for status, _, _ in pictures] == [200] * (1 + len(pages.BLOCKS))
+    assert [about["block"] for _, _, about in pictures] == [pages.BLOCKS[-1], *pages.BLOCKS]
     first = pictures[1][2]["words"][0]
-    assert first.startswith(f"Block {BLOCKS[0]}, one of {len(BLOCKS)} with attention (")
+    assert first.startswith(f"Block {pages.BLOCKS[0]}, one of {len(pages.BLOCKS)} with attention (")
     assert pictures[0][1] == pictures[-1][1] != pictures[1][1]
 
 

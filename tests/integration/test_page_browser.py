@@ -264,6 +264,39 @@ def test_a_point_is_chosen_by_the_keyboard_and_one_outside_is_refused(
     _visit(attentive, look)
 
 
+def test_a_block_is_chosen_where_there_are_several(noisy: Path, tmp_path: Path) -> None:
+    pages.write_told(tmp_path / "told.safetensors")
+    told = pages.offers(f"checkpoint={tmp_path / 'told.safetensors'}")
+    alt = "document.querySelector('#looks img').alt"
+
+    async def look(tab: "browser.Tab") -> None:
+        await tab.choose("[name=image]", noisy)
+        await tab.until(POINT)
+        for block in (pages.BLOCKS[-1], pages.BLOCKS[0]):  # the last is chosen at first
+            await tab.run(SHOW)
+            await tab.until(f"{SHOWN} && {alt}.startsWith('Block {block}, one of 2 ')")
+            await tab.run(_choose("block", pages.BLOCKS[0]))
+
+    _visit(told, look)
+
+
+def test_the_settings_shown_are_those_that_a_chosen_network_heeds(offered: list[Offer]) -> None:
+    shown = "['sigma', 'phase', 'strength'].filter((id) => !document.getElementById(id).hidden)"
+
+    async def look(tab: "browser.Tab") -> None:
+        for first, second, settings in (
+            ("zoo/denoise", "", ["strength"]),
+            ("zoo/demosaic", "", ["phase"]),
+            ("zoo/demosaic", "zoo/denoise", ["phase", "strength"]),
+            ("zoo/denoise", "zoo/demosaic", ["phase", "strength"]),
+        ):
+            await tab.run(_choose("model", first))
+            await tab.run(_choose("second", second))
+            assert await tab.run(shown) == settings
+
+    _visit(offered, look)
+
+
 def test_a_network_without_attention_says_so(attentive: list[Offer], noisy: Path) -> None:
     why = "document.querySelector('#why').textContent"
 

@@ -3,17 +3,40 @@
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse, FormData
 from aiohttp.test_utils import TestClient, TestServer
+from hydra.utils import instantiate
 
 from src.commands.page.command import limits_of, offers_of
 from src.commands.page.hosts import hosts_of
 from src.commands.page.photographs import Offer
 from src.commands.page.server import Server
 from src.core.console import make_console
+from src.weights.network_file import write_network
 from tests.support.compose import compose_config
+
+FFDNET = {
+    "_target_": "src.models.backbones.ffdnet.FFDNet",
+    "in_channels": 4,
+    "out_channels": 3,
+    "channels": 4,
+    "blocks": 3,
+    "attention": {
+        "_target_": "src.models.attention.non_local.NonLocalAttention",
+        "_partial_": True,
+    },
+    "attention_sites": [1, 2],
+}
+BLOCKS = ["trunk.1", "trunk.3"]
+"""Where FFDNET has attention."""
+
+
+def write_told(file: Path) -> None:
+    """Write a network that is told the noise level, with two blocks of attention, untrained."""
+    write_network(file, instantiate(FFDNET).state_dict(), FFDNET, {})
 
 
 def offers(*words: str) -> list[Offer]:

@@ -334,28 +334,3 @@ def _file(upload: Upload, photograph: Photograph, kind: str) -> bytes:
     except UNWRITABLE as error:
         reason = f"the result cannot be written as {kind.upper()} ({error}); give it as PNG."
         raise ImageFileError(upload.name, reason) from error
-
-
-def number(text: str | None, name: str) -> float | None:
-    """Return what was sent as ``name``; None where nothing was.
-
-    Raises:
-        ConfigError: If it is no number.
-    """
-    try:
-        return None if not text else float(text)
-    except ValueError as error:
-        raise ConfigError(f"{name}={text} is no number, such as {name}=1.") from error
-
-
-def whole(text: str, name: str) -> int:
-    """Return what was sent as ``name``.
-
-    Raises:
-        ConfigError: If it is no whole number.
-    """
-    try:
-        return int(text)
-    except ValueError as error:
-        reason = f"{name}={text} is no whole number, such as {name}=1, in pixels from the corner."
-        raise ConfigError(reason) from error

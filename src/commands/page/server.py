@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import traceback
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from threading import Event
 from typing import TypeVar
 from uuid import uuid4
 
-from aiohttp import MultipartReader, MultipartWriter, web
-from aiohttp.multipart import BodyPartReader
+from aiohttp import MultipartWriter, web
 from rich.console import Console
 
 from src.app.processes.user_errors import shortage
+from src.commands.page.form import Form, number, read_form, whole
 from src.commands.page.hosts import host_of
 from src.commands.page.photographs import (
     Limits,
@@ -27,17 +27,14 @@ from src.commands.page.photographs import (
     Wish,
     attention,
     level_of,
-    number,
     preview,
     read_upload,
     restored,
-    whole,
 )
 from src.core.errors import ConfigError, ExemplarError, did_you_mean
 from src.core.pages import templates
 from src.core.redact import readable, without_folders
 
-Form = Mapping[str, str | tuple[str, bytes]]
 Done = TypeVar("Done")
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -48,11 +45,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Of every answer: nothing is kept, nothing from outside is loaded."""
-
-_FILES = ("image", "clean")
-_TEXTS = ("model", "sigma", "strength", "phase", "job", "views", "x", "y", "block")
-_LONGEST = 1000
-"""Bytes of a text of a form."""
 
 
 class _StoppedError(Exception):
@@ -192,7 +184,7 @@ class Server:
 
     async def _look(self, request: web.Request) -> web.Response:
         """Say how noisy or compressed a photograph is, how large, and with ``views`` show it."""
-        form = await self._form(request)
+        form = await read_form(request, self._limits.megabytes)
         wish = self._wish(form)
 
         def look() -> dict[str, object]:
@@ -205,7 +197,7 @@ class Server:
 
     async def _restore(self, request: web.Request) -> web.Response:
         """Restore a photograph: the answer is its file, or with ``views`` a form of several."""
-        form = await self._form(request)
+        form = await read_form(request, self._limits.megabytes)
         wish, views = self._wish(form), bool(form.get("views"))
 
         def restore(job: Job) -> Result:
@@ -218,7 +210,7 @@ class Server:
 
     async def _attention(self, request: web.Request) -> web.Response:
         """Draw where attention looks from the point ``x``, ``y``."""
-        form = await self._form(request)
+        form = await read_form(request, self._limits.megabytes)
         wish = self._wish(form)
         point = (whole(str(form.get("x", "")), "x"), whole(str(form.get("y", "")), "y"))
 
@@ -254,50 +246,6 @@ class Server:
             job.stop.set()
             del self._jobs[name]
 
-    async def _form(self, request: web.Request) -> Form:
-        """Return the fields of a form, in memory.
-
-        Raises:
-            HTTPRequestEntityTooLarge: As soon as more has come than is allowed.
-            ConfigError: If there is no form.
-        """
-        allowed = int(self._limits.megabytes * 1e6)
-        if (request.content_length or 0) > allowed:
-            raise self._too_large(request.content_length or 0)
-        if request.content_type != "multipart/form-data":
-            raise ConfigError('Send a form: curl -F "image=@photo.jpg" -F model=zoo/denoise …')
-        try:
-            return await self._fields(await request.multipart(), allowed)
-        except ValueError as error:  # of aiohttp and of the decoding
-            raise ConfigError(f"The form cannot be read: {error}.") from error
-
-    async def _fields(self, parts: MultipartReader, allowed: int) -> Form:
-        form: dict[str, str | tuple[str, bytes]] = {}
-        size = 0
-        async for part in parts:
-            if not isinstance(part, BodyPartReader):
-                raise ConfigError("A form within the form is not read; send its fields themselves.")
-            name = _name_of(part, form)
-            content = bytearray()
-            while chunk := await part.read_chunk(2**16):
-                content += chunk
-                size += len(chunk)
-                if size > allowed:
-                    raise self._too_large(size)
-                if part.filename is None and len(content) > _LONGEST:
-                    raise ConfigError(f"{name} has more than {_LONGEST} bytes, too many for a text")
-            is_file = part.filename is not None
-            form[name] = (str(part.filename), bytes(content)) if is_file else content.decode()
-        return form
-
-    def _too_large(self, size: int) -> web.HTTPException:
-        return web.HTTPRequestEntityTooLarge(
-            max_size=int(self._limits.megabytes * 1e6),
-            actual_size=size,
-            text=f"The upload has {size / 1e6:.1f} megabytes or more; {self._limits.megabytes:g} "
-            "are allowed here. Make the photograph smaller, or cut it.",
-        )
-
     def _upload(self, form: Form, name: str) -> Upload:
         given = form.get(name)
         if not isinstance(given, tuple):
@@ -320,22 +268,6 @@ class Server:
         )
         wish.way()  # what is not possible is refused before it waits for its turn
         return wish
-
-
-def _name_of(part: BodyPartReader, form: Form) -> str:
-    """Return the name of a field.
-
-    Raises:
-        ConfigError: If there is no such field, it came before, or is a file and should be a text.
-    """
-    name = part.name or ""
-    if name not in (*_FILES, *_TEXTS):
-        raise ConfigError(f"{name} is no field of a form here. {did_you_mean(name, _TEXTS)}")
-    if name in form:
-        raise ConfigError(f"{name} is given twice; give it once.")
-    if part.filename is not None and name not in _FILES:
-        raise ConfigError(f"{name} is a text, and a file came.")
-    return name
 
 
 async def _with_headers(request: web.Request, response: web.StreamResponse) -> None:
