@@ -66,6 +66,15 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in DECISIVE}}
 
 
+def emulates_bf16() -> bool:
+    """Return whether this processor computes in bfloat16 only by way of float32.
+
+    So do x86 processors without AVX-512: convolutions then take forty times as long as in float32.
+    """
+    x86 = platform.machine() in {"x86_64", "AMD64"}
+    return x86 and not torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
 def hardware() -> dict[str, Any]:
     """Return what it runs on: system, processor, cores, memory, GPUs."""
     gpus = range(torch.cuda.device_count())

@@ -25,6 +25,7 @@ from src.commands.train.beginning import begin_with
 from src.commands.train.settle import settle_training
 from src.core.console import make_console
 from src.core.locks import alone_in
+from src.core.origin import emulates_bf16
 from src.core.preemption import PREEMPTING, Preemption
 from src.core.redact import plain_without_passwords
 from src.data.datamodule import RestorationData
@@ -173,12 +174,20 @@ def _announce(
         "Protocol": task.evaluator.protocol,
         "Optimizer": f"{chosen.get('optimizer')}, lr {cfg.optimizer.get('lr')}, "
         f"schedule {chosen.get('scheduler')}",
-        "Device": f"{trainer.strategy.root_device}, precision {trainer.precision}",
+        "Device": device_of(trainer),
         "Steps": (f"{begun:,} to " if begun else "")
         + f"{cfg.trainer.max_steps:,}, batch {cfg.data.batch_size}{shared}",
     }
     for name, value in rows.items():
         print(f"{name:<10}  {value}", file=sys.stderr)
+
+
+def device_of(trainer: L.Trainer) -> str:
+    """Return where and in which precision is trained, and what to do if that is needlessly slow."""
+    device = trainer.strategy.root_device
+    slow = device.type == "cpu" and trainer.precision.startswith("bf16") and emulates_bf16()
+    advice = ", which this processor only emulates: trainer.precision=32-true is far quicker here"
+    return f"{device}, precision {trainer.precision}{advice if slow else ''}"
 
 
 @rank_zero_only
