@@ -5,7 +5,7 @@
 
 namespace {
 
-constexpr int kRows = 6, kVectors = 4;  // 24 accumulators, of 32 registers with AVX-512
+constexpr int kRows = 6, kVectors = kVectorBytes == 64 ? 4 : 2;  // 24 sums in 32 registers with AVX-512, else 12 in 16
 
 // How long the next of the fewest and most even pieces of `left` is, none longer than `most`.
 inline int piece(int left, int most) {
@@ -30,6 +30,7 @@ inline void product_block(int depth, Left<T> a, const T* b, long ldb, T* c, long
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 4
         for (int n = 0; n < NV; ++n) sums[m][n] = Vec<T>{};
+#pragma GCC unroll 4
     for (int k = 0; k < depth; ++k) {
         Vec<T> row[NV];
 #pragma GCC unroll 4
@@ -50,15 +51,16 @@ inline void product_block(int depth, Left<T> a, const T* b, long ldb, T* c, long
         }
 }
 
+// Not inlined: within a larger function the compiler has too few registers left for the sums.
 template <class T, int M, bool Add>
-inline void product_rows(int n, int depth, Left<T> a, const T* b, long ldb, T* c, long ldc) {
+__attribute__((noinline)) void product_rows(int n, int depth, Left<T> a, const T* b, long ldb, T* c, long ldc) {
     constexpr int L = Lanes<T>::N;
     for (int left = n / L; left > 0;) {
         const int take = piece(left, kVectors);
-        if (take == 4) product_block<T, M, 4, Add>(depth, a, b, ldb, c, ldc);
-        else if (take == 3) product_block<T, M, 3, Add>(depth, a, b, ldb, c, ldc);
+        if (take == 1) product_block<T, M, 1, Add>(depth, a, b, ldb, c, ldc);
         else if (take == 2) product_block<T, M, 2, Add>(depth, a, b, ldb, c, ldc);
-        else product_block<T, M, 1, Add>(depth, a, b, ldb, c, ldc);
+        else if (kVectors > 2 && take == 3) product_block<T, M, 3, Add>(depth, a, b, ldb, c, ldc);
+        else if (kVectors > 2) product_block<T, M, 4, Add>(depth, a, b, ldb, c, ldc);
         left -= take;
         b += take * L;
         c += take * L;

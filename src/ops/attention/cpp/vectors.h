@@ -56,10 +56,10 @@ inline Vec<float> exp2(Vec<float> x) {
 #if defined(__AVX512F__)
     const Vec<float> n = (Vec<float>)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
-    const Vec<float> low = splat(-127.0f), high = splat(128.0f);
-    x = x < low ? low : x;
-    x = x > high ? high : x;
-    const Vec<float> n = (x + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: rounds to an integer
+    const Vec<float> low = splat(-127.0f);
+    x = x < low ? low : x;  // what is no number stays so
+    // 1.5 * 2^23 rounds to an integer, the last digits of a number; with 127 it is an exponent
+    const Vec<float> rounded = x + (12582912.0f + 127), n = rounded - (12582912.0f + 127);
 #endif
     const Vec<float> r = x - n;
     Vec<float> p = splat(1.535336188e-4f);
@@ -73,10 +73,8 @@ inline Vec<float> exp2(Vec<float> x) {
     return (Vec<float>)_mm512_scalef_ps((__m512)p, (__m512)n);
 #else
     typedef int32_t Bits __attribute__((vector_size(kVectorBytes)));
-    const Bits bits = (__builtin_convertvector(n, Bits) + 127) << 23;  // 0 for n = -127
-    Vec<float> power;
-    std::memcpy(&power, &bits, sizeof bits);
-    return p * power;
+    const Bits power = (Bits)rounded << 23;  // 0 for n = -127
+    return p * (Vec<float>)power;
 #endif
 }
 inline Vec<double> exp2(Vec<double> x) {
