@@ -127,6 +127,13 @@ def test_what_is_outside_the_window_changes_no_bit() -> None:
     assert not torch.equal(before[..., 12:, :], after[..., 12:, :])
 
 
+def test_a_key_that_is_no_number_is_not_passed_over() -> None:
+    query, keys, values = inputs((9, 8), levels=1, batch=1, dtype=torch.float32)
+    with torch.no_grad():
+        keys[0][0, 0, 4, 4] = torch.nan
+        assert kernel(query, keys, values, [5])[0, 0, 4, 4].isnan()
+
+
 def test_auto_takes_the_kernel_and_a_window_over_all_is_exact_attention() -> None:
     query, keys, values = inputs((14, 12), dtype=torch.float32)
 
