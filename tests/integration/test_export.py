@@ -15,6 +15,7 @@ from src.models.backbones.half_resolution import HalfResolution
 from src.models.backbones.panet import PANet
 from src.weights.network_file import open_network, write_network
 from tests.support.images import write_folder
+from tests.support.openvino import openvino_or_skip
 
 PANET = {"_target_": "src.models.backbones.panet.PANet", "channels": 8, "blocks": 2, "unshuffle": 2}
 LOCAL = {"_target_": "src.models.attention.pyramid_local.LocalPyramidAttention", "_partial_": True}
@@ -157,7 +158,7 @@ def test_what_loses_more_than_allowed_leaves_nothing_and_openvino_tells_nobody(
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("onnxscript", reason="the extra 'openvino' is not installed")
-    pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
+    openvino_or_skip()
     source, home = denoiser(tmp_path), tmp_path / "home"
     home.mkdir()
     photos = write_folder(tmp_path / "photos", 2, height=60, width=72)
@@ -191,6 +192,16 @@ def test_what_loses_more_than_allowed_leaves_nothing_and_openvino_tells_nobody(
     assert [*tmp_path.glob("out/*")] == []
     assert "asked []" in done.stdout
     assert not (home / "intel").exists()
+
+
+@pytest.mark.long
+def test_weights_of_another_file_beside_an_xml_are_not_replaced(tmp_path: Path) -> None:
+    openvino_or_skip()
+    (tmp_path / "net.bin").write_bytes(b"somebody's")
+    done = export(f"checkpoint={denoiser(tmp_path)}", f"output={tmp_path / 'net.xml'}", "judged=a")
+    assert done.returncode == 1
+    assert "net.bin exists already; set overwrite=true" in done.stderr
+    assert (tmp_path / "net.bin").read_bytes() == b"somebody's"
 
 
 @pytest.mark.slow

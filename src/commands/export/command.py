@@ -1,7 +1,9 @@
 """Export: a network of ours in, a file that runs without this project out."""
 
 import json
+import shlex
 import shutil
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,8 +45,9 @@ def export(cfg: DictConfig) -> float:
     output = from_root(str(cfg.output))
     if output.suffix not in SUFFIXES:
         raise ConfigError(f"output={cfg.output} must end in {', '.join(SUFFIXES)}.")
-    if output.exists() and not cfg.overwrite:
-        raise CheckpointError(f"{output} exists already; set overwrite=true or another output.")
+    for path in _parts(output):
+        if path.exists() and not cfg.overwrite:
+            raise CheckpointError(f"{path} exists already; set overwrite=true or another output.")
     check_lowered(cfg, output.suffix)
     checkpoint = open_checkpoint(cfg.checkpoint)
     OmegaConf.resolve(checkpoint.config)
@@ -66,15 +69,19 @@ def export(cfg: DictConfig) -> float:
             f"{output} cannot be written: {error}. Make room or choose another output."
         ) from error
     if output.suffix == ".onnx":
-        console.print(f"without torch: python {RUNNER} {output} in.jpg out.png")
+        words = shlex.join(["python", str(RUNNER), str(output), "in.jpg", "out.png"])
+        console.print(f"without torch: {words}")
     console.print(f"{output}, {megabytes(output):.2f} MB")
     return difference
 
 
 def megabytes(output: Path) -> float:
     """Return the size of a file, and of its weights where they are a file of their own."""
-    parts = {output, output.with_suffix(".bin")} if output.suffix == ".xml" else {output}
-    return sum(part.stat().st_size for part in parts) / 1e6
+    return sum(part.stat().st_size for part in _parts(output)) / 1e6
+
+
+def _parts(output: Path) -> list[Path]:
+    return [output, output.with_suffix(".bin")] if output.suffix == ".xml" else [output]
 
 
 def _write_program(
@@ -113,12 +120,14 @@ def _write_judged(
             raise MismatchError(
                 f"precision={cfg.precision} loses {cost.loss_db:.3f} dB on {cfg.judged}, and "
                 f"max_loss_db={cfg.max_loss_db}. Nothing was written; take another precision, "
-                "photographs like those of the training for calibration=…, or max_loss_db=null."
+                + "photographs like those of the training for calibration=…, " * bool(seen)
+                + "or max_loss_db=null."
             )
-        for part in (made.with_suffix(".bin"), made):  # the .xml last: it is read first
-            if part.is_file():
-                with replacing(output.with_suffix(part.suffix)) as temporary:
-                    shutil.copyfile(part, temporary)
+        with ExitStack() as written:  # both are whole before either takes its place, the .xml last
+            for part in (made, made.with_suffix(".bin")):
+                if part.is_file():
+                    beside = output.with_suffix(part.suffix)
+                    shutil.copyfile(part, written.enter_context(replacing(beside)))
     return cost.difference
 
 

@@ -1,6 +1,7 @@
 """Files of lower precision and for OpenVINO, and what they cost in dB, differences and time."""
 
 import importlib
+import math
 import statistics
 import sys
 import time
@@ -87,6 +88,10 @@ def check_lowered(cfg: DictConfig, suffix: str) -> None:
         raise ConfigError(f"precision={cfg.precision} needs output=….onnx or output=….xml.")
     if suffix == ".safetensors" and cfg.judged is not None:
         raise ConfigError("judged=… has nothing to judge in weights alone; leave it out.")
+    _check_judged(cfg, suffix)
+
+
+def _check_judged(cfg: DictConfig, suffix: str) -> None:
     if (cfg.precision != "fp32" or suffix == ".xml") and cfg.judged is None:
         raise ConfigError(
             f"precision={cfg.precision} as {suffix} is judged by dB: add judged=<folder of clean "
@@ -99,6 +104,8 @@ def check_lowered(cfg: DictConfig, suffix: str) -> None:
         )
     if cfg.precision != "int8" and cfg.calibration is not None:
         raise ConfigError("calibration=… is only for precision=int8; leave it out.")
+    if cfg.max_loss_db is not None and math.isnan(cfg.max_loss_db):
+        raise ConfigError("max_loss_db=nan allows nothing; give dB, or null for any loss.")
 
 
 def pairs(
@@ -124,15 +131,17 @@ def pairs(
     """
     degradation = _degradation(checkpoint, net, all_levels=calibrating)
     files = list(ImageFolder(folder).files().items())
-    most = SEEN if calibrating else JUDGED
+    count = min(len(files), SEEN if calibrating else JUDGED)
     made = []
-    for key, path in files[:: max(1, len(files) // most)][:most]:
+    for key, path in (files[index * len(files) // count] for index in range(count)):
         whole = to_tensor(read_image(path, channels=net.out_channels))[None]
         clean = _middle(whole, [] if size == "any" else [side * net.scale for side in size])
         if min(clean.shape[-2:]) < net.least * net.scale:
+            least = math.ceil(net.least * net.scale / PERIOD) * PERIOD
+            needed = f"{least}" if size == "any" else "×".join(str(s * net.scale) for s in size)
             raise ConfigError(
-                f"{path} is too small to judge or calibrate by: {SIDE}×{SIDE} pixels are cut from "
-                f"the middle, and at least {net.least * net.scale}, or size=… where it is given. "
+                f"{path} is too small to judge or calibrate by: it has {whole.shape[-2]}×"
+                f"{whole.shape[-1]} pixels, and {needed} are needed at least. "
                 "Leave it out of the folder."
             )
         made.append((_input(degradation, clean, key, net), clean))
@@ -182,7 +191,8 @@ def _input(degradation: Any, clean: Tensor, key: str, net: PortableNet) -> Tenso
 def price(file: Run, net: Run, judged: Sequence[Pair], rounds: int = 1) -> Price:
     """Run file and network over the pairs, in turn, ``rounds`` times, and compare."""
     ways = (file, net)
-    losses, largest = [], 0.0
+    losses: list[float] = []
+    differences: list[Tensor] = []
     speeds: tuple[list[float], list[float]] = ([], [])
     for way in ways:
         way(judged[0][0])  # the first call prepares
@@ -196,7 +206,8 @@ def price(file: Run, net: Run, judged: Sequence[Pair], rounds: int = 1) -> Price
                 speed.append(clean[0, 0].numel() / 1e6 / (time.perf_counter() - start))
         theirs, ours = (min(psnr_between(as_8bit(one), clean), BEST) for one in made)
         losses.append(ours - theirs)
-        largest = max(largest, float((made[0] - made[1]).abs().max()))
+        differences.append((made[0] - made[1]).abs().max())
+    largest = float(torch.stack(differences).max())  # NaN stays, as it does not in Python's max
     return Price(statistics.mean(losses), largest, *map(statistics.median, speeds))
 
 

@@ -9,6 +9,7 @@ the cuts, so that the seams are those of the whole image for networks that look 
 import argparse
 import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,8 @@ def restore(session: Any, image: Planes, tile: int = 256) -> Planes:  # noqa: AN
     fixed = [side if isinstance(side, int) else 0 for side in given]
     tall, wide = (side or tile // GRID * GRID for side in fixed)
     if min(tall, wide) <= 2 * MARGIN:
-        raise SystemExit(f"Tiles must have more than {2 * MARGIN} pixels a side, e.g. --tile 256.")
+        advice = "export the network for a larger size=…" if any(fixed) else "e.g. --tile 256"
+        raise SystemExit(f"Tiles must have more than {2 * MARGIN} pixels a side: {advice}.")
     channels, height, width = session.get_outputs()[0].shape[1], *image.shape[-2:]
     restored = np.empty((channels, height * scale, width * scale), np.float32)
     for top, bottom, upper, lower in pieces(height, tall):
@@ -72,29 +74,84 @@ def restore(session: Any, image: Planes, tile: int = 256) -> Planes:  # noqa: AN
     return restored
 
 
-def main() -> None:
-    """Restore what the command line names."""
+def opened(path: str) -> Any:  # noqa: ANN401
+    """Return a session for an exported network.
+
+    Raises:
+        SystemExit: If the file is not one.
+    """
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises many kinds
+        raise SystemExit(f"{path} cannot be opened as an .onnx file: {error}") from None
+    if "scale" not in session.get_modelmeta().custom_metadata_map:
+        raise SystemExit(f"{path} was not written by src.export: it does not say its scale.")
+    return session
+
+
+def read(path: str, *, grey: bool) -> tuple[Planes, bytes | None]:
+    """Return a photograph upright as (C, H, W) in [0, 1], and its colour profile.
+
+    Raises:
+        SystemExit: If it cannot be read, or has more than 8 bits or transparency, which would be
+            lost.
+    """
+    try:
+        with Image.open(path) as photograph:
+            upright = ImageOps.exif_transpose(photograph)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SystemExit(f"{path} cannot be read as a photograph: {error}") from None
+    if upright.mode[0] in "IF":
+        raise SystemExit(f"{path} has more than 8 bits; convert it to 8 bits, or use src.predict.")
+    if upright.has_transparency_data:
+        raise SystemExit(f"{path} has transparency; flatten it first, or use src.predict.")
+    mode = "L" if grey else "RGB"
+    profile = upright.info.get("icc_profile") if upright.mode == mode else None
+    levels = np.asarray(upright.convert(mode), np.float32)
+    return np.atleast_3d(levels / np.float32(255)).transpose(2, 0, 1), profile
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before the work, an output that cannot be written after it.
+
+    Raises:
+        SystemExit: Saying why.
+    """
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise SystemExit(f"{path} must end like a picture, e.g. .png or .jpg.")
+    if not path.parent.is_dir():
+        raise SystemExit(f"The folder {path.parent} does not exist; make it first.")
+
+
+def main() -> None:
+    """Restore what the command line names."""
     parser = argparse.ArgumentParser(description="Restore a photograph with an exported network.")
     parser.add_argument("network", help="the .onnx file")
     parser.add_argument("photograph", help="what the network takes: noisy, small, a mosaic, …")
-    parser.add_argument("output", help="a .png or .jpg file")
+    parser.add_argument("output", type=Path, help="a .png or .jpg file")
     parser.add_argument("--tile", type=int, default=256, help="side of a tile in pixels")
     parser.add_argument("--sigma", type=float, help="noise level, 0 to 255, for a network told it")
     given = parser.parse_args()
-    onnxruntime.disable_telemetry_events()
-    session = onnxruntime.InferenceSession(given.network, providers=["CPUExecutionProvider"])
+    check_output(given.output)
+    session = opened(given.network)
     wanted, returned = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[1]
-    with Image.open(given.photograph) as photograph:
-        upright = ImageOps.exif_transpose(photograph).convert("L" if returned == 1 else "RGB")
-    image = np.atleast_3d(np.asarray(upright, np.float32) / np.float32(255)).transpose(2, 0, 1)
-    if wanted == returned + 1:
-        if given.sigma is None:
-            parser.error("this network is told the noise level: add --sigma 25, or what it is")
+    if (wanted == returned + 1) != (given.sigma is not None):
+        parser.error(
+            "this network is not told the noise level: leave --sigma out"
+            if wanted == returned
+            else "this network is told the noise level: add --sigma 25, or what it is"
+        )
+    image, profile = read(given.photograph, grey=returned == 1)
+    if given.sigma is not None:
+        if not 0 <= given.sigma <= 255:
+            parser.error(f"--sigma {given.sigma}: it is from 0 to 255")
         image = np.concatenate([image, np.full_like(image[:1], given.sigma / 255)])
     levels = (restore(session, image, given.tile).clip(0, 1) * 255).round().astype(np.uint8)
-    Image.fromarray(levels.transpose(1, 2, 0).squeeze()).save(given.output, quality=95)
+    restored = Image.fromarray(levels.transpose(1, 2, 0).squeeze())
+    restored.save(given.output, quality=95, icc_profile=profile)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Files of lower precision: what they keep of the network, and what is refused."""
 
+import math
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,14 +17,15 @@ from src.commands.export.lowered import (
     check_lowered,
     lower,
     opened_lowered,
-    openvino,
     pairs,
     price,
 )
-from src.core.errors import ConfigError, DataError
+from src.commands.export.program import differences
+from src.core.errors import ConfigError, DataError, MismatchError
 from src.inference.portable import PortableNet
 from src.weights.checkpoint import Checkpoint
 from tests.support.onnx_chain import Chain, write_chain
+from tests.support.openvino import openvino_or_skip
 
 EXTRA = "the extra 'export' is not installed"
 onnx = pytest.importorskip("onnx", reason=EXTRA)
@@ -114,15 +116,14 @@ def test_a_lowered_file_still_says_what_it_is(
 
 
 def test_a_file_for_openvino_says_what_it_is(tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
+    package = openvino_or_skip()
     file = made(tmp_path, "fp32", ".xml", [])
-    model = openvino().Core().read_model(file)
+    model = package.Core().read_model(file)
     assert model.get_rt_info(["exemplar", "least_side"]).astype(str) == "16"
 
 
 def test_openvino_comes_without_its_telemetry() -> None:
-    pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
-    openvino()
+    openvino_or_skip()
     stub = sys.modules["openvino.tools.ovc.telemetry_utils"].tm  # type: ignore[attr-defined]
     assert stub.__name__ == "openvino.tools.ovc.telemetry_stub"
 
@@ -132,6 +133,30 @@ def test_the_price_of_the_network_itself_is_nothing(judged: list[Pair]) -> None:
     assert (free.loss_db, free.difference) == (0, 0)
     assert free.speed > 0
     assert free.live_speed > 0
+
+
+def test_a_network_that_returns_nan_is_never_as_good(judged: list[Pair]) -> None:
+    def broken(degraded: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(degraded, torch.nan)
+
+    cost = price(broken, NET, judged)
+    assert math.isnan(cost.loss_db)
+    assert math.isnan(cost.difference)
+    with pytest.raises(MismatchError, match="by nan at 20×24"):
+        differences(broken, NET, [(20, 24)], tolerance=1e-4)
+
+
+def test_images_are_spread_over_the_whole_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for index in range(31):  # fewer than two for each that is seen
+        Image.new("RGB", (24, 24), (8 * index,) * 3).save(folder / f"{index:02}.png")
+    seen = [
+        round(float(clean.mean()) * 255 / 8)
+        for _, clean in pairs(str(folder), DENOISER, NET, calibrating=True)
+    ]
+    assert len(seen) == 16
+    assert seen[-1] >= 28
 
 
 def test_photographs_are_degraded_alike_each_time_and_at_all_levels_in_calibration(
@@ -164,7 +189,7 @@ def test_folders_that_cannot_serve_are_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no image"):
         pairs(str(tmp_path / "empty"), DENOISER, NET)
-    with pytest.raises(ConfigError, match=r"0\.png is too small to judge or calibrate by"):
+    with pytest.raises(ConfigError, match=r"0\.png is too small .* 20×20 .* 24 are needed"):
         pairs(photographs(tmp_path / "small", side=20), DENOISER, NET)
 
 
@@ -191,11 +216,12 @@ def test_int8_of_a_network_without_inner_convolutions_is_refused(
         (".onnx", {"precision": "int8", "judged": "a"}, r"needs calibration=<folder"),
         (".safetensors", {"judged": "a"}, "nothing to judge"),
         (".onnx", {"calibration": "a"}, "only for precision=int8"),
+        (".onnx", {"max_loss_db": float("nan")}, "max_loss_db=nan allows nothing"),
     ],
 )
 def test_what_cannot_be_made_or_judged_is_refused(
     suffix: str, given: dict[str, str], message: str
 ) -> None:
-    nothing = {"precision": "fp32", "judged": None, "calibration": None}
+    nothing = {"precision": "fp32", "judged": None, "calibration": None, "max_loss_db": 0.1}
     with pytest.raises(ConfigError, match=message):
         check_lowered(OmegaConf.create(nothing | given), suffix)

@@ -67,3 +67,58 @@ def test_tiles_without_a_part_that_counts_are_refused(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(write_chain(Chain(), tmp_path / "net.onnx"))
     with pytest.raises(SystemExit, match="more than 64 pixels"):
         restore(session, np.zeros((3, 100, 100), np.float32), tile=64)
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, run_onnx.__file__, *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a network, a network of somebody else and photographs of all kinds."""
+    import onnx
+
+    folder = tmp_path_factory.mktemp("place")
+    write_chain(Chain(), folder / "net.onnx")
+    other = onnx.load(folder / "net.onnx")
+    del other.metadata_props[:]
+    onnx.save(other, folder / "other.onnx")
+    Image.new("RGB", (30, 20)).save(folder / "in.png", icc_profile=b"a profile")
+    Image.fromarray(np.full((20, 30), 40_000, np.uint16)).save(folder / "deep.png")
+    Image.new("RGBA", (30, 20)).save(folder / "clear.png")
+    (folder / "damaged.png").write_bytes((folder / "in.png").read_bytes()[:60])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("none.onnx", "in.png", "out.png"), "none.onnx cannot be opened"),
+        (("in.png", "in.png", "out.png"), "in.png cannot be opened"),
+        (("other.onnx", "in.png", "out.png"), "was not written by src.export"),
+        (("net.onnx", "none.png", "out.png"), "none.png cannot be read"),
+        (("net.onnx", "damaged.png", "out.png"), "damaged.png cannot be read"),
+        (("net.onnx", "deep.png", "out.png"), "more than 8 bits"),
+        (("net.onnx", "clear.png", "out.png"), "has transparency"),
+        (("net.onnx", "in.png", "out.xyz"), "must end like a picture"),
+        (("net.onnx", "in.png", "none/out.png"), "The folder none does not exist"),
+        (("net.onnx", "in.png", "out.png", "--sigma", "25"), "leave --sigma out"),
+        (("net.onnx", "in.png", "out.png", "--tile", "0"), "more than 64 pixels a side"),
+    ],
+)
+def test_what_cannot_be_restored_is_refused_in_words(
+    place: Path, words: tuple[str, ...], said: str
+) -> None:
+    done = run(place, *words)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (place / "out.png").exists()
+
+
+def test_the_colour_profile_stays(place: Path, tmp_path: Path) -> None:
+    done = run(place, "net.onnx", "in.png", str(tmp_path / "out.png"))
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.info["icc_profile"] == b"a profile"
