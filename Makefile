@@ -56,8 +56,11 @@ help:  ## List the targets
 install: $(INSTALLED)  ## Make .venv and install everything; TORCH=cu126 for a GPU
 	@echo "Ready: $(VENV) with torch $(TORCH_VERSION) ($(TORCH))."
 
+# bf16 takes ten times as long where a processor only emulates it: there the demo trains in float32.
+QUICK = $(shell $(PY) -c 'from src.core.origin import emulates_bf16; print("trainer=cpu" * emulates_bf16())')
+
 demo: $(INSTALLED)  ## Train a small denoiser on photographs, print a table, write a picture
-	$(PY) -m src.train experiment=demo
+	$(PY) -m src.train experiment=demo $(QUICK)
 	$(PY) -m src.evaluate checkpoint=outputs/demo picture=outputs/demo/before_after.png
 
 smoke: $(INSTALLED)  ## Two real training steps: make smoke TASK=denoise MODEL=panet

@@ -2,8 +2,10 @@
 
 import importlib.metadata
 import os
+import platform
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -220,3 +222,12 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 def test_nothing_names_a_path_of_one_machine(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert re.findall(r"(?<![\w.:/])/(?:home|root|tmp|opt|work|Users|mnt)\b|file:", text) == []
+
+
+@pytest.mark.long
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="of x86 processors")
+def test_the_demo_trains_in_float32_where_bf16_is_emulated() -> None:
+    words = ["make", "--dry-run", "demo", f"PY={sys.executable}"]
+    env = {**os.environ, "ATEN_CPU_CAPABILITY": "avx2"}  # what torch then takes the processor for
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert "-m src.train experiment=demo trainer=cpu" in done.stdout
