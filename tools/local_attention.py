@@ -23,9 +23,10 @@ DEFAULTS = {"side": "128", "runs": "5", "forms": "chunked,native", "passes": "fo
 def main() -> None:
     """Print a line for each pass and form."""
     torch.set_num_threads(1)
-    settings = DEFAULTS | dict(argument.split("=", 1) for argument in sys.argv[1:])
-    if settings.keys() != DEFAULTS.keys():
-        sys.exit(f"{sorted(settings.keys() - DEFAULTS.keys())}: known are {', '.join(DEFAULTS)}.")
+    given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    if unknown := sorted(given.keys() - DEFAULTS.keys()):
+        sys.exit(f"{', '.join(unknown)}: known are {', '.join(DEFAULTS)}.")
+    settings = DEFAULTS | given
     side, forms = int(settings["side"]), settings["forms"].split(",")
     console = make_console()
     block = LocalPyramidAttention(CHANNELS).eval()

@@ -23,18 +23,7 @@ def dense_pixel_attention(
     *,
     softmax_scale: float = 1.0,
 ) -> Float[Tensor, "b c n"]:
-    """Return for each of n pixels the mean of ``value`` under softmax(scale·query·key).
-
-    Args:
-        query: (B, K, n), pixels flattened.
-        key: (B, K, m).
-        value: (B, C, m).
-        softmax_scale: Factor on the dot products; 1 is the embedded Gaussian of Wang et al., 2018,
-            arXiv:1711.07971, Eq. 4.
-
-    Returns:
-        (B, C, n); memory B·n·m scores.
-    """
+    """Compute ``fused_pixel_attention`` as it is written down, with its B·n·m scores in memory."""
     scores = (softmax_scale * query).transpose(1, 2) @ key
     wide = torch.promote_types(scores.dtype, torch.float32)
     attention = scores.softmax(dim=-1, dtype=wide).to(value.dtype)
