@@ -17,6 +17,7 @@ python -m src.compare <folder> [key=value …]
 runs the cells of <folder>/comparison.yaml that are not finished, and writes what came of all. The
 keys are those of `python -m src.train`, for all cells; several at a time, on this machine:
   hydra/launcher=joblib hydra.launcher.n_jobs=2
+cells=0-*,1-*-none runs those only whose names fit a pattern (<level>-<level>-…, as in table.md).
 run=false runs none, and writes table.md, page.html, gain.svg and cells.csv of the finished ones."""
 
 
@@ -62,7 +63,9 @@ def main() -> None:
     try:
         fixed = read_comparison(folder).fixed
         if "run=false" not in words:
-            _run(folder, [*fixed, *words[1:]])
+            only = [word for word in words if word.startswith("cells=")]
+            rest = [word for word in words[1:] if word not in only]
+            _run(folder, [*fixed, *rest], ",".join(word.partition("=")[2] for word in only))
         else:
             _report(folder)
     except ExemplarError as error:
@@ -70,8 +73,10 @@ def main() -> None:
         sys.exit(2 if isinstance(error, ConfigError) else 1)
 
 
-def _run(folder: Path, words: list[str]) -> None:
+def _run(folder: Path, words: list[str], only: str) -> None:
     sweep = [f"hydra.sweeper.folder={folder}", f"hydra.sweep.dir={folder / CELLS}"]
+    patterns = ",".join(f"'{pattern}'" for pattern in only.split(",") if pattern)
+    sweep.append(f"hydra.sweeper.only=[{patterns}]")
     sys.argv[1:] = ["-m", "hydra/sweeper=cells", *sweep, "resume=auto", *words]
     try:
         launch("train", cell)

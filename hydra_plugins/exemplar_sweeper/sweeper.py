@@ -78,10 +78,11 @@ class CellSweeper(Sweeper):
 
     Args:
         folder: Of the comparison, absolute.
+        only: Patterns of the names of cells that are to be run; none means all.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str, only: Sequence[str]) -> None:
+        self.folder, self.only = Path(folder), only
         self.launcher: Launcher | None = None
 
     def setup(
@@ -101,6 +102,7 @@ class CellSweeper(Sweeper):
 
         if self.config is None or self.launcher is None:
             raise RuntimeError("Hydra calls setup before sweep")
-        jobs = missing_jobs(self.folder, self.config.hydra.job.config_name, arguments)
+        command = self.config.hydra.job.config_name
+        jobs = missing_jobs(self.folder, command, arguments, self.only)
         if jobs:
             self.launcher.launch(jobs, initial_job_idx=0)

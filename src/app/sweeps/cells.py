@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -172,13 +173,19 @@ def _decisive(node: Any, key: str) -> Any:  # noqa: ANN401
     return Path(node).name if key in _FOLDERS and isinstance(node, str) else node
 
 
-def missing_jobs(folder: Path, command: str, words: Sequence[str]) -> list[list[str]]:
+def missing_jobs(
+    folder: Path, command: str, words: Sequence[str], only: Sequence[str] = ()
+) -> list[list[str]]:
     """Write the list of all cells, and return the words of those that are not finished.
 
     Args:
         folder: Of the comparison.
         command: Primary config of a cell; Hydra must be initialised.
         words: Those that all cells share.
+        only: Patterns of the names of cells that are to be run, as a shell has them; none: all.
+
+    Raises:
+        ConfigError: If a pattern fits no cell.
     """
     cells = cells_of(read_comparison(folder), command, words)
     rows = [
@@ -191,8 +198,17 @@ def missing_jobs(folder: Path, command: str, words: Sequence[str]) -> list[list[
         for cell in cells
     ]
     write_json(folder / CELLS / f"{CELLS}.json", rows)
-    missing = [cell for cell in cells if not cell.is_finished]
+    missing = [cell for cell in cells if not cell.is_finished and _is_meant(cell, only)]
+    for pattern in only:
+        if not any(_is_meant(cell, [pattern]) for cell in cells):
+            names = ", ".join("-".join(cell.levels.values()) for cell in cells)
+            raise ConfigError(f"cells={pattern} fits no cell. There are: {names}.")
     logger.info("%d cells, of which %d are to be run", len(cells), len(missing))
     for cell in missing:
         forget(cell.folder)
     return [[*cell.words, f"hydra.sweep.subdir={cell.folder.name}"] for cell in missing]
+
+
+def _is_meant(cell: Cell, only: Sequence[str]) -> bool:
+    name = "-".join(cell.levels.values())
+    return not only or any(fnmatchcase(name, pattern) for pattern in only)

@@ -80,6 +80,18 @@ def test_a_new_seed_or_block_leaves_the_finished_cells_alone(tmp_path: Path) -> 
     assert all("seed=2" in job or "model/attention=channel" in job for job in new)
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("hydra")
+def test_cells_are_run_by_patterns_of_their_names(tmp_path: Path) -> None:
+    folder = _comparison(tmp_path)
+    words = read_comparison(folder).fixed
+    some = missing_jobs(folder, "train", words, ["1-*", "*-none"])
+    assert ["seed=0" in job for job in some] == [True, False, False]
+    assert len(json.loads((folder / "cells/cells.json").read_text())) == 4  # the others are known
+    with pytest.raises(ConfigError, match=r"cells=2-\* fits no cell. There are: 0-window, 0-none"):
+        missing_jobs(folder, "train", words, ["1-*", "2-*"])
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
