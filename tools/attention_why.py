@@ -1,0 +1,149 @@
+"""Where the attention of a comparison's trained cells looks, and what it is worth when restoring.
+
+    python -m tools.attention_why <folder of a comparison> [--windows 9 15 25 49] [--points 5]
+
+Of each cell that still has its weights: how spread the weights of a query are (the geometric mean
+of effective keys, the share of other scales, the share of keys within 4 pixels), at points on a
+grid over every image that the comparison scores; and PSNR as trained, within search windows, and
+with uniform weights, which all keys of an image get whatever they show. Writes why.md and why.json
+there.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+
+from src.app.build import build_task
+from src.app.sweeps.cells import CELLS, read_comparison
+from src.commands.compare.cell import NETWORK
+from src.core.files import write_json
+from src.core.origin import hardware, origin
+from src.core.types import Clean, Pair
+from src.data.image_io import read_image, to_tensor
+from src.data.source import ImageFolder
+from src.inference.attention_maps import maps_of, shown_blocks
+from src.inference.restorer import InferencePolicy, Restorer, fitted
+from src.ops.attention.one_query import Spread, mean_spread
+from src.training.tasks.base import RestorationTask
+from src.weights.checkpoint import load_weights, open_checkpoint
+from tests.support.compose import compose_config
+from tools.measured import table
+
+NEAR = 4.0
+"""Pixels of the input up to which a key is a neighbour of the query."""
+
+
+def trained(words: list[str], network: Path) -> RestorationTask:
+    """Return the task of a cell with its trained network."""
+    task = build_task(compose_config(*(word for word in words if "resume=" not in word)))
+    load_weights(task.net, open_checkpoint(network))
+    return task.eval()
+
+
+def pairs_of(task: RestorationTask, folder: Path) -> list[Pair]:
+    """Return the images of a set as the cell's evaluation has degraded them."""
+    files = ImageFolder(folder).files()
+    images = [(key, to_tensor(read_image(file, channels=3))[None]) for key, file in files.items()]
+    return [task.degrade(Clean(target=image, key=[name])) for name, image in images]
+
+
+@torch.no_grad()
+def psnr(task: RestorationTask, pairs: list[Pair], window: int | None = None) -> float:
+    """Return the mean PSNR of whole images."""
+    restorer = Restorer(task.net, InferencePolicy(tile=None, window=window))
+    return statistics.mean(
+        task.evaluator(restorer(task.net_input(pair)), pair["target"])[0]["psnr"] for pair in pairs
+    )
+
+
+def uniform(net: nn.Module) -> ExitStack:
+    """Let every key weigh the same, while the context lasts: queries are zero."""
+    stack = ExitStack()
+    for block in shown_blocks(net).values():
+        query = block.get_submodule("query")
+        handle = query.register_forward_hook(lambda _module, _inputs, output: output * 0)
+        stack.callback(handle.remove)
+    return stack
+
+
+def spreads(task: RestorationTask, pairs: list[Pair], points: int) -> tuple[Spread, float]:
+    """Return the mean over points and images, and the share of scales that are not the query's."""
+    found, others = [], []
+    for pair in pairs:
+        seen: Tensor = fitted(Restorer(task.net, InferencePolicy()).net, task.net_input(pair))
+        height, width = seen.shape[-2:]
+        grid = [
+            (height * (2 * row + 1) // (2 * points), width * (2 * column + 1) // (2 * points))
+            for row in range(points)
+            for column in range(points)
+        ]
+        for maps in maps_of(task.net, seen, grid).values():
+            for one in maps:
+                spread = one.spread(NEAR)
+                found.append(spread)
+                own = [level.shape == one.size for level in one.levels]
+                masses = zip(spread.levels, own, strict=True)
+                others.append(sum(mass for mass, is_own in masses if not is_own))
+    return mean_spread(found), statistics.mean(others)
+
+
+def row_of(
+    cell: Mapping[str, Any], folder: Path, images: Path, given: argparse.Namespace
+) -> dict[str, Any]:
+    """Return what is said of a cell on one set of images."""
+    task = trained(cell["words"], folder / NETWORK)
+    pairs = pairs_of(task, images)
+    exact = psnr(task, pairs)
+    seen, others = spreads(task, pairs, given.points)
+    row = {
+        **cell["levels"],
+        "set": images.name,
+        "effective keys": round(seen.effective_keys),
+        "of": round(seen.keys),
+        "other scales": round(others, 3),
+        f"within {NEAR:g} px": round(seen.near, 3),
+        "PSNR": round(exact, 3),
+    }
+    for window in given.windows:
+        row[f"window {window}"] = round(psnr(task, pairs, window) - exact, 3)
+    with uniform(task.net):
+        row["uniform"] = round(psnr(task, pairs) - exact, 3)
+    return row
+
+
+def main() -> None:
+    """Look at what the command line says, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("comparison", type=Path)
+    parser.add_argument("--windows", nargs="*", type=int, default=[9, 15, 25, 49])
+    parser.add_argument("--points", type=int, default=5, help="along each axis of an image")
+    given = parser.parse_args()
+    comparison = read_comparison(given.comparison.resolve())
+    sets = [word.partition("=")[2] for word in comparison.fixed if word.startswith("sets=")]
+    images = [Path(name) for name in sets[0].strip("[]").split(",")]
+    cells = json.loads((comparison.folder / CELLS / f"{CELLS}.json").read_text("utf-8"))
+    rows = []
+    for cell in track(cells):
+        folder = comparison.folder / CELLS / cell["folder"]
+        if (folder / NETWORK).is_file() and shown_blocks(trained(cell["words"], folder / NETWORK)):
+            rows += [row_of(cell, folder, name, given) for name in images]
+    if not rows:
+        sys.exit(f"No cell of {comparison.folder} has weights and attention with maps.")
+    about = {**origin(), "hardware": hardware(), "rows": rows}
+    write_json(comparison.folder / "why.json", about)
+    text = table([{key: row.get(key, "") for key in rows[0]} for row in rows])
+    (comparison.folder / "why.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
