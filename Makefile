@@ -25,9 +25,14 @@ else
 TORCH_WHEEL = --index-url $(TORCH_INDEX) torch==$(TORCH_VERSION)+$(TORCH)
 endif
 
+# Which extras of pyproject.toml, remembered too; dev has all that the tests need but OpenVINO.
+ifndef EXTRAS
+EXTRAS := $(or $(shell cat $(VENV)/.extras 2>/dev/null),dev)
+endif
+
 PIP := -m pip --disable-pip-version-check --no-input --retries 1
 PIP_INSTALL = $(PIP) install $(if $(VERBOSE),,--quiet --quiet)
-INSTALLED := $(VENV)/.installed-$(TORCH)
+INSTALLED := $(VENV)/.installed-$(TORCH)$(patsubst %,-%,$(filter-out dev,$(EXTRAS)))
 
 # The oldest packages that pyproject.toml allows: an environment of its own, and tests of what meets them.
 OLDEST := .cache/oldest
@@ -51,6 +56,7 @@ help:  ## List the targets
 	@echo
 	@echo "  PYTHON=python3.12   the Python that .venv is made with (3.11 or newer)"
 	@echo "  TORCH=cu126         torch for this CUDA; TORCH=default the package index's; now: $(TORCH)"
+	@echo "  EXTRAS=dev,openvino the extras of pyproject.toml that are installed; now: $(EXTRAS)"
 	@echo "  VERBOSE=1           show all that pip says"
 
 install: $(INSTALLED)  ## Make .venv and install everything; TORCH=cu126 for a GPU
@@ -164,14 +170,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  echo "$(VENV) was made with $$($(PY) --version); 3.11 or newer is needed: rm -rf $(VENV)" >&2; \
 	  exit 1; }
 	@rm -f $(VENV)/.installed-*
-	@echo "$(TORCH)" > $(VENV)/.torch
+	@echo "$(TORCH)" > $(VENV)/.torch; echo "$(EXTRAS)" > $(VENV)/.extras
 	@echo "  2/3 torch (the CPU build is a download of about 200 MB)"
 	@$(PY) $(PIP_INSTALL) --no-deps $(TORCH_WHEEL) || { \
 	  echo "torch $(TORCH_VERSION) could not be installed as build '$(TORCH)'." >&2; \
 	  echo "Running make again goes on from here; make install TORCH=cpu (cu126, default) changes" >&2; \
 	  echo "the build; behind a mirror give TORCH_INDEX=URL. More: docs/how-to/install.md" >&2; exit 1; }
 	@echo "  3/3 the other packages, versions of constraints.txt"
-	@$(PY) $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]' || { \
+	@$(PY) $(PIP_INSTALL) --constraint constraints.txt --editable '.[$(EXTRAS)]' || { \
 	  echo "The install stopped; running make again goes on from here." >&2; exit 1; }
 	@touch $@
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 
@@ -66,13 +67,11 @@ def test_a_program_needs_nothing_of_ours_and_takes_any_size(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_onnx_agrees_with_the_live_network(tmp_path: Path) -> None:
-    pytest.importorskip("onnxscript", reason="the extra 'export' is not installed")
-    runtime = pytest.importorskip("onnxruntime", reason="the extra 'export' is not installed")
     output = tmp_path / "net.onnx"
     # 90 · 0.7 is below 63 in double precision and 63 in single: sizes must be worked out exactly.
     done = export(f"checkpoint={network(tmp_path)}", f"output={output}", "check=[[180,37],[64,48]]")
     assert done.returncode == 0, done.stderr
-    session = runtime.InferenceSession(output)
+    session = onnxruntime.InferenceSession(output)
     assert session.get_inputs()[0].shape == ["batch", 3, "height", "width"]
     assert session.get_modelmeta().custom_metadata_map["scale"] == "1"
 
@@ -137,8 +136,6 @@ def denoiser(folder: Path) -> Path:
 
 @pytest.mark.long
 def test_int8_is_judged_and_says_how_to_run_it_without_torch(tmp_path: Path) -> None:
-    pytest.importorskip("onnxscript", reason="the extra 'export' is not installed")
-    pytest.importorskip("onnxruntime", reason="the extra 'export' is not installed")
     photos = write_folder(tmp_path / "photos", 2, height=60, width=72)
     output = tmp_path / "out/net.onnx"
     words = ("precision=int8", f"judged={photos}", f"calibration={photos}", "check=[[17,20]]")
@@ -157,7 +154,6 @@ def test_int8_is_judged_and_says_how_to_run_it_without_torch(tmp_path: Path) -> 
 def test_what_loses_more_than_allowed_leaves_nothing_and_openvino_tells_nobody(
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip("onnxscript", reason="the extra 'openvino' is not installed")
     openvino_or_skip()
     source, home = denoiser(tmp_path), tmp_path / "home"
     home.mkdir()

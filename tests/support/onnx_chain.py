@@ -1,9 +1,13 @@
-"""A small network as live and as .onnx file, written without the exporter, which takes seconds."""
+"""Small networks as .onnx files, written without the exporter, which takes seconds."""
 
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import onnx
 import torch
+from onnx import GraphProto, TensorProto, helper, numpy_helper
 from torch import nn
 
 CHANNELS = 32
@@ -33,9 +37,6 @@ class Chain(nn.Sequential):
 
 def write_chain(net: Chain, path: Path, *, size: int | None = None, scale: int = 1) -> Path:
     """Write the network, of one size where it is given, its image repeated ``scale`` times."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
     nodes, tensors, name = [], [], "degraded"
     for index, part in enumerate(net):
         for kind, value in part.named_parameters():
@@ -50,7 +51,25 @@ def write_chain(net: Chain, path: Path, *, size: int | None = None, scale: int =
     large = ("tall", "wide") if size is None else (size * scale, size * scale)
     made = helper.make_tensor_value_info("restored", TensorProto.FLOAT, ["batch", 3, *large])
     graph = helper.make_graph(nodes, "chain", [given], [made], [*tensors, enlarging])
+    return _write(graph, path, scale=scale)
+
+
+def write_mask(mask: npt.NDArray[np.float32], path: Path, *, padded_to: int = 1) -> Path:
+    """Write a network for the one size of ``mask`` (3, H, W) that multiplies an image by it."""
+    sides = ["batch", *mask.shape]
+    given, made = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, sides)
+        for name in ("degraded", "restored")
+    )
+    node = helper.make_node("Mul", ["degraded", "mask"], ["restored"])
+    tensor = numpy_helper.from_array(mask, "mask")
+    graph = helper.make_graph([node], "mask", [given], [made], [tensor])
+    return _write(graph, path, padded_to=padded_to)
+
+
+def _write(graph: GraphProto, path: Path, scale: int = 1, padded_to: int = 1) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, {"scale": str(scale), "least_side": "16"})
+    about = {"scale": scale, "least_side": 16, "padded_to": padded_to}
+    helper.set_model_props(model, {key: str(value) for key, value in about.items()})
     onnx.save(model, path)
     return path

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -75,9 +76,9 @@ def needed_by(requirement: Requirement) -> Iterator[Requirement]:
 
 
 def installed_by_make() -> list[Requirement]:
-    """Return what CI installs: the core, dev with the extras that it names."""
+    """Return what CI installs: the core, and dev and openvino with the extras that they name."""
     declared = project()
-    todo, found = [*declared["core"], *declared["dev"]], []
+    todo, found = [*declared["core"], *declared["dev"], *declared["openvino"]], []
     while todo:
         requirement = Requirement(todo.pop())
         if requirement.name == "exemplar":
@@ -87,6 +88,7 @@ def installed_by_make() -> list[Requirement]:
     return found
 
 
+@cache
 def closure() -> dict[str, list[Requirement]]:
     """Return every requirement, direct and indirect, under the canonical name it asks for."""
     todo = installed_by_make()
@@ -103,7 +105,7 @@ def closure() -> dict[str, list[Requirement]]:
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run make in the repository root, as if no other make had started these tests."""
-    outer = ("MAKE", "MFLAGS", "TORCH", "PYTHON", "VENV")
+    outer = ("MAKE", "MFLAGS", "TORCH", "PYTHON", "VENV", "EXTRAS")
     env = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
     command = ["make", *arguments]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
@@ -181,6 +183,23 @@ def test_the_chosen_build_of_torch_is_remembered(tmp_path: Path) -> None:
     plan = make("--dry-run", "test", f"VENV={tmp_path}").stdout
     assert "+cu126" in plan
     assert "+cpu" not in plan
+
+
+def test_the_chosen_extras_are_installed_and_remembered(tmp_path: Path) -> None:
+    (tmp_path / ".installed-cpu").touch()  # of an install with other extras
+    words = ("--dry-run", "TORCH=cpu", f"VENV={tmp_path}")
+    assert "--editable '.[dev,openvino]'" in make(*words, "install", "EXTRAS=dev,openvino").stdout
+    (tmp_path / ".extras").write_text("dev,openvino\n")
+    assert "--editable '.[dev,openvino]'" in make(*words, "test").stdout
+    (tmp_path / ".extras").write_text("dev\n")
+    assert "pip" not in make(*words, "test").stdout
+
+
+def test_ci_has_every_package_that_tests_of_export_need() -> None:
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert script.index("make install EXTRAS=dev,openvino\n") < script.index("make test")
+    installed = {requirement.name for requirement in installed_by_make()}
+    assert {"onnx", "onnxscript", "onnxruntime", "openvino"} <= installed
 
 
 def test_an_unfit_python_is_refused_with_the_way_out(tmp_path: Path) -> None:

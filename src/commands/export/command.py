@@ -15,7 +15,7 @@ from torch import nn
 
 from src.app.build import plain
 from src.commands.export.lowered import check_lowered, lower, opened_lowered, pairs, price
-from src.commands.export.onnx_file import need_onnx, write_onnx
+from src.commands.export.onnx_file import need_packages, write_onnx
 from src.commands.export.program import Size, differences, opened, save, sizes_of, trace
 from src.core.console import make_console
 from src.core.errors import CheckpointError, ConfigError, MismatchError
@@ -49,6 +49,7 @@ def export(cfg: DictConfig) -> float:
         if path.exists() and not cfg.overwrite:
             raise CheckpointError(f"{path} exists already; set overwrite=true or another output.")
     check_lowered(cfg, output.suffix)
+    need_packages(output.suffix)
     checkpoint = open_checkpoint(cfg.checkpoint)
     OmegaConf.resolve(checkpoint.config)
     net = network_of(checkpoint).requires_grad_(False)
@@ -88,8 +89,6 @@ def _write_program(
     net: nn.Module, checkpoint: Checkpoint, output: Path, cfg: DictConfig, console: Console
 ) -> tuple[float, PortableNet]:
     """Trace, write and compare; where that fails for a block that pads, at a larger multiple."""
-    if output.suffix == ".onnx":
-        need_onnx()
     tried = multiples(net) if cfg.size == "any" else [int(getattr(net, "multiple_of", 1))]
     for multiple in tried[:-1]:
         try:
@@ -107,7 +106,12 @@ def _write_judged(
     pairs_of = partial(pairs, checkpoint=checkpoint, net=outside, size=cfg.size)
     judged = pairs_of(cfg.judged)
     seen = pairs_of(cfg.calibration, calibrating=True) if cfg.precision == "int8" else []
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, ExitStack() as written:
+        # Both are whole before either takes its place, the .xml last; a folder that cannot be
+        # written is found before the tracing.
+        parts = [written.enter_context(replacing(part)) for part in _parts(output)]
+        for part in parts:
+            part.touch()
         made = Path(folder) / output.name
         lowered = cfg.precision != "fp32" or output.suffix == ".xml"
         exact = made.with_name("exact.onnx") if lowered else made
@@ -123,11 +127,8 @@ def _write_judged(
                 + "photographs like those of the training for calibration=…, " * bool(seen)
                 + "or max_loss_db=null."
             )
-        with ExitStack() as written:  # both are whole before either takes its place, the .xml last
-            for part in (made, made.with_suffix(".bin")):
-                if part.is_file():
-                    beside = output.with_suffix(part.suffix)
-                    shutil.copyfile(part, written.enter_context(replacing(beside)))
+        for part in parts:
+            shutil.copyfile(made.with_suffix(part.suffix), part)
     return cost.difference
 
 
@@ -138,6 +139,7 @@ def _write_checked(
     sizes = sizes_of(size, [list(pair) for pair in cfg.check], net.least)
     console.print(f"tracing {_in_words(size, net)}; large networks take minutes")
     with replacing(output) as temporary:
+        temporary.touch()  # a folder that cannot be written is found before the tracing
         _write(net, size, temporary, _about(checkpoint, net, size))
         largest = differences(opened(temporary, output.suffix), net, sizes, cfg.tolerance)
     for (height, width), difference in largest.items():

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from src.app.inference import task_of
 from src.commands.export.onnx_file import INPUT, quiet
 from src.commands.export.program import Run, Size, opened
-from src.core.errors import ConfigError, need
+from src.core.errors import ConfigError
 from src.core.seeding import generator_for
 from src.core.types import RestorationNet
 from src.data.image_io import read_image, to_tensor
@@ -82,9 +82,7 @@ def check_lowered(cfg: DictConfig, suffix: str) -> None:
     """
     if cfg.precision not in PRECISIONS:
         raise ConfigError(f"precision={cfg.precision}: it is one of {', '.join(PRECISIONS)}.")
-    if suffix == ".xml":
-        need("openvino", extra="openvino", asked="output=….xml")
-    elif cfg.precision != "fp32" and suffix != ".onnx":
+    if cfg.precision != "fp32" and suffix not in {".onnx", ".xml"}:
         raise ConfigError(f"precision={cfg.precision} needs output=….onnx or output=….xml.")
     if suffix == ".safetensors" and cfg.judged is not None:
         raise ConfigError("judged=… has nothing to judge in weights alone; leave it out.")

@@ -20,14 +20,17 @@ INPUT, OUTPUT = "degraded", "restored"
 SIDES = ("height", "width")
 
 
-def need_onnx() -> None:
-    """Refuse ONNX where a package for it is missing.
+def need_packages(suffix: str) -> None:
+    """Refuse .onnx, and .xml, which is made of it, where a package for it is missing.
 
     Raises:
         ConfigError: Saying how to install it.
     """
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        need(package, extra="export", asked="output=….onnx")
+    by_onnx = ("onnx", "onnxscript", "onnxruntime")
+    needed = {".onnx": ("export", by_onnx), ".xml": ("openvino", ("openvino", *by_onnx))}
+    extra, packages = needed.get(suffix, ("", ()))
+    for package in packages:
+        need(package, extra=extra, asked=f"output=….{suffix[1:]}")
 
 
 def write_onnx(program: ExportedProgram, path: Path, about: Mapping[str, str]) -> None:

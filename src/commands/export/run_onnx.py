@@ -8,27 +8,55 @@ the cuts, so that the seams are those of the whole image for networks that look 
 
 import argparse
 import json
+import math
+import sys
+import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 Planes = npt.NDArray[np.float32]
 
 MARGIN = 32
-"""Pixels of a tile beside each cut that do not count."""
+"""Pixels of a tile beside each cut that do not count; a quarter of a tile that is too small."""
 
 GRID = 8
 """Tiles begin at multiples of this: the period of mosaics, JPEG blocks and half resolutions."""
 
+PATIENCE = 5.0
+"""Seconds between two lines that say how far the work is."""
 
-def pieces(size: int, tile: int) -> list[tuple[int, int, int, int]]:
-    """Return where tiles begin and end along an axis, and from where to where each counts."""
-    starts = range(0, max(size - 2 * MARGIN, 1), tile - 2 * MARGIN)
-    cuts = [0, *(start + MARGIN for start in starts[1:]), size]
+Piece = tuple[int, int, int, int]
+
+
+def margin_of(tile: int, grid: int = GRID) -> int:
+    """Return how many pixels beside a cut do not count, for tiles of this side."""
+    return MARGIN if tile - 2 * MARGIN >= grid else tile // 4
+
+
+def pieces(size: int, tile: int, grid: int = GRID) -> list[Piece]:
+    """Return where tiles begin and end along an axis, and from where to where each counts.
+
+    Raises:
+        SystemExit: If the axis is longer than a tile, and tiles are too small to be joined.
+    """
+    margin = margin_of(tile, grid)
+    step = (tile - 2 * margin) // grid * grid
+    if size <= tile:
+        return [(0, size, 0, size)]
+    if step < 1:
+        raise SystemExit(
+            f"Tiles of {tile} pixels cannot be joined: they begin at multiples of {grid}, and so "
+            f"must have {2 * grid} pixels a side or more. Take --tile {max(256, 2 * grid)}; a "
+            f"network for one size must be exported for a larger one."
+        )
+    starts = range(0, size - tile + step, step)
+    cuts = [0, *(start + margin for start in starts[1:]), size]
     return [
         (start, min(start + tile, size), begin, end)
         for start, (begin, end) in zip(starts, pairwise(cuts), strict=True)
@@ -36,7 +64,7 @@ def pieces(size: int, tile: int) -> list[tuple[int, int, int, int]]:
 
 
 def restore(session: Any, image: Planes, tile: int = 256) -> Planes:  # noqa: ANN401
-    """Map (C, H, W) in [0, 1] to (C', s·H, s·W), not clipped.
+    """Map (C, H, W) in [0, 1] to (C', s·H, s·W), not clipped; long work says how far it is.
 
     Args:
         session: Of onnxruntime.
@@ -44,34 +72,61 @@ def restore(session: Any, image: Planes, tile: int = 256) -> Planes:  # noqa: AN
         tile: Side of a tile in pixels; a network for one size has its own.
 
     Raises:
-        SystemExit: If a tile would have no part that counts.
+        SystemExit: If tiles are too small to be joined.
     """
     about = session.get_modelmeta().custom_metadata_map
-    scale, least = (json.loads(about.get(key, "1")) for key in ("scale", "least_side"))
+    scale, least, multiple = (
+        json.loads(about.get(key, "1")) for key in ("scale", "least_side", "padded_to")
+    )
+    grid = math.lcm(GRID, multiple)  # what the network cuts into windows is cut alike in all tiles
     given = session.get_inputs()[0].shape[-2:]
     fixed = [side if isinstance(side, int) else 0 for side in given]
-    tall, wide = (side or tile // GRID * GRID for side in fixed)
-    if min(tall, wide) <= 2 * MARGIN:
-        advice = "export the network for a larger size=…" if any(fixed) else "e.g. --tile 256"
-        raise SystemExit(f"Tiles must have more than {2 * MARGIN} pixels a side: {advice}.")
-    channels, height, width = session.get_outputs()[0].shape[1], *image.shape[-2:]
+    (height, width), channels = image.shape[-2:], session.get_outputs()[0].shape[1]
+    tall, wide = (side or max(tile // grid * grid, 0) for side in fixed)
+    rows, columns = pieces(height, tall, grid), pieces(width, wide, grid)
+    for there, side in ((rows, tall), (columns, wide)):
+        if len(there) > 1 and margin_of(side, grid) < MARGIN:
+            say(
+                f"Tiles of {side} pixels count from {margin_of(side, grid)} beside their cuts, not "
+                f"{MARGIN}: seams may show."
+            )
     restored = np.empty((channels, height * scale, width * scale), np.float32)
-    for top, bottom, upper, lower in pieces(height, tall):
-        for left, right, first, last in pieces(width, wide):
-            part = image[:, top:bottom, left:right]
-            missing = [
-                (0, max(0, (side or least) - there))
-                for side, there in zip(fixed, part.shape[-2:], strict=True)
-            ]
-            part = np.pad(part, ((0, 0), *missing), mode="symmetric")
-            [made] = session.run(None, {"degraded": part[None]})
-            restored[:, upper * scale : lower * scale, first * scale : last * scale] = made[
-                0,
-                :,
-                (upper - top) * scale : (lower - top) * scale,
-                (first - left) * scale : (last - left) * scale,
-            ]
+    parts = [(row, column) for row in rows for column in columns]
+    for (top, bottom, upper, lower), (left, right, first, last) in told(parts):
+        part = image[:, top:bottom, left:right]
+        part = extended(part, [side or least for side in fixed])
+        [made] = session.run(None, {"degraded": part[None]})
+        restored[:, upper * scale : lower * scale, first * scale : last * scale] = made[
+            0,
+            :,
+            (upper - top) * scale : (lower - top) * scale,
+            (first - left) * scale : (last - left) * scale,
+        ]
     return restored
+
+
+def extended(image: Planes, sides: list[int]) -> Planes:
+    """Mirror (C, H, W) at its last row and column up to ``sides``, which keeps a mosaic's cells."""
+    missing = [max(0, side - there) for side, there in zip(sides, image.shape[-2:], strict=True)]
+    return np.pad(image, ((0, 0), *((0, lacking) for lacking in missing)), mode="reflect")
+
+
+def told(parts: list[tuple[Piece, Piece]]) -> Iterator[tuple[Piece, Piece]]:
+    """Yield the parts, and say after each few seconds how many are done and what is left."""
+    began = last = time.monotonic()
+    for done, part in enumerate(parts):
+        now = time.monotonic()
+        if done and now - last >= PATIENCE:
+            left = (now - began) / done * (len(parts) - done)
+            say(f"{done} of {len(parts)} tiles, about {left:.0f} s left")
+            last = now
+        yield part
+
+
+def say(words: str) -> None:
+    """Say something beside the results."""
+    sys.stderr.write(f"{words}\n")
+    sys.stderr.flush()
 
 
 def opened(path: str) -> Any:  # noqa: ANN401
@@ -101,10 +156,11 @@ def read(path: str, *, grey: bool) -> tuple[Planes, bytes | None]:
     """
     try:
         with Image.open(path) as photograph:
+            deep = has_more_than_8_bits(photograph)
             upright = ImageOps.exif_transpose(photograph)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise SystemExit(f"{path} cannot be read as a photograph: {error}") from None
-    if upright.mode[0] in "IF":
+    if deep:
         raise SystemExit(f"{path} has more than 8 bits; convert it to 8 bits, or use src.predict.")
     if upright.has_transparency_data:
         raise SystemExit(f"{path} has transparency; flatten it first, or use src.predict.")
@@ -112,6 +168,18 @@ def read(path: str, *, grey: bool) -> tuple[Planes, bytes | None]:
     profile = upright.info.get("icc_profile") if upright.mode == mode else None
     levels = np.asarray(upright.convert(mode), np.float32)
     return np.atleast_3d(levels / np.float32(255)).transpose(2, 0, 1), profile
+
+
+def has_more_than_8_bits(photograph: Image.Image) -> bool:
+    """Say whether a file that is not decoded yet has; of colour Pillow would drop them silently."""
+    bits = getattr(photograph, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, 8)  # of a TIFF
+    codecs = [(tile[0], tile[3]) for tile in getattr(photograph, "tile", [])]
+    return (
+        photograph.mode[0] in "IF"
+        or bool(np.max(bits) > 8)
+        or any(";16" in str(form) for _, form in codecs)
+        or any(name.startswith("ppm") and form[-1] > 255 for name, form in codecs)
+    )
 
 
 def check_output(path: Path) -> None:

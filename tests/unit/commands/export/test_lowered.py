@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -26,10 +27,6 @@ from src.inference.portable import PortableNet
 from src.weights.checkpoint import Checkpoint
 from tests.support.onnx_chain import Chain, write_chain
 from tests.support.openvino import openvino_or_skip
-
-EXTRA = "the extra 'export' is not installed"
-onnx = pytest.importorskip("onnx", reason=EXTRA)
-pytest.importorskip("onnxruntime", reason=EXTRA)
 
 NET = PortableNet(Chain(), 1)
 DENOISER = Checkpoint(
@@ -74,6 +71,7 @@ def cost(file: Path, judged: list[Pair]) -> Price:
     return price(opened_lowered(file), NET, judged)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", [".onnx", XML])
 def test_int8_calibrated_on_photographs_is_smaller_and_loses_little(
     tmp_path: Path, suffix: str, judged: list[Pair], seen: list[Pair]
@@ -86,6 +84,7 @@ def test_int8_calibrated_on_photographs_is_smaller_and_loses_little(
     assert file.with_suffix(".bin" if suffix == ".xml" else suffix).stat().st_size < exact / 1.5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", [".onnx", XML])
 def test_int8_calibrated_on_the_dark_loses_what_is_refused(
     tmp_path: Path, suffix: str, judged: list[Pair]
