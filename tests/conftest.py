@@ -7,7 +7,14 @@ instruments them, Python compiles anew, although their compiled files are there.
 import importlib
 import signal
 
+import pytest
+
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-for module in ("lightning.pytorch", "torchmetrics.image"):
-    importlib.import_module(module)
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Import them, but not in the process that only hands tests out to others."""
+    if not config.getoption("numprocesses", None):  # in a worker of xdist there are none either
+        for module in ("lightning.pytorch", "torchmetrics.image"):
+            importlib.import_module(module)

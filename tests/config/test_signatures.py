@@ -1,6 +1,7 @@
 """YAML repeats the Python defaults, and what it says arrives as plain Python values."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +24,27 @@ VARIANTS = {
 """Files that differ from the defaults of their class, on purpose; their comment says how."""
 
 
-def _own_nodes() -> dict[str, dict[str, Any]]:
-    """Return the files of conf/ that describe one of our own components, by group/name."""
-    nodes = {}
-    for file in sorted(CONF_DIR.rglob("*.yaml")):
-        name = file.relative_to(CONF_DIR).with_suffix("").as_posix()
-        held = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-        if isinstance(held, dict) and str(held.get("_target_", "")).startswith("src."):
-            nodes[name] = {str(key): value for key, value in held.items()}
-    return nodes
+NODES = sorted(
+    file.relative_to(CONF_DIR).with_suffix("").as_posix()
+    for file in CONF_DIR.rglob("*.yaml")
+    if re.search(r"^_target_: src\.", file.read_text(encoding="utf-8"), re.MULTILINE)
+)
+"""The files of conf/ that describe one of our own components, by group/name."""
 
 
-NODES = _own_nodes()
+def _node(name: str) -> dict[str, Any]:
+    held = OmegaConf.to_container(OmegaConf.load(CONF_DIR / f"{name}.yaml"), resolve=False)
+    assert isinstance(held, dict)
+    return {str(key): value for key, value in held.items()}
 
 
 def _tuples_as_lists(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-@pytest.mark.parametrize("name", sorted(NODES.keys() - VARIANTS))
+@pytest.mark.parametrize("name", sorted({*NODES} - VARIANTS))
 def test_yaml_repeats_the_defaults_of_the_signature(name: str) -> None:
-    node = NODES[name]
+    node = _node(name)
     parameters = parameters_of(locate(node["_target_"]))
     for key, value in node.items():
         is_literal = not isinstance(value, dict) and not str(value).startswith(("${", "???"))
@@ -55,7 +56,7 @@ def test_yaml_repeats_the_defaults_of_the_signature(name: str) -> None:
 
 
 def test_the_defaults_test_sees_the_components_that_it_is_about() -> None:
-    assert {"model/panet", "model/attention/pyramid", "degradation/gaussian"} <= NODES.keys()
+    assert {"model/panet", "model/attention/pyramid", "degradation/gaussian"} <= {*NODES}
     assert all((CONF_DIR / f"{name}.yaml").is_file() for name in VARIANTS)
 
 

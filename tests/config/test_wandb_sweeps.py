@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from src.app.config.check import Request
 from src.app.config.options import register_resolvers
@@ -32,6 +31,9 @@ def _command_lines(sweep: dict[str, Any]) -> list[tuple[str, ...]]:
         parameter.get("values") or [parameter["min"], parameter["max"]]
         for parameter in sweep["parameters"].values()
     ]
+    # Here and not above: it takes seconds, which each process of pytest would spend.
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+
     lines = []
     for values in itertools.zip_longest(*choices):
         taken = {

@@ -17,6 +17,7 @@ from src.models.backbones.panet import PANet
 from src.weights.network_file import open_network, write_network
 from tests.support.images import write_folder
 from tests.support.openvino import openvino_or_skip
+from tests.support.runs import command
 
 PANET = {"_target_": "src.models.backbones.panet.PANet", "channels": 8, "blocks": 2, "unshuffle": 2}
 LOCAL = {"_target_": "src.models.attention.pyramid_local.LocalPyramidAttention", "_partial_": True}
@@ -97,17 +98,15 @@ def test_a_file_that_differs_is_not_kept(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [source]
 
 
-@pytest.mark.long
 def test_weights_alone_build_the_same_network(tmp_path: Path) -> None:
     source, output = network(tmp_path), tmp_path / "out/alone.safetensors"
-    done = export(f"checkpoint={source}", f"output={output}")
-    assert done.returncode == 0, done.stderr
+    done = command("export", f"checkpoint={source}", f"output={output}")
+    assert done.code == 0, done.err
     degraded = torch.rand(1, 3, 12, 14)
     with torch.no_grad():
         assert torch.equal(open_network(output)(degraded), open_network(source)(degraded))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -117,9 +116,9 @@ def test_weights_alone_build_the_same_network(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_refused(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    done = export(f"checkpoint={network(tmp_path)}", *words)
-    assert done.returncode == 2
-    assert said in done.stderr
+    done = command("export", f"checkpoint={network(tmp_path)}", *words)
+    assert done.code == 2
+    assert said in done.err
     assert not (ROOT / "net.pt2").exists()
 
 
@@ -190,13 +189,12 @@ def test_what_loses_more_than_allowed_leaves_nothing_and_openvino_tells_nobody(
     assert not (home / "intel").exists()
 
 
-@pytest.mark.long
 def test_weights_of_another_file_beside_an_xml_are_not_replaced(tmp_path: Path) -> None:
-    openvino_or_skip()
     (tmp_path / "net.bin").write_bytes(b"somebody's")
-    done = export(f"checkpoint={denoiser(tmp_path)}", f"output={tmp_path / 'net.xml'}", "judged=a")
-    assert done.returncode == 1
-    assert "net.bin exists already; set overwrite=true" in done.stderr
+    words = (f"checkpoint={denoiser(tmp_path)}", f"output={tmp_path / 'net.xml'}", "judged=a")
+    done = command("export", *words)
+    assert done.code == 1
+    assert "net.bin exists already; set overwrite=true" in done.err
     assert (tmp_path / "net.bin").read_bytes() == b"somebody's"
 
 

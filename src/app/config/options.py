@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import count
 from pathlib import Path
 from textwrap import fill
@@ -89,6 +90,7 @@ def all_groups() -> list[str]:
     return sorted(name for name in [*top, *nested] if name not in INTERNAL)
 
 
+@cache
 def describe_groups(config_name: str) -> str:
     """Return one line a group of a primary config: default option, then all options."""
     primary = read_primary(config_name)

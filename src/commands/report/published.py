@@ -1,8 +1,9 @@
 """The rows that a paper publishes, from experiments/<paper>/table.yaml, and ours beside them."""
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ from src.weights.untrusted import read_text
 
 TABLE = "table.yaml"
 RECORDS = "results"
+
+Steps = dict[str, dict[str, Any]]
+"""Of protocol, degradation and inference: key → value."""
+
+StepsOf = Callable[[tuple[tuple[str, float], ...]], Steps]
+"""Of a row's condition; one table has hundreds of rows and few conditions."""
 
 
 @dataclass(frozen=True)
@@ -97,29 +104,32 @@ def _read_paper(file: Path) -> Paper:
 
 def _read_table(folder: Path, content: Mapping[str, Any]) -> PublishedTable:
     inference = content.get("inference", {})
-    rows = tuple(_read_row(folder, row, content) for row in content["rows"])
+
+    @cache
+    def steps(condition: tuple[tuple[str, float], ...]) -> Steps:
+        return frozen(content["protocol"], content.get("degradation"), dict(condition))
+
+    rows = tuple(_read_row(folder, row, content, steps) for row in content["rows"])
     texts = (content["name"], content["title"], content["source"], content["protocol"])
     metrics, notes = tuple(content["metrics"]), tuple(content["notes"])
     return PublishedTable(*texts, inference, metrics, notes, rows)
 
 
-def _read_row(folder: Path, row: Mapping[str, Any], table: Mapping[str, Any]) -> PublishedRow:
+def _read_row(
+    folder: Path, row: Mapping[str, Any], table: Mapping[str, Any], steps: StepsOf
+) -> PublishedRow:
     recipe, metrics = row.get("recipe"), table["metrics"]
     record = recipe.rpartition("/")[2] if recipe else row.get("record")
     condition = row.get("condition", {})
     source = folder / RECORDS / record if record else None
-    needed = frozen(table["protocol"], table.get("degradation"), condition)
-    needed["inference"] = {"ensemble": False, **(table.get("inference", {}) if recipe else {})}
+    policy = {"ensemble": False, **(table.get("inference", {}) if recipe else {})}
+    needed = {**steps(tuple(condition.items())), "inference": policy}
     means = {} if source is None else _ours(source, row["dataset"], condition, needed)
     names = {metric: row.get("measured_as", {}).get(metric, metric) for metric in metrics}
     ours = {metric: means[name] for metric, name in names.items() if name in means}
     published = {metric: float(row[metric]) for metric in metrics if metric in row}
     texts = (record, recipe, row.get("command"))
     return PublishedRow(row["method"], row["dataset"], condition, published, *texts, ours)
-
-
-Steps = dict[str, dict[str, Any]]
-"""Of protocol, degradation and inference: key → value."""
 
 
 def _ours(
