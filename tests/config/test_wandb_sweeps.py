@@ -47,6 +47,7 @@ def _command_lines(sweep: dict[str, Any]) -> list[tuple[str, ...]]:
     return lines
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", SWEEPS, ids=[path.stem for path in SWEEPS])
 def test_every_value_of_a_sweep_is_accepted(path: Path) -> None:
     register_resolvers(claim=False)
