@@ -41,8 +41,9 @@ OLDEST_TESTS ?= tests/unit/app/config tests/unit/core tests/unit/data tests/unit
 
 # Tests run in TEST_JOBS processes of one thread each: quicker than one process of many threads.
 TEST_JOBS ?= 2
+# Where a test asks for more threads, idle ones sleep: by default they spin, on processors that others need.
 # Python writes compiled files, whatever the surroundings say, for the processes that tests start.
-PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_JOBS)
+PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(TEST_JOBS)
 
 # Not tests: they misspell on purpose.
 SPELLED := $(wildcard src conf docs experiments *.md)
