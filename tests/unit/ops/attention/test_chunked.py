@@ -58,7 +58,7 @@ def gradients(result: Tensor, leaves: list[Tensor]) -> tuple[Tensor, ...]:
 
 @pytest.mark.parametrize("budget", [1, 20_000, 2**28])
 @pytest.mark.parametrize("scale", [1, 2, 3])
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 3), (5, 2), (13, 17)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 3), (5, 2), (9, 11)])
 def test_result_and_gradients_equal_those_of_the_dense_form(
     size: tuple[int, int], scale: int, budget: int
 ) -> None:

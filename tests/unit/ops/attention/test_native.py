@@ -189,6 +189,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads(batch: int) -> None
         assert all(map(torch.equal, results[0], other))
 
 
+@pytest.mark.long
 def test_the_operator_keeps_torchs_rules_for_compile_and_export() -> None:
     query, keys, values = inputs((4, 5), batch=1, match=2, channels=3)
     for windows, reach in ((None, 1), ([2, 3], 1), ([3, 3], 0)):
