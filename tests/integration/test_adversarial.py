@@ -14,6 +14,7 @@ WORDS = ("loss=adversarial", "loss.adversarial.channels=4", "scheduler=multistep
          "scheduler.milestones=[3]")  # fmt: skip
 
 
+@pytest.mark.long
 def test_only_steps_of_the_network_are_counted(tmp_path: Path) -> None:
     run = tmp_path / "run"
     train_tiny(run, *WORDS, "trainer.accumulate_grad_batches=2", steps=4)

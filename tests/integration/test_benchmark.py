@@ -93,6 +93,7 @@ def test_without_matplotlib_the_figures_are_kept_and_it_is_said_how_to_get_the_p
     assert "pip install 'exemplar[plot]'" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_at_80_columns_no_figure_of_the_table_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

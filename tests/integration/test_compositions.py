@@ -91,6 +91,7 @@ def test_every_task_and_model_composes_with_the_block_that_was_asked_for() -> No
         assert model["in_channels"] == expected or row[0] == "dejpeg_colour", row
 
 
+@pytest.mark.long
 def test_a_network_that_only_enlarges_is_refused_by_the_other_tasks_with_the_reason() -> None:
     with torch.device("meta"):
         for task, model in {row[:2] for row in ROWS if _is_refused(row)}:

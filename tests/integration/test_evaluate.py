@@ -92,6 +92,7 @@ def test_validation_while_training_and_evaluation_agree(trained: Path, tmp_path:
     assert float(logged["val/psnr"]) == pytest.approx(board["mean"]["psnr"], abs=1e-5)
 
 
+@pytest.mark.long
 def test_the_score_of_an_image_does_not_depend_on_its_neighbours(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_another_protocol_changes_the_noise_with_it(trained: Path, tmp_path: Pat
     assert results["degradation"]["clip8"] is False
 
 
+@pytest.mark.long
 def test_stronger_noise_lowers_the_score_of_the_input(trained: Path, tmp_path: Path) -> None:
     weak = _evaluate(trained, tmp_path / "weak")
     words = ("degradation=gaussian", "degradation.sigma=[50,50]", "degradation.clip8=true")

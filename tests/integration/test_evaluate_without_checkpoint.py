@@ -57,6 +57,7 @@ GREY_TASKS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", GREY_TASKS.values(), ids=GREY_TASKS)
 def test_grey_pixels_score_alike_in_every_container(tmp_path: Path, words: tuple[str, ...]) -> None:
     grey = Image.fromarray(pixels(40, 48, 1)[..., 0])

@@ -172,6 +172,7 @@ def test_a_network_of_another_scale_is_refused_before_anything_is_written(tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_frozen_parameters_stay_and_the_others_move(trained: Path, tmp_path: Path) -> None:
     words = (f"weights={trained}", "freeze=['trunk.*',head.*]")
     done = train_tiny(tmp_path / "run", *words, steps=1)

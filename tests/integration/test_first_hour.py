@@ -62,6 +62,7 @@ def test_early_stopping_reads_as_such(tmp_path: Path) -> None:
     assert "Continue with" not in said
 
 
+@pytest.mark.long
 def test_images_without_any_to_score_are_said_and_the_advice_works(tmp_path: Path) -> None:
     folders = [write_folder(tmp_path / name, 2, seed=seed) for seed, name in enumerate("ab")]
     own = ("data=folder", f"data.train_dir=[{folders[0]},{folders[1]}]")
@@ -76,6 +77,7 @@ def test_images_without_any_to_score_are_said_and_the_advice_works(tmp_path: Pat
     assert scored.code == 0, scored.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["data.val_dir", "sets"])
 def test_several_folders_are_scored_each_under_its_name(tmp_path: Path, key: str) -> None:
     folders = [write_folder(tmp_path / name, 2, seed=seed) for seed, name in enumerate("ab")]
@@ -89,6 +91,7 @@ def test_several_folders_are_scored_each_under_its_name(tmp_path: Path, key: str
     assert "a resumed run keeps its sets" in again.err
 
 
+@pytest.mark.long
 def test_sets_take_the_place_of_what_the_data_would_score(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "own", 2)
     done = train_tiny(tmp_path / "run", f"sets={folder}", steps=1)

@@ -326,6 +326,7 @@ def test_what_is_pushed_says_nothing_of_this_machine(trained: Path, tmp_path: Pa
             assert private.encode() not in content, (file, private)
 
 
+@pytest.mark.long
 def test_scores_of_other_weights_are_not_pushed(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "scores"
     command("evaluate", f"checkpoint={trained}", f"output={folder}", "images=false")

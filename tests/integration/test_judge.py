@@ -49,6 +49,7 @@ def enlarged(clean: Path, tmp_path: Path) -> Path:
     return tmp_path / "bicubic"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words", [("task=super_resolution",), ("protocol=sr_y",)], ids=["task", "protocol"]
 )
@@ -69,6 +70,7 @@ def test_enlarged_images_have_the_scores_of_the_network_that_made_them(
     assert "psnr_input" not in _scores(theirs)["mean"]  # of inputs nothing is known
 
 
+@pytest.mark.long
 def test_several_rivals_are_in_one_table_and_can_be_compared(
     clean: Path, enlarged: Path, tmp_path: Path
 ) -> None:

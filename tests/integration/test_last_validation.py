@@ -28,6 +28,7 @@ def test_a_run_shorter_than_its_interval_has_a_score_a_best_state_and_metrics(
     assert read(tmp_path / "run/checkpoints" / LAST)["global_step"] == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "steps"),
     [

@@ -233,6 +233,7 @@ def _with_pickle(path: Path, pickled: bytes) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_whatever_byte_is_flipped_the_file_is_refused_or_its_content_is_the_same(
     tmp_path: Path,
