@@ -12,15 +12,7 @@ from torch.utils.data import DataLoader
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.core.paths import from_root
 from src.data.image_io import GREY, Grey
-from src.data.images import (
-    ON_ERROR,
-    OnError,
-    Opener,
-    OpenImages,
-    Sample,
-    WholeImages,
-    keys_in_both,
-)
+from src.data.images import ON_ERROR, OnError, Opener, OpenImages, Sample, WholeImages, keys_in_both
 from src.data.pairs import PairFolders
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler

@@ -18,12 +18,7 @@ from src.models.attention.non_local import NonLocalAttention
 from src.models.attention.pyramid import PyramidAttention
 from src.models.attention.pyramid_local import LocalPyramidAttention
 from src.ops.attention.contract import KERNEL, window_side
-from src.ops.attention.one_query import (
-    Spread,
-    patch_attention_map,
-    pixel_attention_map,
-    spread,
-)
+from src.ops.attention.one_query import Spread, patch_attention_map, pixel_attention_map, spread
 
 
 @dataclass(frozen=True)

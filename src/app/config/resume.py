@@ -13,13 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.app.config.options import AUTO, key_of, read_primary
 from src.app.config.schema import leaves
-from src.app.config.typed import (
-    KEY,
-    folders_of,
-    is_remembered,
-    is_search_path,
-    with_folders,
-)
+from src.app.config.typed import KEY, folders_of, is_remembered, is_search_path, with_folders
 from src.core.errors import ConfigError, UntrustedError
 from src.core.paths import from_root
 from src.weights.untrusted import Reading, check_config, read_text

@@ -75,10 +75,7 @@ TYPES: dict[str, Any] = {
 }
 """Root values that take more or less than their default's type."""
 
-EXAMPLES = {
-    "checkpoint": "outputs/denoise/panet_small/2026-01-31_12-00-00",
-    "input": "photos",
-}
+EXAMPLES = {"checkpoint": "outputs/denoise/panet_small/2026-01-31_12-00-00", "input": "photos"}
 
 
 def check_names(cfg: DictConfig, primary: Primary) -> dict[str, Any]:

@@ -30,7 +30,7 @@ SUPPLIED: dict[str, tuple[str, ...]] = {
         "optimizer",
         "scheduler",
         "seed",
-    ),
+    )
 }
 """Arguments that src/app/build.py gives, by the node that it gives them to."""
 

@@ -8,14 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.app.config.check import (
-    Request,
-    as_if_running,
-    choices_of,
-    compose_job,
-    of_sweeper,
-    parse,
-)
+from src.app.config.check import Request, as_if_running, choices_of, compose_job, of_sweeper, parse
 from src.app.config.explain import fitted_jobs
 from src.app.config.options import AUTO, read_primary
 from src.app.config.schema import check_names

@@ -15,14 +15,7 @@ from optuna.trial import TrialState
 from src.app.config.schema import leaves
 from src.app.sweeps.plan import fitted_sweep
 from src.app.sweeps.side_by_side import asked_to_stop
-from src.app.sweeps.study import (
-    claim,
-    count,
-    fail,
-    open_study,
-    split_overrides,
-    storage_url,
-)
+from src.app.sweeps.study import claim, count, fail, open_study, split_overrides, storage_url
 from src.app.sweeps.sweep import PRUNED, mark, score_direction, was_cut_short
 from src.core.errors import ConfigError, ExemplarError
 from src.core.files import write_text

@@ -11,12 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 
 from src.app.build import plain
-from src.app.inference import (
-    give_back_large_blocks,
-    merge_inference,
-    pick_device,
-    with_attention,
-)
+from src.app.inference import give_back_large_blocks, merge_inference, pick_device, with_attention
 from src.app.restoration import Point, Restoration, looks, restoration
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ConfigError, DataError, did_you_mean

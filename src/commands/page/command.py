@@ -91,11 +91,7 @@ def _offer(name: str, path: str, cfg: DictConfig) -> Offer:
 
 
 async def _serve(
-    offers: list[Offer],
-    limits: Limits,
-    hosts: frozenset[str] | None,
-    cfg: DictConfig,
-    out: Console,
+    offers: list[Offer], limits: Limits, hosts: frozenset[str] | None, cfg: DictConfig, out: Console
 ) -> None:
     from aiohttp import web
 

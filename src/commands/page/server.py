@@ -115,9 +115,7 @@ class Server:
 
     @web.middleware
     async def _errors_in_words(
-        self,
-        request: web.Request,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Answer what is wrong with a request in one sentence, which names no folder of ours."""
         if self._hosts is not None and host_of(request.host) not in self._hosts:

@@ -16,12 +16,7 @@ from rich.progress import (
 )
 from torch import Tensor
 
-from src.app.inference import (
-    give_back_large_blocks,
-    merge_inference,
-    pick_device,
-    with_attention,
-)
+from src.app.inference import give_back_large_blocks, merge_inference, pick_device, with_attention
 from src.app.restoration import Restoration, restoration
 from src.commands.predict.batch import COMPARISON, OVERWRITE, Batch, plan
 from src.commands.predict.request import Request, read_request, streams

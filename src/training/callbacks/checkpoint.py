@@ -83,11 +83,7 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     def __init__(
-        self,
-        dirpath: str | Path,
-        *,
-        monitor: str = "val/psnr",
-        mode: Mode | None = None,
+        self, dirpath: str | Path, *, monitor: str = "val/psnr", mode: Mode | None = None
     ) -> None:
         self._stated = mode
         super().__init__(
@@ -146,10 +142,7 @@ class AtomicCheckpointIO(CheckpointIO):
     own: OwnFolder | None = None
 
     def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | Path,
-        storage_options: Any | None = None,
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
         """Write ``checkpoint``; an earlier file of that name is intact until the new one is whole.
 
@@ -180,10 +173,7 @@ class AtomicCheckpointIO(CheckpointIO):
             ) from error
 
     def load_checkpoint(
-        self,
-        path: str | Path,
-        map_location: Any | None = None,
-        weights_only: bool | None = True,
+        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Read a checkpoint; ``weights_only`` is always true."""
         return read(Path(path))
