@@ -1,13 +1,11 @@
 """Measure speed and memory: `python -m src.benchmark what=attention sizes=[48,64,96]`."""
 
-from typing import Any
-
 from omegaconf import DictConfig
 
 from src.commands.cli.launch import launch
 
 
-def benchmark(cfg: DictConfig) -> Any:  # noqa: ANN401
+def benchmark(cfg: DictConfig) -> object:
     """Do what an accepted command line says."""
     from src.commands.benchmark.command import benchmark as do  # only now: torch takes a second
 

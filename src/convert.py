@@ -1,13 +1,11 @@
 """Bring published weights into our format: `python -m src.convert source=… architecture=…`."""
 
-from typing import Any
-
 from omegaconf import DictConfig
 
 from src.commands.cli.launch import launch
 
 
-def convert(cfg: DictConfig) -> Any:  # noqa: ANN401
+def convert(cfg: DictConfig) -> object:
     """Do what an accepted command line says."""
     from src.commands.convert.command import convert as do  # only now: torch takes a second
 

@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -12,11 +11,11 @@ from src.commands.cli.launch import launch
 _PAIR = re.compile(r"point=(-?\d+),(-?\d+)")
 
 
-def explain(cfg: DictConfig) -> Any:  # noqa: ANN401
+def explain(cfg: DictConfig) -> None:
     """Do what an accepted command line says."""
     from src.commands.explain.command import explain as do  # only now: torch takes a second
 
-    return do(cfg)
+    do(cfg)
 
 
 def with_point(words: Sequence[str]) -> list[str]:

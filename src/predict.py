@@ -1,7 +1,6 @@
 """Restore images: `python -m src.predict checkpoint=… input=… output=…`."""
 
 import sys
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -9,7 +8,7 @@ from src.commands.cli.launch import launch
 from src.weights.zoo import with_zoo
 
 
-def predict(cfg: DictConfig) -> Any:  # noqa: ANN401
+def predict(cfg: DictConfig) -> object:
     """Do what an accepted command line says."""
     from src.commands.predict.command import predict as do  # only now: torch takes a second
 

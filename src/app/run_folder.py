@@ -141,12 +141,7 @@ def _read_config(folder: Path) -> DictConfig:
 
 
 def _check_saved(folder: Path, config: PlainConfig) -> None:
-    """Check values and arguments as those of a new run are; the file may have been edited.
-
-    Raises:
-        ConfigError: Naming the key.
-        UntrustedError: If something would be written into another folder.
-    """
+    """Check values and arguments as those of a new run are; the file may have been edited."""
     _refuse_elsewhere(folder, config)
     primary = read_primary("train")
     try:
@@ -157,11 +152,7 @@ def _check_saved(folder: Path, config: PlainConfig) -> None:
 
 
 def _refuse_elsewhere(folder: Path, plain: Mapping[str, Any]) -> None:
-    """Refuse a run whose callbacks or loggers would write into another folder than its own.
-
-    Raises:
-        UntrustedError: Naming the key.
-    """
+    """Refuse a run whose callbacks or loggers would write into another folder than its own."""
     own = Path(os.path.normpath(folder))
     sections = {name: plain.get(name) for name in ("callbacks", "logger", "trainer")}
     for key, given in leaves(sections):

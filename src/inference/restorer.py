@@ -271,11 +271,7 @@ Windowed = PyramidAttention | CrossScaleAttention | InScaleNonLocalAttention
 
 
 def _with_windows(net: nn.Module, window: int) -> list[Windowed]:
-    """Return the blocks of attention that can look at a window instead of the whole image.
-
-    Raises:
-        ConfigError: If there is none.
-    """
+    """Return the blocks of attention that can look at a window instead of the whole image."""
     blocks = [module for module in net.modules() if isinstance(module, Windowed)]
     if not blocks:
         raise ConfigError(

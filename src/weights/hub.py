@@ -146,11 +146,7 @@ def hub_api(asked: str) -> Any:  # noqa: ANN401  of an extra
 
 
 def _inside(ask: Any, *words: Any, **more: Any) -> Any:  # noqa: ANN401
-    """Return what the hub says of a file; the client takes its tag for a file's name.
-
-    Raises:
-        ValueError: If that leads out of the cache.
-    """
+    """Return what the hub says of a file; the client takes its tag for a file's name."""
     about = ask(*words, **more)
     if re.fullmatch(r"[\w-]*", about.etag or "") is None:
         raise ValueError(f"the hub gives the file a name out of the cache, {about.etag!r}")
@@ -235,11 +231,7 @@ def _reference(remote: Remote) -> Path:
 
 
 def _chosen(name: str, remote: Remote, files: list[str]) -> str:
-    """Return the file that is meant.
-
-    Raises:
-        CheckpointError: If there is none, or there are several.
-    """
+    """Return the file that is meant."""
     fitting = [file for file in files if file.endswith(TENSORS)]
     if remote.file is not None and remote.file in fitting:
         return remote.file
@@ -258,11 +250,7 @@ def _chosen(name: str, remote: Remote, files: list[str]) -> str:
 
 
 def _check(name: str, path: Path, said_of_it: Any) -> None:  # noqa: ANN401
-    """Compare a download with the size and the hash that the hub states, and remove what differs.
-
-    Raises:
-        CheckpointError: If they differ.
-    """
+    """Compare a download with the size and hash that the hub states; remove what differs."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -285,11 +273,7 @@ def _check(name: str, path: Path, said_of_it: Any) -> None:  # noqa: ANN401
 
 
 def _earlier(name: str, remote: Remote, error: CheckpointError) -> Path:
-    """Return what an earlier start has downloaded.
-
-    Raises:
-        CheckpointError: ``error``, if there is nothing.
-    """
+    """Return what an earlier start has downloaded."""
     folder, reference = _snapshots(remote), _reference(remote)
     known = reference.read_text("utf-8").strip() if reference.is_file() else remote.revision
     commits = sorted(folder.glob(known or "*"), key=lambda one: one.stat().st_mtime)

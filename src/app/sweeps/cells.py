@@ -105,12 +105,7 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def _check_words(file: Path, words: Sequence[object]) -> None:
-    """Refuse words that say more than settings of a training: the file may be anybody's.
-
-    Raises:
-        ConfigError: If one names a place to be written to, which is typed.
-        UntrustedError: As :func:`src.app.config.resume.check_overrides`.
-    """
+    """Refuse words that say more than settings of a training: the file may be anybody's."""
     check_overrides(file, list(map(str, words)))
     for key, _, value in (str(word).lstrip("+~").partition("=") for word in words):
         if key.startswith("paths") or key.rpartition(".")[2] in WRITTEN or address_of(key, value):

@@ -139,11 +139,7 @@ class Search:
             fail(self.study, trial, by_itself=not was_cut_short(folder))
 
     def _say(self) -> None:
-        """Name the best trial.
-
-        Raises:
-            ExemplarError: If there is none.
-        """
+        """Name the best trial."""
         done = self.study.get_trials(states=[TrialState.COMPLETE], deepcopy=False)
         if done:
             best = self.study.best_trial

@@ -151,9 +151,6 @@ def _smallest(group: str, name: str, search_path: Sequence[str]) -> "tuple[str, 
     """Return the target of an option and what it builds, at a published or else an accepted scale.
 
     The published one is what its class has as default.
-
-    Raises:
-        ConfigError: If it builds nothing at any.
     """
     failed: Exception | None = None
     io = [*search_path, f"{group}={name}", "io.in_channels=3", "io.out_channels=3"]

@@ -175,11 +175,7 @@ def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
 
 
 def _for_network(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
-    """Return ``_as_given`` with the network of a file in place of the task's choice.
-
-    Raises:
-        ConfigError: If the task's images have other channels than the network.
-    """
+    """Return ``_as_given`` with the network of a file in place of the task's choice."""
     merged = _as_given(cfg)
     merged.model = checkpoint.config.model
     for key in ("in_channels", "out_channels"):
@@ -209,11 +205,7 @@ def _as_given(cfg: DictConfig) -> DictConfig:
 
 
 def _judged(cfg: DictConfig) -> DictConfig:
-    """Return settings that score images which are restored already: no network, no degradation.
-
-    Raises:
-        ConfigError: If the protocol makes targets that such images cannot be compared with.
-    """
+    """Return settings that score images which are restored already: no network, no degradation."""
     cfg = cfg.copy()
     named = cfg.get("task") or {"_target_": "src.training.tasks.restoration.Dejpeg"}
     scale = cfg.scale or cfg.io.scale

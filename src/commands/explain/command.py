@@ -83,11 +83,7 @@ def explain(cfg: DictConfig) -> None:
 
 
 def _blocks(net: torch.nn.Module, asked: str | None, checkpoint: Checkpoint) -> list[str]:
-    """Return the names of the blocks that are asked for, in the network's order.
-
-    Raises:
-        ConfigError: If there is none, or none of that name.
-    """
+    """Return the names of the blocks that are asked for, in the network's order."""
     names = list(shown_blocks(net))
     if not names:
         kind = (checkpoint.config.model.get("attention") or {}).get("_target_", "no attention")
@@ -105,11 +101,7 @@ def _blocks(net: torch.nn.Module, asked: str | None, checkpoint: Checkpoint) -> 
 
 
 def _files(given: str | Sequence[str]) -> dict[str, Path]:
-    """Return key → file of the images that ``input`` names.
-
-    Raises:
-        DataError: If there is none.
-    """
+    """Return key → file of the images that ``input`` names."""
     files: dict[str, Path] = {}
     for one in [given] if isinstance(given, str) else given:
         path = from_root(one)
@@ -120,11 +112,7 @@ def _files(given: str | Sequence[str]) -> dict[str, Path]:
 
 
 def _output(given: str | None, default: Path, source: Path, *, overwrite: bool) -> Path:
-    """Return where the result goes.
-
-    Raises:
-        DataError: If something is there that may not be replaced.
-    """
+    """Return where the result goes."""
     target = default if given is None else from_root(given)
     if target.is_dir():
         target = target / default.name
@@ -237,11 +225,7 @@ def _drawn(file: Path, count: int, seed: int, key: str, maps: int) -> Iterator[l
 
 
 def _writing(target: Path, write: Callable[[], None]) -> None:
-    """Write a result.
-
-    Raises:
-        DataError: If it cannot be written.
-    """
+    """Write a result."""
     try:
         write()
     except OSError as error:

@@ -59,11 +59,7 @@ def limits_of(cfg: DictConfig) -> Limits:
 
 
 def _named(given: str | ListConfig | DictConfig) -> dict[str, str]:
-    """Return name → path of the networks that were asked for; visitors are told no folder of ours.
-
-    Raises:
-        ConfigError: If two would have one name.
-    """
+    """Return name → path of the networks asked for; visitors are told no folder of ours."""
     if isinstance(given, DictConfig):
         return {str(name): str(path) for name, path in given.items()}
     paths = [str(path) for path in ([given] if isinstance(given, str) else given) if path]

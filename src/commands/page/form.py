@@ -63,11 +63,7 @@ def _too_large(size: int, megabytes: float) -> web.HTTPException:
 
 
 def _name_of(part: BodyPartReader, form: Form) -> str:
-    """Return the name of a field.
-
-    Raises:
-        ConfigError: If there is no such field, it came before, or is a file and should be a text.
-    """
+    """Return the name of a field."""
     name = part.name or ""
     if name not in (*_FILES, *_TEXTS):
         raise ConfigError(f"{name} is no field of a form here. {did_you_mean(name, _TEXTS)}")

@@ -143,11 +143,7 @@ class Server:
 
     @contextmanager
     def _counted(self, request: web.Request) -> Iterator[None]:
-        """Refuse a form where memory holds enough of them, read or not.
-
-        Raises:
-            HTTPServiceUnavailable: If there are twice as many as may wait.
-        """
+        """Refuse a form where memory holds enough of them, read or not."""
         forms = int(request.method == "POST")
         if forms and self._forms >= 2 * self._limits.waiting:
             text = f"{self._forms} uploads are under way already; come again in a minute."
@@ -221,11 +217,7 @@ class Server:
         return web.Response(body=body, content_type="image/png", headers=headers)
 
     async def _in_turn(self, form: Form, work: Callable[[Job], Done]) -> Done:
-        """Return what ``work`` does when all that came before is done.
-
-        Raises:
-            HTTPServiceUnavailable: If too many wait.
-        """
+        """Return what ``work`` does when all that came before is done."""
         name, job = str(form.get("job") or uuid4()), Job()
         if name in self._jobs:
             raise ConfigError(f"job={name} is under way already; give each a name of its own.")

@@ -166,11 +166,7 @@ def _names(
 
 
 def _targets(names: Mapping[Path, Path], output: Path) -> dict[Path, Path]:
-    """Return source → target: ``a.png``, or ``a.jpg.png`` where ``a.bmp`` becomes PNG too.
-
-    Raises:
-        DataError: If two would still share a name.
-    """
+    """Return source → target: ``a.png``, or ``a.jpg.png`` where ``a.bmp`` becomes PNG too."""
     shared = Counter(names.values())
     targets: dict[Path, Path] = {}
     taken: dict[Path, Path] = {}

@@ -72,11 +72,7 @@ def compare(first: Record, second: Record) -> list[Comparison]:
 
 
 def _shared(name: str, *boards: Mapping[str, Any]) -> list[str]:
-    """Return the metrics that both have of an image set, and say which only one has.
-
-    Raises:
-        DataError: If there is none.
-    """
+    """Return the metrics that both have of an image set, and say which only one has."""
     ours, theirs = (list(next(iter(board["restored"].values()))) for board in boards)
     both = [metric for metric in ours if metric in theirs]
     if not both:

@@ -153,11 +153,7 @@ def open_records(
 
 
 def _well_formed(content: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Return a record that has all that is read of it: it may come from anywhere.
-
-    Raises:
-        DataError: Naming the first key that is absent or of another kind.
-    """
+    """Return a record that has all that is read of it: it may come from anywhere."""
     wrong = next(_misfits(content, _SHAPE, ""), None) or next(
         (gap for name, board in content["benchmarks"].items() for gap in _gaps(board, name)), None
     )

@@ -109,11 +109,7 @@ def _converted(cfg: DictConfig) -> str:
 
 
 def _check_fit(checkpoint: Checkpoint, cfg: DictConfig) -> None:
-    """Refuse a network that cannot do the task.
-
-    Raises:
-        ConfigError: Naming what differs.
-    """
+    """Refuse a network that cannot do the task."""
     for key in ("in_channels", "out_channels", "scale"):
         has, needs = int(checkpoint.config.io[key]), int(cfg.io[key])
         noise_map = key == "in_channels" and has == needs + 1

@@ -156,9 +156,6 @@ def _refuse_unsaid_change(
         given: The overrides that are new.
         followed: Those that follow from them.
         step: Optimizer steps done.
-
-    Raises:
-        ConfigError: With the learning rates, and what to give for one or the other.
     """
     if any(text.startswith("scheduler=") for text in given):
         return

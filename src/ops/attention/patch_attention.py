@@ -210,11 +210,7 @@ def _kernel_is_taken(
     *,
     by_name: bool,
 ) -> bool:
-    """Return whether the C++ kernel is there and fits the budget: no form of it needs less.
-
-    Raises:
-        RuntimeError: If it is not so, but the kernel was asked for by name.
-    """
+    """Return whether the C++ kernel is there and fits the budget: no form of it needs less."""
     if not available(query):
         if by_name:
             raise RuntimeError(_NO_KERNEL)
