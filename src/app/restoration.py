@@ -30,27 +30,19 @@ _LUMA_NOISE = math.hypot(65.481, 128.553, 24.966) / 255
 
 @dataclass(frozen=True)
 class Restoration:
-    """How photographs go through a network.
+    """How photographs go through a network."""
 
-    Attributes:
-        restorer: The network with tiles and ensemble.
-        enlarge: By how much an image is enlarged before the network sees it.
-        sigma: Noise level on the 8-bit scale; None: as estimated, where the network is told.
-        mosaic: How mosaics are received by a network that demosaics; None for any other.
-        task: What the network is for (:func:`src.app.inference.task_of`).
-        trained: The least and largest level of the training, σ or JPEG quality; None: not known.
-        strength: 0 leaves an image as it is, 1 is the network's, 2 goes twice as far.
-        device: Where the network is.
-    """
-
-    restorer: Restorer
-    enlarge: int
+    restorer: Restorer  # the network with tiles and ensemble
+    enlarge: int  # by how much an image is enlarged before the network sees it
+    # Noise level on the 8-bit scale; None: as estimated, where the network is told.
     sigma: float | None
+    # How mosaics are received by a network that demosaics; None for any other.
     mosaic: Mosaic | None
-    task: str
+    task: str  # what the network is for (:func:`src.app.inference.task_of`)
+    # The least and largest level of the training, σ or JPEG quality; None: not known.
     trained: tuple[float, float] | None
-    strength: float
-    device: torch.device
+    strength: float  # 0 leaves an image as it is, 1 is the network's, 2 goes twice as far
+    device: torch.device  # where the network is
 
     def level(self, photograph: Photograph) -> float | None:
         """Return σ of a photograph to be denoised on the 8-bit scale, given or estimated."""

@@ -23,18 +23,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """Where a run goes on.
+    """Where a run goes on."""
 
-    Attributes:
-        path: The checkpoint; None where the run begins at step 0.
-        step: Optimizer steps done.
-        config: What the checkpoint carries.
-        damaged: Checkpoint file → what is wrong with it.
-    """
-
-    path: Path | None = None
-    step: int = 0
-    config: DictConfig | None = None
+    path: Path | None = None  # the checkpoint; None where the run begins at step 0
+    step: int = 0  # optimizer steps done
+    config: DictConfig | None = None  # what the checkpoint carries
+    # Checkpoint file → what is wrong with it.
     damaged: Mapping[Path, str] = field(default_factory=dict)
 
     def clear_the_way(self, folder: Path) -> None:

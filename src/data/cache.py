@@ -41,21 +41,14 @@ _SETTLED_NS = 2_000_000_000
 
 @dataclass(frozen=True)
 class CachedItem:
-    """An image in the cache.
+    """An image in the cache."""
 
-    Attributes:
-        entry: Its .npy file.
-        source: The image file it was decoded from.
-        shape: (H, W, C), remembered so that a patch does not cost a reading of the header.
-        offset: Where the pixels begin in the file, in bytes.
-        dtype: Their type, e.g. ``uint8``.
-    """
-
-    entry: Path
-    source: Path
+    entry: Path  # its .npy file
+    source: Path  # the image file it was decoded from
+    # (H, W, C), remembered so that a patch does not cost a reading of the header.
     shape: tuple[int, int, int]
-    offset: int
-    dtype: str
+    offset: int  # where the pixels begin in the file, in bytes
+    dtype: str  # their type, e.g. ``uint8``
 
     @property
     def content_hash(self) -> str:

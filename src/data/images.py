@@ -57,26 +57,18 @@ class WholeSample(Sample):
 
 @dataclass(frozen=True)
 class OpenImages:
-    """Images that have been read once and can be had again; picklable, for loader processes.
+    """Images that have been read once and can be had again; picklable, for loader processes."""
 
-    Attributes:
-        keys: The images' names.
-        items: The images, in the same order.
-        channels: 3 for RGB, 1 for luma.
-        size: All pixels together, in bytes.
-        grey: What makes an image grey: its content, or its file's one channel.
-        hashes: Of the content of each image's file, or of its pixels where it has no file.
-        looks: Of some rows of each image's pixels (of a pair: of its target's), with its size.
-        shares: Of sets that are mixed, by name, which their images' keys begin with; else empty.
-    """
-
-    keys: tuple[str, ...]
-    items: tuple[ImageItem, ...]
-    channels: int
-    size: int
-    grey: Grey
+    keys: tuple[str, ...]  # the images' names
+    items: tuple[ImageItem, ...]  # the images, in the same order
+    channels: int  # 3 for RGB, 1 for luma
+    size: int  # all pixels together, in bytes
+    grey: Grey  # what makes an image grey: its content, or its file's one channel
+    # Of the content of each image's file, or of its pixels where it has no file.
     hashes: tuple[str, ...]
+    # Of some rows of each image's pixels (of a pair: of its target's), with its size.
     looks: tuple[str, ...]
+    # Of sets that are mixed, by name, which their images' keys begin with; else empty.
     shares: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -124,21 +116,13 @@ class OpenImages:
 
 @dataclass(frozen=True)
 class Opener:
-    """How images are read, and what happens to those that cannot be used.
+    """How images are read, and what happens to those that cannot be used."""
 
-    Attributes:
-        channels: 3 for RGB, 1 for luma.
-        cache_dir: Where decoded images are kept; None decodes at each use.
-        on_error: ``raise``, or ``skip``: report the image and go on without it.
-        cache_limit: Size of the cache in bytes; None for no limit.
-        grey: What makes an image grey: its content, or its file's one channel.
-    """
-
-    channels: int
-    cache_dir: Path | None
-    on_error: OnError
-    cache_limit: int | None
-    grey: Grey = "content"
+    channels: int  # 3 for RGB, 1 for luma
+    cache_dir: Path | None  # where decoded images are kept; None decodes at each use
+    on_error: OnError  # ``raise``, or ``skip``: report the image and go on without it
+    cache_limit: int | None  # size of the cache in bytes; None for no limit
+    grey: Grey = "content"  # what makes an image grey: its content, or its file's one channel
 
     def open(
         self,

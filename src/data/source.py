@@ -31,15 +31,10 @@ class ImageItem(Protocol):
 
 @dataclass(frozen=True)
 class FileItem:
-    """An image file, decoded at each call.
+    """An image file, decoded at each call."""
 
-    Attributes:
-        path: The file.
-        grey: What counts as grey, where one channel is asked for.
-    """
-
-    path: Path
-    grey: Grey = "content"
+    path: Path  # the file
+    grey: Grey = "content"  # what counts as grey, where one channel is asked for
 
     def load(self, channels: int) -> Pixels:
         """Return the decoded file; ImageFileError if it cannot be used."""
@@ -48,13 +43,9 @@ class FileItem:
 
 @dataclass(frozen=True)
 class ArrayItem:
-    """An image held in memory.
+    """An image held in memory."""
 
-    Attributes:
-        pixels: (H, W, 1 or 3).
-    """
-
-    pixels: Pixels
+    pixels: Pixels  # (H, W, 1 or 3)
 
     def load(self, channels: int) -> Pixels:
         """Return the array, converted where ``channels`` differs."""
@@ -63,13 +54,9 @@ class ArrayItem:
 
 @dataclass(frozen=True)
 class FaultyItem:
-    """An image that cannot be had.
+    """An image that cannot be had."""
 
-    Attributes:
-        error: Why.
-    """
-
-    error: ExemplarError
+    error: ExemplarError  # why
 
     def load(self, channels: int) -> Pixels:
         """Raise the error."""

@@ -23,26 +23,19 @@ from src.ops.attention.one_query import Spread, patch_attention_map, pixel_atten
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Softmax weights of one query pixel in one block.
+    """Softmax weights of one query pixel in one block."""
 
-    Attributes:
-        block: Dotted name of the block in its network.
-        row, column: Of the query pixel in the block's features.
-        size: (H, W) of the block's features.
-        levels: One (H_s, W_s) of weights for each scale that is searched; together they sum to 1.
-        pixels: Pixels of the network's input that one of the features stands for, along an axis.
-        patch: Side of what is compared, in pixels of its own level: 3 for patches, 1 for pixels.
-        window: Side of the search window in pixels of the features; None sees all.
-    """
-
-    block: str
-    row: int
+    block: str  # dotted name of the block in its network
+    row: int  # of the query pixel in the block's features
     column: int
-    size: tuple[int, int]
+    size: tuple[int, int]  # (H, W) of the block's features
+    # One (H_s, W_s) of weights for each scale that is searched; together they sum to 1.
     levels: tuple[Tensor, ...]
+    # Pixels of the network's input that one of the features stands for, along an axis.
     pixels: float = 1.0
+    # Side of what is compared, in pixels of its own level: 3 for patches, 1 for pixels.
     patch: int = KERNEL
-    window: int | None = None
+    window: int | None = None  # side of the search window in pixels of the features; None sees all
 
     def spread(self, radius: float) -> Spread:
         """Return how the weights are spread; ``radius`` is in pixels of the network's input."""
@@ -125,17 +118,11 @@ class Box:
 
 @dataclass(frozen=True)
 class Key:
-    """A patch or pixel that is looked at.
+    """A patch or pixel that is looked at."""
 
-    Attributes:
-        level: Index of its scale.
-        weight: Its share of the softmax.
-        box: What it covers of the network's input.
-    """
-
-    level: int
-    weight: float
-    box: Box
+    level: int  # index of its scale
+    weight: float  # its share of the softmax
+    box: Box  # what it covers of the network's input
 
 
 _SHOWN = (
@@ -286,17 +273,12 @@ def _map_at(
 
 @dataclass(frozen=True)
 class Look:
-    """What the network sees together with one point, and what its blocks look at from there.
+    """What the network sees together with one point, and what its blocks look at from there."""
 
-    Attributes:
-        piece: (1, C, h, w), the network's input or the tile of it in which the point lies.
-        top, left: Of the tile, in pixels of the network's input.
-        maps: Name of a block → its map; rows and columns start at the tile's corner.
-    """
-
-    piece: Tensor
-    top: int
+    piece: Tensor  # (1, C, h, w), the network's input or the tile of it in which the point lies
+    top: int  # of the tile, in pixels of the network's input
     left: int
+    # name of a block → its map; rows and columns start at the tile's corner
     maps: Mapping[str, AttentionMap]
 
     @property

@@ -39,17 +39,11 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class Remote:
-    """What a name on the hub says.
+    """What a name on the hub says."""
 
-    Attributes:
-        repository: ``owner/name``.
-        revision: Branch, tag or commit; None is the default branch.
-        file: Of the repository; None where it has one that fits.
-    """
-
-    repository: str
-    revision: str | None
-    file: str | None
+    repository: str  # ``owner/name``
+    revision: str | None  # Branch, tag or commit; None is the default branch
+    file: str | None  # of the repository; None where it has one that fits
 
 
 def is_remote(name: object) -> bool:

@@ -20,19 +20,12 @@ from src.weights.untrusted import check_config, check_saved
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """What such a file contains.
+    """What such a file contains."""
 
-    Attributes:
-        path: The file.
-        model: The network as in conf/model: ``_target_`` and constructor arguments.
-        about: Version, commit, source and the like.
-        weights: The network's tensors, under its own names.
-    """
-
-    path: Path
-    model: dict[str, Any]
-    about: dict[str, Any]
-    weights: dict[str, Tensor]
+    path: Path  # the file
+    model: dict[str, Any]  # the network as in conf/model: ``_target_`` and constructor arguments
+    about: dict[str, Any]  # Version, commit, source and the like
+    weights: dict[str, Tensor]  # the network's tensors, under its own names
 
 
 def write_network(

@@ -29,17 +29,12 @@ _NESTED_DEFAULTS = {"model/attention": "by model", "data/transform": "none"}
 
 @dataclass(frozen=True)
 class Primary:
-    """A primary config, as written: what may stand at the root of a configuration.
+    """A primary config, as written: what may stand at the root of a configuration."""
 
-    Attributes:
-        values: The keys beside the defaults list, with their default values.
-        groups: Config group to its default option; None where nothing is chosen.
-        laid_over_checkpoint: Whether what is left out is as in a checkpoint's own configuration.
-    """
-
-    values: dict[str, Any]
+    values: dict[str, Any]  # the keys beside the defaults list, with their default values
+    # Config group to its default option; None where nothing is chosen.
     groups: dict[str, str | None]
-    laid_over_checkpoint: bool
+    laid_over_checkpoint: bool  # whether what is left out is as in a checkpoint's own configuration
 
 
 def read_primary(config_name: str, conf_dir: Path = CONF_DIR) -> Primary:

@@ -46,19 +46,12 @@ PATIENCE = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Place:
-    """A process among those that somebody else has started.
+    """A process among those that somebody else has started."""
 
-    Attributes:
-        starter: ``torchrun`` or ``SLURM``; None where this process stands alone.
-        rank: Among all, 0 ≤ rank < world; the first settles the job.
-        world: Number of processes.
-        local_world: Number of them on this machine.
-    """
-
-    starter: str | None = None
-    rank: int = 0
-    world: int = 1
-    local_world: int = 1
+    starter: str | None = None  # ``torchrun`` or ``SLURM``; None where this process stands alone
+    rank: int = 0  # among all, 0 ≤ rank < world; the first settles the job
+    world: int = 1  # number of processes
+    local_world: int = 1  # number of them on this machine
 
     @property
     def machines(self) -> int:

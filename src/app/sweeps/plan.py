@@ -20,27 +20,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What an accepted sweep is made of.
+    """What an accepted sweep is made of."""
 
-    Attributes:
-        folder: In which its jobs get theirs.
-        search_path: Folders of options, absolute, beside that of the primary configs.
-        packages: Packages of options.
-        swept: Key → its values, in the order in which Hydra varies them.
-        resumable: Whether its jobs can go on.
-        resumes: Whether they are asked to.
-        searches: Whether the values are chosen on the way, so that no job is known before.
-        launcher: Dotted name of who starts them.
-    """
-
-    folder: Path
-    search_path: tuple[str, ...]
-    packages: tuple[str, ...]
-    swept: dict[str, list[str]]
-    resumable: bool
-    resumes: bool
-    searches: bool
-    launcher: str
+    folder: Path  # in which its jobs get theirs
+    search_path: tuple[str, ...]  # folders of options, absolute, beside that of the primary configs
+    packages: tuple[str, ...]  # packages of options
+    swept: dict[str, list[str]]  # key → its values, in the order in which Hydra varies them
+    resumable: bool  # whether its jobs can go on
+    resumes: bool  # whether they are asked to
+    searches: bool  # whether the values are chosen on the way, so that no job is known before
+    launcher: str  # dotted name of who starts them
 
 
 def sweep_plan(request: Request, cfg: DictConfig) -> SweepPlan:

@@ -40,31 +40,20 @@ set also when the machine was lost, so that the job could leave no word."""
 
 @dataclass
 class JobResult:
-    """How one job of a sweep ended.
+    """How one job of a sweep ended."""
 
-    Attributes:
-        number: Of the job.
-        overrides: What it was given.
-        status: ``done``, ``pruned``, ``failed``, ``interrupted``, ``preempted``: it goes on when it
-            is started again, or ``lost``: it left no word.
-        score: What it returned; None where that is nothing or NaN.
-        higher_is_better: Of the score; None where nothing says so.
-        metric: What the score is, e.g. ``val/psnr``; empty where it has no name.
-        message: Why it failed.
-        seconds: How long it took.
-        folder: Where it wrote.
-        config: Its configuration as composed: key → value, interpolations as they are written.
-    """
-
-    number: int
-    overrides: list[str]
-    folder: str
+    number: int  # of the job
+    overrides: list[str]  # what it was given
+    folder: str  # where it wrote
+    # ``done``, ``pruned``, ``failed``, ``interrupted``, ``preempted``: it goes on when it is
+    # started again, or ``lost``: it left no word.
     status: str = LOST
-    score: float | None = None
-    higher_is_better: bool | None = None
-    metric: str = ""
-    message: str = ""
-    seconds: float = 0.0
+    score: float | None = None  # what it returned; None where that is nothing or NaN
+    higher_is_better: bool | None = None  # of the score; None where nothing says so
+    metric: str = ""  # what the score is, e.g. ``val/psnr``; empty where it has no name
+    message: str = ""  # why it failed
+    seconds: float = 0.0  # how long it took
+    # Its configuration as composed: key → value, interpolations as they are written.
     config: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, str] = field(init=False)
 

@@ -41,19 +41,12 @@ _SHOWN = ("png", "jpeg", "webp", "bmp")
 
 @dataclass(frozen=True)
 class Offer:
-    """A network that photographs can go through.
+    """A network that photographs can go through."""
 
-    Attributes:
-        name: As ``checkpoint=`` has it.
-        checkpoint: Where the network comes from.
-        restorer: The network with tiles and ensemble; one photograph at a time.
-        way: How a photograph goes through it, where a visitor says nothing else.
-    """
-
-    name: str
-    checkpoint: Checkpoint
-    restorer: Restorer
-    way: Restoration
+    name: str  # as ``checkpoint=`` has it
+    checkpoint: Checkpoint  # where the network comes from
+    restorer: Restorer  # the network with tiles and ensemble; one photograph at a time
+    way: Restoration  # how a photograph goes through it, where a visitor says nothing else
 
     @property
     def scale(self) -> int:
@@ -175,21 +168,13 @@ class Wish:
 
 @dataclass(frozen=True)
 class Result:
-    """A restored photograph.
+    """A restored photograph."""
 
-    Attributes:
-        name: Of its file.
-        kind: One of ``KINDS``.
-        content: Of its file.
-        about: What was estimated, what is not kept, PSNR.
-        views: Name → file that browsers show: before, restored, target.
-    """
-
-    name: str
-    kind: str
-    content: bytes
-    about: Mapping[str, Any]
-    views: Mapping[str, bytes]
+    name: str  # of its file
+    kind: str  # one of ``KINDS``
+    content: bytes  # of its file
+    about: Mapping[str, Any]  # what was estimated, what is not kept, PSNR
+    views: Mapping[str, bytes]  # name → file that browsers show: before, restored, target
 
 
 def level_of(upload: Upload, wish: Wish) -> dict[str, Any]:

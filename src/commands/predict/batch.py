@@ -24,19 +24,13 @@ are two."""
 
 @dataclass(frozen=True)
 class Batch:
-    """Images to restore.
+    """Images to restore."""
 
-    Attributes:
-        jobs: Source → target, of those whose header can be read.
-        kept: Targets that are there already, and stay as they are.
-        faults: What is wrong with the others.
-        kinds: Source → the format of its result, and why it is not its own; of those whose header
-            can be read.
-    """
-
-    jobs: Mapping[Path, Path]
-    kept: tuple[Path, ...]
-    faults: tuple[ImageFileError, ...]
+    jobs: Mapping[Path, Path]  # source → target, of those whose header can be read
+    kept: tuple[Path, ...]  # targets that are there already, and stay as they are
+    faults: tuple[ImageFileError, ...]  # what is wrong with the others
+    # Source → the format of its result, and why it is not its own; of those whose header can be
+    # read.
     kinds: Mapping[Path, tuple[str, str | None]]
 
 

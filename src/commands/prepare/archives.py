@@ -41,19 +41,14 @@ class ArchiveError(DataError):
 class Limits:
     """Above what an archive is taken for a bomb; None lifts a limit.
 
-    Attributes:
-        members: Files and folders in one archive.
-        total_gb: All that is unpacked from one archive, in 10⁹ bytes.
-        image_gb: One image, in 10⁹ bytes.
-        ratio: Unpacked over packed size; images hardly shrink, so that 100 is generous.
-
     Raises:
         ValueError: If a limit is not positive.
     """
 
-    members: int | None = 1_000_000
-    total_gb: float | None = 500.0
-    image_gb: float | None = 1.0
+    members: int | None = 1_000_000  # files and folders in one archive
+    total_gb: float | None = 500.0  # all that is unpacked from one archive, in 10⁹ bytes
+    image_gb: float | None = 1.0  # one image, in 10⁹ bytes
+    # Unpacked over packed size; images hardly shrink, so that 100 is generous.
     ratio: float | None = 100.0
 
     def __post_init__(self) -> None:
@@ -85,15 +80,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Tree:
-    """Files that can be read in the order that is cheapest.
+    """Files that can be read in the order that is cheapest."""
 
-    Attributes:
-        sizes: POSIX path of every file that is named like an image → its bytes.
-        read: Yields path and content of each of the given paths; ArchiveError if a member is
-            damaged, a link or too large, ImageFileError if a file cannot be read.
-    """
-
-    sizes: dict[str, int]
+    sizes: dict[str, int]  # POSIX path of every file that is named like an image → its bytes
+    # Yields path and content of each of the given paths; ArchiveError if a member is damaged, a
+    # link or too large, ImageFileError if a file cannot be read.
     read: Callable[[Collection[str]], Iterator[tuple[str, bytes]]]
 
 

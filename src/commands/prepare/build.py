@@ -21,15 +21,10 @@ from src.data.prepared import fingerprint
 
 @dataclass(frozen=True)
 class Built:
-    """What was put in place.
+    """What was put in place."""
 
-    Attributes:
-        images: One entry a file.
-        left_out: Name of an image that was there and was not taken → why.
-    """
-
-    images: list[Image]
-    left_out: dict[str, str]
+    images: list[Image]  # one entry a file
+    left_out: dict[str, str]  # name of an image that was there and was not taken → why
 
 
 def build(

@@ -189,16 +189,11 @@ def _md5(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Origins:
-    """Opens what a set is made of.
+    """Opens what a set is made of."""
 
-    Attributes:
-        downloader: Fetches archives.
-        source: A folder or an archive of this machine; None downloads.
-        mirror: Address of a folder with the archives, tried before the published ones; or None.
-    """
-
-    downloader: Downloader
-    source: str | None
+    downloader: Downloader  # fetches archives
+    source: str | None  # a folder or an archive of this machine; None downloads
+    # Address of a folder with the archives, tried before the published ones; or None.
     mirror: str | None
 
     def open(self, image_set: ImageSet) -> list[Opened]:

@@ -23,13 +23,9 @@ def header(content: bytes, path: Path) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class KnownTests:
-    """The images that nothing may be trained on.
+    """The images that nothing may be trained on."""
 
-    Attributes:
-        names: Fingerprint → set and name, e.g. ``bsd100/101085``.
-    """
-
-    names: dict[str, str]
+    names: dict[str, str]  # fingerprint → set and name, e.g. ``bsd100/101085``
 
     @cached_property
     def sizes(self) -> frozenset[tuple[int, int]]:

@@ -41,18 +41,13 @@ class Transient(Exception):  # noqa: N818  as above
 
 @dataclass(frozen=True)
 class Origin:
-    """What a server said about the file that it began to send.
+    """What a server said about the file that it began to send."""
 
-    Attributes:
-        url: The address asked for.
-        validator: Its strong ETag or its date of change, by which the server knows whether the
-            file is still the same; None if it names none.
-        total: Size of the whole file in bytes; None if it does not say.
-    """
-
-    url: str
+    url: str  # the address asked for
+    # Its strong ETag or its date of change, by which the server knows whether the file is still the
+    # same; None if it names none.
     validator: str | None
-    total: int | None
+    total: int | None  # size of the whole file in bytes; None if it does not say
 
 
 class Partial:

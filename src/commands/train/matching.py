@@ -21,24 +21,17 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Matching:
-    """What became of each tensor, by name with its shape.
+    """What became of each tensor, by name with its shape."""
 
-    Attributes:
-        loaded: In both, of one shape.
-        new: Of the network alone, or of another shape there; as at the start of any training, but
-            for attention.
-        skipped: Of the file alone, or of another shape there.
-        changed: Loaded for another number of image channels; what was done.
-        identity: Attention that is new and begins as the identity.
-        random: Attention that is new and cannot.
-    """
-
-    loaded: Shapes
+    loaded: Shapes  # in both, of one shape
+    # Of the network alone, or of another shape there; as at the start of any training, but for
+    # attention.
     new: Shapes
-    skipped: Shapes
+    skipped: Shapes  # of the file alone, or of another shape there
+    # Loaded for another number of image channels; what was done.
     changed: dict[str, str] = field(default_factory=dict)
-    identity: tuple[str, ...] = ()
-    random: tuple[str, ...] = ()
+    identity: tuple[str, ...] = ()  # attention that is new and begins as the identity
+    random: tuple[str, ...] = ()  # attention that is new and cannot
 
     def report(self, console: Console) -> None:
         """Print three lists, loaded in brief, the others by name; then what was changed."""
