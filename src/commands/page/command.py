@@ -11,7 +11,7 @@ from rich.console import Console
 from src.app.inference import give_back_large_blocks, merge_inference, pick_device
 from src.app.restoration import restoration
 from src.commands.page.hosts import hosts_of, is_here
-from src.commands.page.photographs import Limits, Offer
+from src.commands.page.offers import Limits, Offer
 from src.core.console import make_console
 from src.core.errors import ConfigError, ExemplarError, need
 from src.inference.restorer import InferencePolicy, Restorer
