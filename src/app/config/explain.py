@@ -11,8 +11,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.app.config.options import all_groups, options_of
-from src.app.config.schema import join
+from src.app.config.options import all_groups, join, options_of
 from src.app.config.typed import KEY
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR

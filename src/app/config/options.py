@@ -18,6 +18,16 @@ WHOLE: Any = {"break_on_hyphens": False, "break_long_words": False}
 INTERNAL = ("hydra", "local", "paths")
 """Groups that are no choice between components."""
 
+OPEN = ("callbacks", "logger", "metrics", "data.benchmarks", "dataset")
+"""Mappings of named nodes, which may hold any number of entries."""
+
+GLOBAL_GROUPS = ("experiment", "local", "debug", "hparams_search")
+"""Groups whose files write at the root and make no node of their own."""
+
+MISSING = "???"
+UNRESOLVED = object()
+"""Stands for a value that only the checkpoint's own configuration can give."""
+
 AUTO = "auto"
 """The value of ``resume`` that means: the run in this job's own folder, if there is one."""
 
@@ -61,6 +71,11 @@ def read_primary(config_name: str, conf_dir: Path = CONF_DIR) -> Primary:
 def key_of(word: str) -> str:
     """Return the key of a word as typed: ``key=value``, ``+key=value`` or ``~key``."""
     return word.lstrip("+~").partition("=")[0]
+
+
+def join(path: str, key: str) -> str:
+    """Return ``path.key``, or ``key`` at the root."""
+    return f"{path}.{key}" if path else key
 
 
 def options_of(group: str, conf_dir: Path = CONF_DIR) -> list[str]:

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.check import Request, composed
 from src.app.config.options import key_of, register_resolvers
-from src.app.config.resume import OF_A_RUN, with_run
+from src.app.config.resume import OF_A_RUN, with_last, with_saved, with_that_of_checkpoint
 from src.app.config.typed import (
     ADDRESSES,
     KEY,
@@ -99,7 +99,9 @@ def _request(args: argparse.Namespace, config_name: str) -> Request:
         split = (word.lstrip("+").partition("=") for word in words)
         remember_addresses((key, value.strip("'\"")) for key, _, value in split)
     if not keys.isdisjoint(OF_A_RUN):
-        words = with_run(words, trains=config_name == "train")
+        words = with_last(words)
+        trains = config_name == "train"
+        words = with_saved(words) if trains else with_that_of_checkpoint(words)
     if any(KEY in word for word in words):
         check_folders(words)
     sys.argv[1:] = flags + words

@@ -23,7 +23,6 @@ from src.app.sweeps.sweep import (
     DONE,
     FAILED,
     clean_multirun,
-    concluded,
     finished_job,
     hand_on,
     recorded_job,
@@ -32,6 +31,7 @@ from src.app.sweeps.sweep import (
     score_name,
     started_again,
 )
+from src.app.sweeps.table import concluded
 from src.commands.cli.job import Command, UnexpectedError, drop_if_empty, run_target
 from src.core.errors import ConfigError, ExemplarError
 from src.core.preemption import Preemption

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from src.app.config.schema import leaves, show
+from src.app.config.schema import leaves
+from src.app.config.validate import show
 from src.commands.report.records import Record
 from src.core.errors import DataError
 

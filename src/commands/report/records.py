@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from src.app.config.schema import join
+from src.app.config.options import join
 from src.app.results import RESULTS, read_results
 from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root
