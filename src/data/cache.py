@@ -35,6 +35,9 @@ _IN_USE_S = 3 * 86_400
 _NOTED_S = 3600
 """How often, at most, a use is noted, in the time stamp of the entry."""
 
+_ENTRY = re.compile(r"\.?[0-9a-f]{64}[-.].*\.npy")
+"""The name of an entry: no other file is ever removed."""
+
 # A file changed this recently may change again without its time stamp moving (FAT counts in 2 s).
 _SETTLED_NS = 2_000_000_000
 
@@ -267,7 +270,8 @@ def evict(cache_dir: Path, limit: int) -> None:
     """
     entries: list[tuple[float, Path, int]] = []
     folders = [folder for folder in cache_dir.glob("??") if not folder.is_symlink()]
-    for path in filter(_is_entry, (path for folder in folders for path in folder.glob("*.npy"))):
+    files = (path for folder in folders for path in folder.glob("*.npy"))
+    for path in (path for path in files if _ENTRY.fullmatch(path.name)):
         with contextlib.suppress(OSError):  # another process has just renamed or removed it
             stat = path.lstat()
             entries.append((stat.st_mtime, path, stat.st_size))
@@ -290,11 +294,6 @@ def evict(cache_dir: Path, limit: int) -> None:
             "data.cache_dir=…",
             *(size / 1e9, limit / 1e9),
         )
-
-
-def _is_entry(path: Path) -> bool:
-    """Say whether ``path`` has the name of an entry, so that no other file is ever removed."""
-    return re.fullmatch(r"\.?[0-9a-f]{64}[-.].*\.npy", path.name) is not None
 
 
 def _remove_unused(entry: Path) -> bool:

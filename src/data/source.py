@@ -145,11 +145,7 @@ class ImageFolders:
 
     def items(self) -> dict[str, ImageItem]:
         """Return key → image file, sorted by key; errors as in :meth:`ImageFolder.files`."""
-        return {
-            f"{name}{JOINT}{key}": item
-            for name, folder in sorted(self.folders.items())
-            for key, item in folder.items().items()
-        }
+        return _keyed(dict(sorted(self.folders.items())))
 
 
 class MixedSources:
@@ -189,15 +185,18 @@ class MixedSources:
 
     def items(self) -> dict[str, ImageItem]:
         """Return key → image, sorted by key, which begins with the set's name."""
-        keyed = {
-            f"{name}{JOINT}{key}": item
-            for name, source in self.sources.items()
-            for key, item in source.items().items()
-        }
-        return dict(sorted(keyed.items()))
+        return dict(sorted(_keyed(self.sources).items()))
 
 
 _MOST_SHARES = 10_000
+
+
+def _keyed(sources: Mapping[str, ImageSource]) -> dict[str, ImageItem]:
+    return {
+        f"{name}{JOINT}{key}": item
+        for name, source in sources.items()
+        for key, item in source.items().items()
+    }
 
 
 def _entry(name: str, entry: Any) -> tuple[ImageSource, Fraction]:  # noqa: ANN401
@@ -279,8 +278,8 @@ def unique_keys(paths: Iterable[Path], root: Path) -> dict[str, Path]:
     """
     keyed: dict[str, Path] = {}
     open_paths = sorted(paths)
-    for name in (_stem, _folder_and_stem, _folder_and_name):
-        names = {path: name(path.relative_to(root)) for path in open_paths}
+    for name in _NAMERS:
+        names = {path: _normal(name(path.relative_to(root))) for path in open_paths}
         count = Counter(names.values()) + Counter(keyed.keys())
         keyed |= {names[path]: path for path in open_paths if count[names[path]] == 1}
         open_paths = [path for path in open_paths if count[names[path]] > 1]
@@ -292,16 +291,11 @@ def unique_keys(paths: Iterable[Path], root: Path) -> dict[str, Path]:
     return dict(sorted(keyed.items()))
 
 
-def _stem(path: Path) -> str:
-    return _normal(path.stem)
-
-
-def _folder_and_stem(path: Path) -> str:
-    return _normal("__".join(path.with_suffix("").parts))
-
-
-def _folder_and_name(path: Path) -> str:
-    return _normal("__".join(path.parts))
+_NAMERS: tuple[Callable[[Path], str], ...] = (
+    lambda path: path.stem,
+    lambda path: JOINT.join(path.with_suffix("").parts),
+    lambda path: JOINT.join(path.parts),
+)
 
 
 def _normal(text: str) -> str:

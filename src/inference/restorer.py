@@ -167,15 +167,12 @@ class Restorer:
         """Return in words how ``degraded`` will go through the network, before it does."""
         with self.in_window():
             self._settle(degraded)
-        chosen = None if self.policy.tiling == "paper" else self.choice(degraded)
-        return self._in_words([] if chosen is None else [chosen])
+        return self._in_words([] if self.policy.tiling == "paper" else [self.choice(degraded)])
 
     def describe(self) -> str:
         """Return in words how the images so far went through, the largest need of each way."""
-        largest: dict[int | None, Choice] = {}
-        for chosen in sorted(self.choices.values(), key=lambda one: one.bytes):
-            largest[chosen.tile] = chosen
-        return self._in_words(list(largest.values()))
+        by_need = sorted(self.choices.values(), key=lambda one: one.bytes)
+        return self._in_words([*{one.tile: one for one in by_need}.values()])
 
     def _in_words(self, choices: Sequence[Choice]) -> str:
         policy = self.policy

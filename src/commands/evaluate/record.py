@@ -1,6 +1,5 @@
 """What came out: what each record says beside its scores, and all combinations side by side."""
 
-import csv
 import hashlib
 import json
 import math
@@ -23,7 +22,7 @@ from src.commands.evaluate.plan import Combination
 from src.commands.evaluate.settings import READING
 from src.core.console import FoldingTable
 from src.core.errors import ExemplarError
-from src.core.files import write_json
+from src.core.files import write_csv, write_json
 from src.core.origin import hardware, origin, versions
 from src.core.paths import ROOT
 from src.data.prepared import doubt
@@ -267,19 +266,17 @@ def summary_table(results: Sequence[CombinationResult]) -> FoldingTable:
 
 def write_summary(folder: Path, results: Sequence[CombinationResult]) -> None:
     """Write ``summary.json`` and ``summary.csv``, failures included."""
-    folder.mkdir(parents=True, exist_ok=True)
     rows = _rows_of(results)
     write_json(folder / "summary.json", finite({"schema": SCHEMA, "combinations": rows}))
-    with (folder / "summary.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        metrics = _metrics(rows)
-        errors = [f"{metric}_standard_error" for metric in metrics]
-        writer.writerow([*_COLUMNS, *metrics, *errors, "error", "doubt"])
-        for row in rows:
-            scores = [row.get("mean", {}).get(metric) for metric in metrics]
-            spread = [row.get("standard_error", {}).get(metric) for metric in metrics]
-            what = (row["name"], row["benchmark"], _condition(row), row["images"])
-            writer.writerow([*what, *scores, *spread, row.get("error"), row.get("doubt")])
+    metrics = _metrics(rows)
+    errors = [f"{metric}_standard_error" for metric in metrics]
+    table: list[list[object]] = [[*_COLUMNS, *metrics, *errors, "error", "doubt"]]
+    for row in rows:
+        scores = [row.get("mean", {}).get(metric) for metric in metrics]
+        spread = [row.get("standard_error", {}).get(metric) for metric in metrics]
+        what = (row["name"], row["benchmark"], _condition(row), row["images"])
+        table.append([*what, *scores, *spread, row.get("error"), row.get("doubt")])
+    write_csv(folder / "summary.csv", table)
 
 
 def refuse_failures(results: Sequence[CombinationResult], folder: Path) -> None:

@@ -96,9 +96,7 @@ def run(cfg: DictConfig) -> float:
     outcomes = _outcomes(cfg, rows, given)
     make_console().print(_table(outcomes))
     if cfg.output is not None:
-        folder = from_root(cfg.output)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "selfcheck.json", _record(outcomes))
+        write_json(from_root(cfg.output) / "selfcheck.json", _record(outcomes))
     checked = [(out, metric) for out in outcomes for metric in out.ours]
     wrong = [(out, metric) for out, metric in checked if not out.agrees(metric)]
     if wrong:

@@ -88,12 +88,10 @@ class Record:
     def images(self, benchmark: str) -> dict[str, Any] | None:
         """Return which images were scored, by their pixels; None where these are not recorded."""
         board = self.benchmarks[benchmark]
-        pixels = board.get("pixels") or {}
-        return (
-            identify(benchmark, {key: pixels[key] for key in board["restored"] if key in pixels})
-            if pixels
-            else None
-        )
+        pixels = board.get("pixels")
+        if not pixels:
+            return None
+        return identify(benchmark, {key: pixels[key] for key in board["restored"] if key in pixels})
 
     def doubt(self, benchmark: str) -> str:
         """Return why no published score of an image set compares; else nothing."""
