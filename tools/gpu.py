@@ -26,17 +26,11 @@ LIMIT_S = 180
 
 @dataclass(frozen=True)
 class Step:
-    """One command, run as a process of its own.
+    """One command, run as a process of its own."""
 
-    Attributes:
-        name: What it is called in the table, and its log.
-        words: What follows ``python -m``.
-        limit_s: Seconds after which it is ended.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    limit_s: int = LIMIT_S
+    name: str  # what it is called in the table, and its log
+    words: tuple[str, ...]  # what follows ``python -m``
+    limit_s: int = LIMIT_S  # seconds after which it is ended
 
 
 def _attention(precision: str, kind: str, sizes: str, forms: str, runs: int) -> Step:

@@ -26,19 +26,12 @@ SLURM = ROOT / "tests/support/fake_slurm"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job that lost its machine.
+    """What became of a job that lost its machine."""
 
-    Attributes:
-        starts: How often it was started.
-        resumed_from: Steps at which it went on.
-        steps: At which it ended.
-        said: By the last command.
-    """
-
-    starts: int
-    resumed_from: list[int]
-    steps: int
-    said: str
+    starts: int  # how often it was started
+    resumed_from: list[int]  # steps at which it went on
+    steps: int  # at which it ended
+    said: str  # by the last command
 
 
 def outcome_of(run: Path, said: str) -> Outcome:
