@@ -22,8 +22,9 @@ from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
 from src.models.blocks.trunk import recompute_blocks
 from src.models.initial_weights import build_with_initial_weights
-from src.training.callbacks.carried import InOwnFolder, PendingRow, Provenance, RandomState
+from src.training.callbacks.carried import PendingRow, Provenance, RandomState
 from src.training.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint
+from src.training.callbacks.going_on import InOwnFolder
 from src.training.callbacks.stopping import FinalValidation, TimeLimit
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import in_memory_order

@@ -239,7 +239,8 @@ def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> f
                 "sigma=… out."
             )
         return None
-    level = _trained_level(checkpoint) if given is None else given
+    low, high = trained_levels(checkpoint) or (None, None)
+    level = (low if low == high else None) if given is None else given
     if level is None:
         return None
     if not isinstance(level, int | float) or not 0 <= level <= _HIGHEST:
@@ -250,12 +251,6 @@ def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> f
     return float(level)
 
 
-def _trained_level(checkpoint: Checkpoint) -> float | None:
-    """Return the one level of the training's noise, or None."""
-    levels = trained_levels(checkpoint)
-    return levels[0] if levels is not None and levels[0] == levels[1] else None
-
-
 def trained_levels(checkpoint: Checkpoint) -> tuple[float, float] | None:
     """Return the least and largest level of the training, σ or JPEG quality, or None."""
     degradation = checkpoint.config.get("degradation", {})
@@ -264,11 +259,7 @@ def trained_levels(checkpoint: Checkpoint) -> tuple[float, float] | None:
 
 
 def checked_strength(strength: object, task: str) -> float:
-    """Return ``strength=`` of the command line.
-
-    Raises:
-        ConfigError: If it is not possible.
-    """
+    """Return ``strength=`` of the command line; ConfigError if it is not possible."""
     if not isinstance(strength, int | float) or not 0 <= strength <= 2:
         raise ConfigError(
             f"strength={strength} is not possible; it is 0 (none) to 2 (twice), e.g. strength=0.7."

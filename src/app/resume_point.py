@@ -13,8 +13,8 @@ from omegaconf import DictConfig
 from src.app.processes.user_errors import keep_traceback, shortage
 from src.core.errors import CheckpointError, UntrustedError
 from src.core.files import remove_leftovers
-from src.training.callbacks.carried import MisfitError
 from src.training.callbacks.csv_logger import METRICS
+from src.training.callbacks.going_on import MisfitError
 from src.weights.checkpoint import open_checkpoint
 from src.weights.checkpoint_file import BEST, LAST, PREVIOUS, check_whole, set_aside
 

@@ -54,11 +54,7 @@ def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
 
 
 def refuse_used(folder: Path) -> None:
-    """Refuse a folder in which a run has started before.
-
-    Raises:
-        DataError: Saying how to go on with it.
-    """
+    """Refuse a folder in which a run has started before; DataError says how to go on with it."""
     if (folder / CONFIG).exists() and any((folder / "checkpoints").glob("*.ckpt")):
         raise DataError(
             f"{folder} already holds a run. Continue it with resume={folder}, or start another "

@@ -120,11 +120,7 @@ def described(name: str, path: Path) -> dict[str, str]:
 
 
 def hub_api(asked: str) -> Any:  # noqa: ANN401  of an extra
-    """Return the hub's client.
-
-    Raises:
-        ConfigError: If the extra is missing.
-    """
+    """Return the hub's client; ConfigError if the extra is missing."""
     need("huggingface_hub", extra="hub", asked=asked)
     quiet = _QUIET if sys.stderr.isatty() else (*_QUIET, "HF_HUB_DISABLE_PROGRESS_BARS")
     os.environ.update(dict.fromkeys(quiet, "1"))  # read at its import

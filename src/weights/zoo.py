@@ -25,11 +25,7 @@ def zoo_names() -> list[str]:
 
 
 def zoo_file(name: str) -> Path:
-    """Return the file of a network of the zoo.
-
-    Raises:
-        CheckpointError: If there is none of that name.
-    """
+    """Return the file of a network of the zoo; CheckpointError if there is none of that name."""
     names = zoo_names()
     if name not in names:
         raise CheckpointError(f"{name}: no such network comes along, but {', '.join(names)}.")

@@ -175,11 +175,7 @@ def noted(file: str) -> list[str]:
 
 
 def check_folders(overrides: Sequence[str]) -> None:
-    """Refuse a search path with a folder that is not there.
-
-    Raises:
-        ConfigError: Naming it.
-    """
+    """Refuse a search path with a folder that is not there; ConfigError names it."""
     for entry in folders_of(overrides):
         if "://" not in entry and not Path(entry).is_dir():
             raise ConfigError(

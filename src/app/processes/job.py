@@ -67,11 +67,7 @@ class Job:
 
 
 def parse(text: str) -> Job:
-    """Return the job that ``Job.text`` wrote.
-
-    Raises:
-        ConfigError: If ``text`` is no job.
-    """
+    """Return the job that ``Job.text`` wrote; ConfigError if ``text`` is no job."""
     try:
         return Job(**yaml.safe_load(text))
     except (TypeError, yaml.YAMLError) as error:

@@ -68,18 +68,16 @@ def here() -> Place:
     """
     if "TORCHELASTIC_RUN_ID" in os.environ and _number("WORLD_SIZE") > 1:
         return _placed_by_torchrun()
-    if "SLURM_STEP_NUM_TASKS" not in os.environ:  # of this srun; a batch script itself has none
+    tasks = _number("SLURM_STEP_NUM_TASKS")  # of this srun; a batch script itself has none
+    if tasks <= 1:
         return Place()
-    tasks = _number("SLURM_STEP_NUM_TASKS")
-    if tasks > 1:
-        nodes = max(1, _number("SLURM_STEP_NUM_NODES"))
-        if tasks % nodes:
-            raise ConfigError(
-                f"SLURM has started {tasks} processes on {nodes} machines, which is not the same "
-                "number on each; use #SBATCH --ntasks-per-node=<devices>."
-            )
-        return Place(SLURM, _number("SLURM_PROCID"), tasks, tasks // nodes)
-    return Place()
+    nodes = max(1, _number("SLURM_STEP_NUM_NODES"))
+    if tasks % nodes:
+        raise ConfigError(
+            f"SLURM has started {tasks} processes on {nodes} machines, which is not the same "
+            "number on each; use #SBATCH --ntasks-per-node=<devices>."
+        )
+    return Place(SLURM, _number("SLURM_PROCID"), tasks, tasks // nodes)
 
 
 def _placed_by_torchrun() -> Place:

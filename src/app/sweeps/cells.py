@@ -64,20 +64,11 @@ class Cell:
     levels: Mapping[str, str]  # factor → level
     words: tuple[str, ...]  # of `src.train`
     identity: str  # hash of the resolved configuration
-    folder: Path
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it has been trained and scored, on whatever machine."""
-        return (self.folder / CELL).is_file()
+    folder: Path  # with the file CELL where it has been trained and scored, on whatever machine
 
 
 def read_comparison(folder: Path) -> Comparison:
-    """Read the file of a comparison.
-
-    Raises:
-        ConfigError: If it is not there, or not as it is to be.
-    """
+    """Read the file of a comparison; ConfigError if it is not there, or not as it is to be."""
     file = folder / COMPARISON
     try:
         content = yaml.safe_load(read_text(file))
@@ -186,7 +177,7 @@ def missing_jobs(folder: Path, command: str, words: Sequence[str]) -> list[list[
         for cell in cells
     ]
     write_json(folder / CELLS / f"{CELLS}.json", rows)
-    missing = [cell for cell in cells if not cell.is_finished]
+    missing = [cell for cell in cells if not (cell.folder / CELL).is_file()]
     logger.info("%d cells, of which %d are to be run", len(cells), len(missing))
     for cell in missing:
         forget(cell.folder)

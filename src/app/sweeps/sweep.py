@@ -107,13 +107,10 @@ def finished_job() -> JobResult | None:
     Of a job that was to be trained further by other words, there is none.
     """
     settings = HydraConfig.get()
-    file = Path(str(settings.runtime.output_dir)) / _FILE
-    if not file.is_file():
-        return None
-    before = _read(file)
+    before = read_result(Path(str(settings.runtime.output_dir)))
     given = [text for text in settings.overrides.task if key_of(text) not in OF_A_START]
-    same = before.overrides == [without_passwords(text) for text in given]
-    return before if before.status == DONE and same else None
+    same = before and before.overrides == [without_passwords(text) for text in given]
+    return before if same and before and before.status == DONE else None
 
 
 def is_start_again(resume: str | None, folder: Path) -> bool:
@@ -143,14 +140,14 @@ def hand_on(signum: int) -> None:
 
 def was_preempted(folder: Path) -> bool:
     """Say whether the job in ``folder`` was stopped because its machine was wanted back."""
-    file = folder / _FILE
-    return file.is_file() and _read(file).status == PREEMPTED
+    before = read_result(folder)
+    return before is not None and before.status == PREEMPTED
 
 
 def was_cut_short(folder: Path) -> bool:
     """Say whether the job in ``folder`` was stopped or killed, and did not end by itself."""
-    file = folder / _FILE
-    return not file.is_file() or _read(file).status not in {DONE, FAILED}
+    before = read_result(folder)
+    return before is None or before.status not in {DONE, FAILED}
 
 
 def forget(folder: Path) -> None:
@@ -169,13 +166,18 @@ def read_results(sweep: Path) -> list[JobResult]:
     """Return the results of all jobs that have a folder in ``sweep``, by number."""
     results = []
     for folder in sweep.iterdir():
-        if (folder / _FILE).is_file():
-            results.append(_read(folder / _FILE))
+        if result := read_result(folder):
+            results.append(result)
         elif folder.is_dir() and folder.name.isdigit():
             results.append(
                 JobResult(int(folder.name), [], str(folder), message="it left no word: killed?")
             )
     return sorted(results, key=lambda result: result.number)
+
+
+def read_result(folder: Path) -> JobResult | None:
+    """Return how the job in ``folder`` ended when it last did; None where it left no word."""
+    return _read(folder / _FILE) if (folder / _FILE).is_file() else None
 
 
 def _read(file: Path) -> JobResult:
@@ -185,12 +187,6 @@ def _read(file: Path) -> JobResult:
     except (ValueError, TypeError, AttributeError):  # of a machine that lost its power, or edited
         number = int(file.parent.name) if file.parent.name.isdigit() else -1
         return JobResult(number, [], str(file.parent), message=f"its {_FILE} is damaged")
-
-
-def score_before(folder: Path) -> float | None:
-    """Return the score that the job in ``folder`` had when it last ended; None for none."""
-    file = folder / _FILE
-    return _read(file).score if file.is_file() else None
 
 
 def score_direction(command: str | None, config: Mapping[str, Any]) -> bool | None:

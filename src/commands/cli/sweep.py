@@ -25,8 +25,8 @@ from src.app.sweeps.sweep import (
     clean_multirun,
     finished_job,
     hand_on,
+    read_result,
     recorded_job,
-    score_before,
     score_direction,
     score_name,
     started_again,
@@ -137,7 +137,8 @@ def _recorded(function: Command, cfg: DictConfig) -> float:
             score = run_target(function, cfg)
         except (ExemplarError, UnexpectedError) as error:
             result.status, result.message = FAILED, str(error)
-            result.score = score_before(Path(result.folder))  # of what the run was before
+            before = read_result(Path(result.folder))
+            result.score = None if before is None else before.score
             what = HydraConfig.get().job.override_dirname
             print(f"job {result.number} ({what}) failed: {error}", file=sys.stderr)
             return math.nan

@@ -75,11 +75,7 @@ class Price:
 
 
 def check_lowered(cfg: DictConfig, suffix: str) -> None:
-    """Refuse a precision that cannot be made or judged.
-
-    Raises:
-        ConfigError: Saying what is missing.
-    """
+    """Refuse a precision that cannot be made or judged; ConfigError says what is missing."""
     if cfg.precision not in PRECISIONS:
         raise ConfigError(f"precision={cfg.precision}: it is one of {', '.join(PRECISIONS)}.")
     if suffix == ".xml":

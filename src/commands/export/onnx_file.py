@@ -21,11 +21,7 @@ SIDES = ("height", "width")
 
 
 def need_onnx() -> None:
-    """Refuse ONNX where a package for it is missing.
-
-    Raises:
-        ConfigError: Saying how to install it.
-    """
+    """Refuse ONNX where a package for it is missing; ConfigError says how to install it."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         need(package, extra="export", asked="output=….onnx")
 

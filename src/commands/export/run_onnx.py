@@ -75,11 +75,7 @@ def restore(session: Any, image: Planes, tile: int = 256) -> Planes:  # noqa: AN
 
 
 def opened(path: str) -> Any:  # noqa: ANN401
-    """Return a session for an exported network.
-
-    Raises:
-        SystemExit: If the file is not one.
-    """
+    """Return a session for an exported network; SystemExit if the file is not one."""
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
@@ -115,11 +111,7 @@ def read(path: str, *, grey: bool) -> tuple[Planes, bytes | None]:
 
 
 def check_output(path: Path) -> None:
-    """Refuse, before the work, an output that cannot be written after it.
-
-    Raises:
-        SystemExit: Saying why.
-    """
+    """Refuse, before the work, an output that cannot be written after it; SystemExit says why."""
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise SystemExit(f"{path} must end like a picture, e.g. .png or .jpg.")
     if not path.parent.is_dir():

@@ -45,11 +45,7 @@ def offers_of(cfg: DictConfig) -> list[Offer]:
 
 
 def limits_of(cfg: DictConfig) -> Limits:
-    """Return what is accepted.
-
-    Raises:
-        ConfigError: If that is not possible.
-    """
+    """Return what is accepted; ConfigError if that is not possible."""
     for key in ("megapixels", "megabytes", "waiting"):
         if not isinstance(cfg[key], int | float) or not cfg[key] > 0:
             raise ConfigError(f"{key}={cfg[key]} is not possible; it is a number above 0.")
@@ -63,7 +59,7 @@ def _named(given: str | ListConfig | DictConfig) -> dict[str, str]:
     if isinstance(given, DictConfig):
         return {str(name): str(path) for name, path in given.items()}
     paths = [str(path) for path in ([given] if isinstance(given, str) else given) if path]
-    names = [_name(path) for path in paths]
+    names = [Path(path).name if path.startswith(("/", "~")) else path for path in paths]
     twice, count = max(Counter(names).items(), key=lambda one: one[1], default=("", 0))
     if count > 1:
         raise ConfigError(
@@ -71,10 +67,6 @@ def _named(given: str | ListConfig | DictConfig) -> dict[str, str]:
             f"'checkpoint={{first: {paths[0]}, second: …}}'."
         )
     return dict(zip(names, paths, strict=True))
-
-
-def _name(path: str) -> str:
-    return Path(path).name if path.startswith(("/", "~")) else path
 
 
 def _offer(name: str, path: str, cfg: DictConfig) -> Offer:

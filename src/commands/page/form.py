@@ -87,11 +87,7 @@ def number(text: str | None, name: str) -> float | None:
 
 
 def whole(text: str, name: str) -> int:
-    """Return what was sent as ``name``.
-
-    Raises:
-        ConfigError: If it is no whole number.
-    """
+    """Return what was sent as ``name``; ConfigError if it is no whole number."""
     try:
         return int(text)
     except ValueError as error:

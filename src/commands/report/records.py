@@ -197,11 +197,7 @@ def _gaps(board: Mapping[str, Any], name: str) -> Iterator[str]:
 
 
 def record_files(source: Path) -> list[Path]:
-    """Return every results.json at or below ``source``, sorted.
-
-    Raises:
-        DataError: If there is none.
-    """
+    """Return every results.json at or below ``source``, sorted; DataError if there is none."""
     if source.is_file():
         return [source]
     files = sorted(source.rglob(RESULTS))

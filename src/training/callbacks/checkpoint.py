@@ -97,11 +97,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Ask which scores are better.
-
-        Raises:
-            ConfigError: If nothing says so.
-        """
+        """Ask which scores are better; ConfigError if nothing says so."""
         super().setup(trainer, pl_module, stage)
         evaluator = getattr(pl_module, "evaluator", None)
         asked = {"monitor": self.monitor, "metrics": getattr(evaluator, "metrics", {})}
@@ -133,13 +129,9 @@ class BestCheckpoint(ModelCheckpoint):
 
 @dataclass(eq=False)
 class AtomicCheckpointIO(CheckpointIO):
-    """Write to a temporary file beside the target, flush it to disk, then rename it over.
+    """Write to a temporary file beside the target, flush it to disk, then rename it over."""
 
-    Args:
-        own: The run folder that all targets are in; None writes anywhere.
-    """
-
-    own: OwnFolder | None = None
+    own: OwnFolder | None = None  # the run folder that all targets are in; None writes anywhere
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
