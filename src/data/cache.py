@@ -21,7 +21,8 @@ from src.core.console import make_console
 from src.core.errors import DataError, ImageFileError
 from src.core.files import replacing
 from src.data.depth import WHITE, Pixels
-from src.data.image_io import Grey, decode_image, read_bytes
+from src.data.image_file import read_bytes
+from src.data.image_io import Grey, decode_image
 from src.data.source import FaultyItem, FileItem, ImageItem
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from src.data.depth import Levels, other_order, raw_mode, wide_colour
-from src.data.image_io import has_one_channel, is_grey, opened, read_bytes, scaled_tiff
+from src.data.image_file import has_one_channel, opened, read_bytes, scaled_tiff
+from src.data.image_io import is_grey
 from src.ops.level import jpeg_quality
 
 _CONVERTED = {
@@ -58,7 +59,7 @@ def read_photograph(path: Path, content: bytes | None = None) -> Photograph:
         content: Its bytes, where they are there already; ``path`` then is a name for messages.
 
     Raises:
-        ImageFileError: As :func:`src.data.image_io.opened`.
+        ImageFileError: As :func:`src.data.image_file.opened`.
     """
     content = read_bytes(path) if content is None else content
     with opened(path, content) as image:

@@ -60,7 +60,7 @@ def kind_of(image: Image.Image) -> tuple[str, str | None]:
     """Return in which of ``KINDS`` a result is written, and why it is not the file's own format.
 
     Args:
-        image: From :func:`src.data.image_io.opened`, not decoded.
+        image: From :func:`src.data.image_file.opened`, not decoded.
     """
     own = "jpeg" if image.format == "MPO" else str(image.format).lower()
     if own not in KINDS:

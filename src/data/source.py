@@ -15,7 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 from src.core.errors import ConfigError, DataError, ExemplarError
 from src.core.paths import from_root, shown
 from src.data.depth import ARRAY, Pixels
-from src.data.image_io import AVIF, Grey, read_image, with_channels
+from src.data.image_file import AVIF
+from src.data.image_io import Grey, read_image, with_channels
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from src.app.restoration import Restoration, restoration
 from src.core.errors import ConfigError, ImageFileError
-from src.data.image_io import opened
+from src.data.image_file import opened
 from src.data.photograph import Photograph, read_photograph
 from src.data.photograph_writing import kind_of
 from src.inference.attention_maps import shown_blocks

@@ -11,7 +11,7 @@ from pathlib import Path
 from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.files import fitting_name
 from src.core.paths import from_root
-from src.data.image_io import opened, read_bytes
+from src.data.image_file import opened, read_bytes
 from src.data.photograph_writing import KINDS, kind_of, kind_of_name
 from src.data.source import EXTENSIONS, ImageFolder
 

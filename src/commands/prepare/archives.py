@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from src.commands.prepare.image_set import is_image
 from src.core.errors import DataError
-from src.data.image_io import read_bytes
+from src.data.image_file import read_bytes
 
 # What the readers of the standard library raise on damaged archives.
 _DAMAGE = (

@@ -8,7 +8,7 @@ from pathlib import Path
 from src.commands.prepare import manifest
 from src.commands.prepare.image_set import ImageSet, size_of
 from src.core.errors import DataError
-from src.data.image_io import has_one_channel, opened
+from src.data.image_file import has_one_channel, opened
 
 
 def header(content: bytes, path: Path) -> tuple[int, int, int]:

@@ -10,13 +10,8 @@ from rich.console import Console
 
 from src.app.build import plain
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, finite
-from src.commands.report.comparison import (
-    CONFIDENCE,
-    Comparison,
-    compare,
-    other_differences,
-    pooled,
-)
+from src.commands.report.alike import other_differences, pooled
+from src.commands.report.comparison import CONFIDENCE, Comparison, compare
 from src.commands.report.page import write_page
 from src.commands.report.published import read_papers
 from src.commands.report.records import Record, open_records

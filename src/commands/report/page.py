@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from src.app.results import METRIC_DIGITS, METRIC_NAMES
-from src.commands.report.comparison import Group, compare, group_records
+from src.commands.report.alike import Group, group_records
+from src.commands.report.comparison import compare
 from src.commands.report.records import Record
 from src.commands.report.tables import render
 from src.data.depth import Pixels
