@@ -235,9 +235,11 @@ def check_addresses(config: "PlainConfig", *, known: bool) -> None:
                 "or leave it out where the environment gives it, as PGPASSWORD does for PostgreSQL "
                 "and MLFLOW_TRACKING_PASSWORD for MLflow."
             )
+    if known:
+        return
     sections = {name: config.get(name) for name in ("callbacks", "data", "logger")}
     given = {None, *_typed, *_USUAL, *noted(_REMEMBERED)}
-    for key, value in leaves(sections) if not known else ():
+    for key, value in leaves(sections):
         if address_of(key, value) not in given:
             raise UntrustedError(
                 f"config.yaml: refused, because {key}={value} was never given on this machine. A "

@@ -44,7 +44,10 @@ def settle_training(cfg: DictConfig) -> Job:
     folder = Path(cfg.paths.output_dir)
     typed = HydraConfig.get().overrides
     overrides = [text for text in typed.task if key_of(text) not in OF_A_START]
-    accepted, resumes = bool(cfg.accept_changes), _goes_on(cfg, folder)
+    begun = (folder / run_folder.CONFIG).exists()
+    resumes = cfg.resume not in {None, AUTO} or (begun and is_start_again(cfg.resume, folder))
+    if begun and not resumes:
+        run_folder.refuse_used(folder)
     point: ResumePoint = NEW
     given: list[str] = []
     if resumes:
@@ -72,7 +75,7 @@ def settle_training(cfg: DictConfig) -> Job:
             "overrides": [*filter(is_search_path, typed.hydra), *overrides],
             "given": given,
             "resumes": resumes,
-            "accepted": accepted,
+            "accepted": bool(cfg.accept_changes),
             "checkpoint": None if point.path is None else str(point.path),
         },
     )
@@ -130,19 +133,6 @@ def _discriminator(loss: Mapping[str, Any]) -> dict[str, Any]:
     if not (isinstance(terms, Mapping) and terms.get("adversarial") and given):
         return {}
     return {key: given.get(key) for key in ("discriminator", "channels", "in_channels")}
-
-
-def _goes_on(cfg: DictConfig, folder: Path) -> bool:
-    """Say whether the job goes on with the run in ``folder``; else refuse that of another run."""
-    resume = cfg.resume
-    if resume not in {None, AUTO}:
-        return True
-    if not (folder / run_folder.CONFIG).exists():
-        return False
-    if is_start_again(resume, folder):
-        return True
-    run_folder.refuse_used(folder)
-    return False
 
 
 def _refuse_unsaid_change(
