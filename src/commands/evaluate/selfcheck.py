@@ -96,7 +96,9 @@ def run(cfg: DictConfig) -> float:
     outcomes = _outcomes(cfg, rows, given)
     make_console().print(_table(outcomes))
     if cfg.output is not None:
-        write_json(from_root(cfg.output) / "selfcheck.json", _record(outcomes))
+        said = [{**asdict(out.row), "ours": out.ours, "not_run": out.obstacle} for out in outcomes]
+        content = {"schema": 1, "checked_by": origin(), "rows": said}
+        write_json(from_root(cfg.output) / "selfcheck.json", content)
     checked = [(out, metric) for out in outcomes for metric in out.ours]
     wrong = [(out, metric) for out, metric in checked if not out.agrees(metric)]
     if wrong:
@@ -166,11 +168,6 @@ def _table(outcomes: list[RecomputedRow]) -> FoldingTable:
             numbers = (f"{ours:.{digits + 1}f}", f"{ours - published:+.{digits + 1}f}")
             table.add_row(name, metric, shown, *numbers, verdict)
     return table
-
-
-def _record(outcomes: list[RecomputedRow]) -> dict[str, Any]:
-    rows = [{**asdict(out.row), "ours": out.ours, "not_run": out.obstacle} for out in outcomes]
-    return {"schema": 1, "checked_by": origin(), "rows": rows}
 
 
 def read_rows(file: Path = ROWS_FILE) -> list[PublishedRow]:

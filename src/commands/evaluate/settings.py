@@ -207,12 +207,11 @@ def _as_given(cfg: DictConfig) -> DictConfig:
 def _judged(cfg: DictConfig) -> DictConfig:
     """Return settings that score images which are restored already: no network, no degradation."""
     cfg = cfg.copy()
-    named = cfg.get("task") or {"_target_": "src.training.tasks.restoration.Dejpeg"}
-    scale = cfg.scale or cfg.io.scale
-    cfg.io.scale = scale
-    if scale > 1 or "SuperResolution" in named["_target_"]:  # what is large already stays so
-        named = {"_target_": "src.training.tasks.restoration.Dejpeg"}
-    cfg.task = named
+    scale = cfg.io.scale = cfg.scale or cfg.io.scale
+    task = cfg.get("task")
+    if scale > 1 or not task or "SuperResolution" in task["_target_"]:
+        # what is large already stays so
+        cfg.task = {"_target_": "src.training.tasks.restoration.Dejpeg"}
     for group, name in (("model", "identity"), ("degradation", "identity")):
         cfg[group] = OmegaConf.load(CONF_DIR / group / f"{name}.yaml")
     merged = _as_given(cfg)

@@ -172,7 +172,10 @@ def choose(paths: Iterable[str], image_set: ImageSet, *, partial: bool) -> list[
     """
     images = sorted(path for path in set(paths) if is_image(path))
     wanted = [path for path in images if PurePosixPath(path).stem not in image_set.exclude]
-    found = [_under(wanted, layout) for layout in image_set.layouts]
+    found = [
+        [path for path in wanted if any(matches(path, pattern) for pattern in layout)]
+        for layout in image_set.layouts
+    ]
     fits = [held for held in found if len(held) == image_set.count]
     if image_set.role == "train":
         fits += [held for held in found if len(held) > image_set.count]
@@ -182,10 +185,6 @@ def choose(paths: Iterable[str], image_set: ImageSet, *, partial: bool) -> list[
         raise DataError(_nothing_fits(image_set, images, found))
     _refuse_twins(fits[0])
     return fits[0]
-
-
-def _under(paths: Sequence[str], layout: Sequence[str]) -> list[str]:
-    return [path for path in paths if any(matches(path, pattern) for pattern in layout)]
 
 
 def _refuse_twins(paths: Sequence[str]) -> None:

@@ -138,7 +138,8 @@ def transfer(
         if resumed and not got.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             partial.discard()
             raise Transient("the server resumed at another place than asked")
-        total = _total(got, start)
+        length = got.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdigit() else None
         if mirror.bytes is not None and total not in {None, mirror.bytes}:
             partial.discard()
             raise Final(f"the file has {total:,} bytes, not the published {mirror.bytes:,}")
@@ -240,11 +241,6 @@ def downgraded(urls: Sequence[str]) -> bool:
     """Return whether a chain of redirects leaves https for http."""
     schemes = [urlsplit(url).scheme for url in urls]
     return ("https", "http") in pairwise(schemes)
-
-
-def _total(got: requests.Response, start: int) -> int | None:
-    length = got.headers.get("Content-Length", "")
-    return start + int(length) if length.isdigit() else None
 
 
 def _validator(got: requests.Response) -> str | None:

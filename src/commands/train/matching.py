@@ -35,15 +35,11 @@ class Matching:
 
     def report(self, console: Console) -> None:
         """Print three lists, loaded in brief, the others by name; then what was changed."""
-        for title, tensors in (
-            ("loaded", self.loaded),
-            ("new", self.new),
-            ("skipped", self.skipped),
-        ):
-            console.print(f"Weights     {title}: {_count(tensors)}")
-            if title == "loaded":
-                continue
-            for name, shape in tensors.items():
+        for title in ("loaded", "new", "skipped"):
+            tensors: Shapes = getattr(self, title)
+            numbers = sum(map(math.prod, tensors.values()))
+            console.print(f"Weights     {title}: {len(tensors)} tensors, {numbers:,} numbers")
+            for name, shape in tensors.items() if title != "loaded" else ():
                 console.print(f"              {name} {'×'.join(map(str, shape)) or 'one number'}")
         for name, change in self.changed.items():
             console.print(f"            {name}: {change}")
@@ -52,11 +48,6 @@ class Matching:
         if self.random:
             named = ", ".join(self.random)
             console.print(f"Attention   changes what the trunk does: {named}; it has no identity")
-
-
-def _count(tensors: Shapes) -> str:
-    numbers = sum(map(math.prod, tensors.values()))
-    return f"{len(tensors)} tensors, {numbers:,} numbers"
 
 
 def begin_from(net: nn.Module, checkpoint: Checkpoint, match: str) -> Matching:
