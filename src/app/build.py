@@ -104,12 +104,7 @@ def build_data(cfg: DictConfig) -> RestorationData:
 
 
 def build_trainer(cfg: DictConfig, config: PlainConfig) -> L.Trainer:
-    """Build the trainer with its callbacks and loggers.
-
-    Args:
-        cfg: The resolved config.
-        config: The same, plain, for the checkpoints.
-    """
+    """Build the trainer of ``cfg``, whose checkpoints hold ``config``, the same as plain dicts."""
     own = OwnFolder(Path(cfg.paths.output_dir))
     callbacks: Mapping[str, L.Callback] = make(cfg.callbacks)
     # The last state comes last, so that it holds what the others, such as the best, have noted.
@@ -131,12 +126,7 @@ def build_trainer(cfg: DictConfig, config: PlainConfig) -> L.Trainer:
 
 
 def set_level(degradation: DictConfig, key: str, level: float | str) -> None:
-    """Change a degradation to the one level at which it is scored.
-
-    Args:
-        degradation: Its node.
-        key: One of ``LEVELS``.
-        level: The level.
+    """Change a degradation's node to the one level of ``key`` at which it is scored.
 
     Raises:
         ConfigError: If the degradation has no such key.

@@ -71,13 +71,7 @@ class Restoration:
         return words
 
     def network_input(self, photograph: Photograph, name: str, sigma: float | None) -> Tensor:
-        """Return (1, C, H, W) as the network takes it, on its device.
-
-        Args:
-            photograph: What is restored.
-            name: Of its file, for warnings.
-            sigma: From :meth:`level`.
-        """
+        """Return (1, C, H, W) as the network takes it, on its device; warnings call it ``name``."""
         image = _enlarged(self._seen(photograph), self.enlarge)[None]
         if image_channels(self.restorer.net) == 3:
             image = image.expand(-1, 3, -1, -1)
@@ -100,12 +94,8 @@ class Restoration:
     def restored(self, photograph: Photograph, degraded: Tensor) -> Photograph:
         """Return the photograph restored; alpha is not restored, and enlarged where the image is.
 
-        Of a coloured image, a network of one channel restores luma and leaves the chroma; a grey
-        one comes back grey from a network of colour.
-
-        Args:
-            photograph: What ``degraded`` was made of.
-            degraded: From :meth:`network_input`.
+        ``degraded`` is its :meth:`network_input`. Of a coloured image, a network of one channel
+        restores luma and leaves the chroma; a grey one comes back grey from a network of colour.
         """
         restored, before = self.restorer(degraded).cpu(), self.before(photograph)
         if restored.shape[1] < before.shape[0]:
@@ -199,10 +189,7 @@ def restoration(
 def first_enlarged(net: RestorationNet, checkpoint: Checkpoint, given: object) -> int:
     """Return by how much images are enlarged before ``net`` sees them: 1 for most networks.
 
-    Args:
-        net: The network.
-        checkpoint: Where it comes from: its training says for which scale.
-        given: ``scale=`` of the command line.
+    Its training says for which scale it is; ``given`` is ``scale=`` of the command line.
 
     Raises:
         ConfigError: If ``given`` is not what the network is for.
@@ -223,10 +210,7 @@ def first_enlarged(net: RestorationNet, checkpoint: Checkpoint, given: object) -
 def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> float | None:
     """Return σ on the 8-bit scale, or None where the network is not told or none is known.
 
-    Args:
-        net: The network.
-        checkpoint: Where it comes from: a training with one level needs no other.
-        given: ``sigma=`` of the command line.
+    A training with one level needs no other; ``given`` is ``sigma=`` of the command line.
 
     Raises:
         ConfigError: If the level is given and not needed, or impossible.

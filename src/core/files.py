@@ -28,10 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
 
     Several processes may write the same ``path`` at once: the last one wins, readers see one whole
-    file or the other. When the block fails, a full disk included, nothing is left behind.
-
-    Args:
-        path: The file to write; its folder is made when missing.
+    file or the other. When the block fails, a full disk included, nothing is left behind. The
+    folder is made when missing.
 
     Raises:
         OSError: As from the operating system.

@@ -79,10 +79,6 @@ class CacheIndex:
     """The content hashes of one folder's files, each valid while size and time stamps stay.
 
     The index is an aid only: lost, damaged or unwritable, it costs a reading of the files.
-
-    Args:
-        cache_dir: Root of the cache.
-        folder: The folder of image files.
     """
 
     def __init__(self, cache_dir: Path, folder: Path) -> None:
@@ -260,14 +256,10 @@ def note_use(entry: Path) -> None:
 
 
 def evict(cache_dir: Path, limit: int) -> None:
-    """Remove entries that were not used for three days until ``limit`` is kept.
+    """Remove entries that were not used for three days until ``limit`` bytes are kept.
 
     The longest unused leave first. What a killed process left half-made leaves with them. A link
     is never followed: what it leads to is not of this cache.
-
-    Args:
-        cache_dir: Root of the cache.
-        limit: Size of all entries together, in bytes.
     """
     entries: list[tuple[float, Path, int]] = []
     folders = [folder for folder in cache_dir.glob("??") if not folder.is_symlink()]

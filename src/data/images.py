@@ -284,11 +284,7 @@ def _look(pixels: Pixels) -> str:
 
 
 class WholeImages(Dataset[WholeSample]):
-    """Each image once, whole.
-
-    Args:
-        images: The images.
-    """
+    """Each image once, whole."""
 
     def __init__(self, images: OpenImages) -> None:
         self.images = images

@@ -54,9 +54,7 @@ class Photograph:
 def read_photograph(path: Path, content: bytes | None = None) -> Photograph:
     """Return the photograph of a file, upright.
 
-    Args:
-        path: The file.
-        content: Its bytes, where they are there already; ``path`` then is a name for messages.
+    With ``content``, the bytes of the file, ``path`` is a name for messages.
 
     Raises:
         ImageFileError: As :func:`src.data.image_file.opened`.

@@ -162,15 +162,10 @@ def attention_maps(
 def maps_of(
     net: nn.Module, degraded: Float[Tensor, "1 c h w"], points: Sequence[tuple[int, int]]
 ) -> dict[str, list[AttentionMap]]:
-    """Run ``net`` once and return of each of its blocks a map for each point of the input.
+    """Run ``net`` once and return of each block a map for each point (row, column) of the input.
 
     Memory is linear in pixels, as only these queries are looked at. Of a block that is called
     several times, as in CSNLN's recurrence, it is the map of the last call.
-
-    Args:
-        net: In evaluation mode.
-        degraded: Of sides that the network takes.
-        points: (row, column) in pixels of ``degraded``.
 
     Raises:
         ValueError: If a point is not in the image.
@@ -290,14 +285,9 @@ class Look:
 def look(
     restorer: Restorer, degraded: Float[Tensor, "1 c h w"], points: Sequence[tuple[int, int]]
 ) -> list[Look]:
-    """Return what is looked at from each point when ``restorer`` restores an image.
+    """Return what is looked at from each point (row, column) when ``restorer`` restores an image.
 
     Attention sees the whole image, or of a large one the tile whose middle is nearest to the point.
-
-    Args:
-        restorer: The network; its policy decides about tiles and windows.
-        degraded: The network's input.
-        points: (row, column) in pixels of ``degraded``.
     """
     tile, overlap = restorer.tile_of(degraded), restorer.policy.overlap
     tile = max(degraded.shape[-2:]) if tile is None else tile

@@ -67,11 +67,7 @@ def footprint(
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows how many bytes are referred to while operators run.
-
-    Args:
-        before: Tensors that were there before, which do not count.
-    """
+    """Follows how many bytes are referred to, but by tensors of ``before``, while operators run."""
 
     def __init__(self, before: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -104,11 +100,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class Calls(TorchFunctionMode):
-    """Calls ``after`` after each function of torch that a network calls; changes no number.
-
-    Args:
-        after: Called without arguments.
-    """
+    """Calls ``after`` after each function of torch that a network calls; changes no number."""
 
     def __init__(self, after: Callable[[], object]) -> None:
         super().__init__()

@@ -31,13 +31,7 @@ class NetworkFile:
 def write_network(
     path: Path, weights: Mapping[str, Tensor], model: Mapping[str, Any], about: Mapping[str, Any]
 ) -> None:
-    """Write a network, whole or not at all.
-
-    Args:
-        path: The file, made or replaced; its folder is made.
-        weights: The network's state dict.
-        model: The network as in conf/model, plain.
-        about: Where it came from; strings, numbers and containers of them.
+    """Write weights, ``model`` as in conf/model, and where they came from, whole or not at all.
 
     Raises:
         CheckpointError: If it cannot be written.
@@ -82,9 +76,6 @@ def read_network(path: Path) -> NetworkFile:
 
 def open_network(source: str | Path | NetworkFile) -> nn.Module:
     """Return the network of a file that ``write_network`` wrote, in evaluation mode.
-
-    Args:
-        source: The file, or what has been read of it.
 
     Raises:
         CheckpointError: If it cannot be read, or is of a class or size that is not there.

@@ -35,9 +35,7 @@ def zoo_file(name: str) -> Path:
 def result_ending(checkpoint: str, *, own: str = "restored") -> str:
     """Return how the name of a result ends that lies beside its source, e.g. ``_denoised``.
 
-    Args:
-        checkpoint: As given.
-        own: The word for any network but those of the zoo.
+    ``own`` is the word for any network but those of the zoo.
     """
     if not checkpoint.startswith(ZOO):
         return f"_{own}"

@@ -57,11 +57,7 @@ class Accepted:
 def composed(request: Request, *, complete: bool = True) -> Iterator[Accepted]:
     """Compose what was typed, refuse what cannot work, and keep Hydra ready while the block runs.
 
-    Nothing is written and no device is touched.
-
-    Args:
-        request: What was typed.
-        complete: Whether the values and targets are checked too; else only the names.
+    Nothing is written and no device is touched. Unless ``complete``, only names are checked.
 
     Raises:
         ConfigError: Saying what came, what is allowed and what to do.

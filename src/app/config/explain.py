@@ -42,13 +42,7 @@ def refuse_choice(override: Override) -> None:
 
 
 def explain(error: Exception, config_name: str, parsed: Sequence[Override]) -> str:
-    """Say which override is at fault and what it may have meant.
-
-    Args:
-        error: What Hydra raised.
-        config_name: Primary config; Hydra must be initialised.
-        parsed: The overrides that together could not be composed.
-    """
+    """Say which override is at fault and what it may have meant; Hydra must be initialised."""
     if isinstance(error, MissingConfigException):
         return _unknown_option(error)
     choosing = [item for item in parsed if chooses(item)]

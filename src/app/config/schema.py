@@ -117,10 +117,7 @@ def _value_by_value(node: Any, path: str = "", *, partial: bool) -> Any:  # noqa
 def leaves(node: object, path: str = "", *, in_lists: bool = False) -> Iterator[tuple[str, Any]]:
     """Yield (dotted path, value) of each value below ``node`` that is no mapping.
 
-    Args:
-        node: A plain configuration.
-        path: Where it stands.
-        in_lists: Whether the items of a list are values of their own.
+    A list is one value, or with ``in_lists`` each of its items is.
     """
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -201,9 +198,7 @@ def _check_value(path: str, value: object, default: object) -> None:
 def check_leaves(config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     """Refuse a configuration without a value that must be given, or with a secret: runs save it.
 
-    Args:
-        config: The plain, resolved configuration.
-        environment: Names and values; those that sound like a key or a password are secret.
+    Secret are variables of ``environment`` whose names sound like a key or a password.
 
     Raises:
         ConfigError: Naming each missing key, what it means, and an example; or the key with the

@@ -190,11 +190,7 @@ def _absolute(entry: str) -> str:
 
 
 def remember_addresses(config: Iterable[tuple[str, object]]) -> None:
-    """Note the servers and folders that were given, e.g. as ``logger.mlflow.tracking_uri``.
-
-    Args:
-        config: Keys and values as typed, or those of a whole run that begins here.
-    """
+    """Note the servers and folders that were given, e.g. as ``logger.mlflow.tracking_uri``."""
     given = (address_of(key, value) for key, value in config)
     addresses = [address for address in given if address is not None and address not in _USUAL]
     if addresses:
@@ -219,10 +215,7 @@ def check_addresses(config: "PlainConfig", *, known: bool) -> None:
 
     And refuse a server, or a folder that runs share, which was never given on this machine: the
     former gets its keys, the latter is written to, and a run that goes on may be from anywhere.
-
-    Args:
-        config: Of the run.
-        known: Whether all of it was given on this machine: the run begins.
+    Those of a run that begins are ``known``.
 
     Raises:
         ConfigError: Naming the key of a password.

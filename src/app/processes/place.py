@@ -115,11 +115,7 @@ def cluster_environment() -> "ClusterEnvironment":
 
 
 def settle_size(trainer: DictConfig, place: Place) -> int:
-    """Write the number of processes into ``trainer``; return that of this machine.
-
-    Args:
-        trainer: The trainer's node; ``devices`` and ``num_nodes`` are numbers afterwards.
-        place: Where this process stands.
+    """Write the numbers of devices and machines into ``trainer``; return that of processes here.
 
     Raises:
         ConfigError: If the devices are not there, or torchrun or srun has started another number.

@@ -116,12 +116,9 @@ def _levels(file: Path, factor: str, levels: Any) -> dict[str, tuple[str, ...]]:
 
 
 def cells_of(comparison: Comparison, command: str, words: Sequence[str]) -> list[Cell]:
-    """Return all cells of a comparison.
+    """Return all cells of a comparison, done by ``command``; Hydra must be initialised.
 
-    Args:
-        comparison: What it is made of.
-        command: Primary config of a cell; Hydra must be initialised.
-        words: Those that all cells share, ``fixed`` among them.
+    ``words`` are those that all cells share, ``fixed`` among them.
 
     Raises:
         ConfigError: If the words of a cell cannot work.
@@ -159,13 +156,7 @@ def _decisive(node: Any, key: str) -> Any:  # noqa: ANN401
 
 
 def missing_jobs(folder: Path, command: str, words: Sequence[str]) -> list[list[str]]:
-    """Write the list of all cells, and return the words of those that are not finished.
-
-    Args:
-        folder: Of the comparison.
-        command: Primary config of a cell; Hydra must be initialised.
-        words: Those that all cells share.
-    """
+    """Write the list of all :func:`cells_of` a comparison; return the words of the unfinished."""
     cells = cells_of(read_comparison(folder), command, words)
     rows = [
         {

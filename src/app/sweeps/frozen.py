@@ -37,12 +37,9 @@ class Sweep:
 
 
 def open_sweep(request: Request, cfg: DictConfig, *, started_again: bool) -> Sweep:
-    """Freeze the files of a sweep, or take those that it was begun with.
+    """Freeze the files of a sweep, or take those that it was begun with; Hydra must be initialised.
 
-    Args:
-        request: What was typed; Hydra must be initialised.
-        cfg: The configuration of its first job, accepted.
-        started_again: Whether a scheduler has started this command before.
+    ``cfg`` is that of its first job; a scheduler may have ``started_again`` the command.
 
     Raises:
         ConfigError: If its folder has the jobs of another sweep, or of this one and nobody has

@@ -33,12 +33,7 @@ class SweepPlan:
 
 
 def sweep_plan(request: Request, cfg: DictConfig) -> SweepPlan:
-    """Return what a sweep is made of.
-
-    Args:
-        request: What was typed; Hydra must be initialised.
-        cfg: The configuration of its first job, accepted.
-    """
+    """Return what a sweep is made of, whose first job is ``cfg``; Hydra must be initialised."""
     with as_if_running(cfg) as job:
         path = folders_of(with_folders([], list(OmegaConf.select(cfg, "hydra.searchpath"))))
         return SweepPlan(
@@ -92,9 +87,7 @@ def checked_jobs(config_name: str, jobs: Sequence[Sequence[str]]) -> list[dict[s
 def fitted_sweep(config_name: str, jobs: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return the jobs that a sweep runs, and say which keys not all of them have.
 
-    Args:
-        config_name: Primary config; Hydra must be initialised.
-        jobs: The words of each, accepted.
+    Hydra must be initialised, and the words of each job be accepted.
     """
     fitted, without = fitted_jobs(config_name, [parse(job) for job in jobs], checked=True)
     for key, count in without.items():

@@ -70,11 +70,7 @@ def own_folder(folder: Path) -> Path:
 
 @contextmanager
 def recorded_job(config: Mapping[str, Any]) -> Iterator[JobResult]:
-    """Yield the result of the running job, to be filled; it is written however the job ends.
-
-    Args:
-        config: Of the job, as composed: key → value.
-    """
+    """Yield the result of the running job, to be filled; it is written however the job ends."""
     settings = HydraConfig.get()
     given = [text for text in settings.overrides.task if key_of(text) not in OF_A_START]
     result = JobResult(int(settings.job.num), given, str(settings.runtime.output_dir))
@@ -114,12 +110,7 @@ def finished_job() -> JobResult | None:
 
 
 def is_start_again(resume: str | None, folder: Path) -> bool:
-    """Say whether this may be a second start of the job whose run folder is ``folder``.
-
-    Args:
-        resume: The key of that name, None or ``auto``.
-        folder: It may hold a run that goes on, or nothing yet.
-    """
+    """Say whether this may be a second start of the job whose run folder is ``folder``."""
     return resume == AUTO or started_again() or was_preempted(folder)
 
 
@@ -191,10 +182,6 @@ def _read(file: Path) -> JobResult:
 
 def score_direction(command: str | None, config: Mapping[str, Any]) -> bool | None:
     """Return whether more of what a command returns to a sweep is better; None if that is open.
-
-    Args:
-        command: Its name, e.g. ``train``.
-        config: Of the job: key → value, as ``JobResult.config``.
 
     Raises:
         ConfigError: If nothing says which values of a training's ``monitor`` are best.

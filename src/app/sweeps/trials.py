@@ -82,12 +82,7 @@ class Search:
             )
 
     def run(self, overrides: Sequence[str], launcher: Launcher) -> None:
-        """Run trials until the study has as many as it is to have.
-
-        Args:
-            overrides: Of all jobs; those with several values are chosen from.
-            launcher: Runs the jobs.
-        """
+        """Run trials until the study has enough; of several values in a word one is chosen."""
         parser = OverridesParser.create(config_loader=self.loader)
         fixed, space = split_overrides(parser.parse_overrides(list(overrides)))
         write_text(self.sweep / "multirun.yaml", OmegaConf.to_yaml(self.config))

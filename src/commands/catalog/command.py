@@ -80,9 +80,7 @@ def kind_called(name: str) -> str:
 def table_of(group: str, search_path: Sequence[str] = ()) -> FoldingTable:
     """Return the options of ``group``; networks and attention blocks with paper, cost and size.
 
-    Args:
-        group: Of configurations.
-        search_path: The word ``hydra.searchpath=…`` for options beside those of conf/.
+    ``search_path`` is the word ``hydra.searchpath=…`` for options beside those of conf/.
     """
     names = {
         name: folder / group / f"{name}.yaml"

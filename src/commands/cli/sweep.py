@@ -81,9 +81,6 @@ def job_of_sweep(function: Command) -> Command:
 def refuse_unscored(config: Mapping[str, Any]) -> None:
     """Refuse a training of a sweep that would not give the score that ``monitor`` names.
 
-    Args:
-        config: Of ``src.train``, plain and resolved.
-
     Raises:
         ConfigError: Saying what is missing.
     """

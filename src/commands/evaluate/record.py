@@ -88,15 +88,7 @@ def about(
     name: str | None,
     took: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return all that a record says beside its scores.
-
-    Args:
-        task: What was scored.
-        cfg: What it was built from, resolved.
-        checkpoint: Where its weights came from.
-        name: What it is called in tables; None: after its network.
-        took: Wall time and peak memory.
-    """
+    """Return all that a record says beside its scores; without ``name`` it has the network's."""
     config: dict[str, Any] = plain(cfg)
     metrics = task.evaluator.metrics
     dtype = next((weights.dtype for weights in task.net.parameters()), torch.float32)
@@ -158,12 +150,7 @@ def command() -> str | None:
 
 
 def config_hash(config: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
-    """Return SHA-256 of what in a plain configuration decides scores, and of what was scored how.
-
-    Args:
-        config: The configuration.
-        scored: Fingerprints of the images, their tiles, and the seeds of the noise.
-    """
+    """Return SHA-256 of what decides scores in ``config``, and of what was ``scored`` how."""
     decisive: dict[str, Any] = {key: config[key] for key in _DECIDES if key in config}
     decisive["data"] = {key: config["data"].get(key) for key in _READ_AS}
     decisive["scored"] = scored

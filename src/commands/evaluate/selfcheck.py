@@ -45,12 +45,7 @@ class PublishedRow:
     slow: str | None  # how long it takes, for rows that run on request only
 
     def obstacle(self, folder: Path | None, *, slow_too: bool) -> str | None:
-        """Return why the row cannot be run, or None.
-
-        Args:
-            folder: Where the images are; None where they are not.
-            slow_too: Whether slow rows are asked for.
-        """
+        """Return why the row cannot be run, or None."""
         if folder is None:
             return f"no images; python -m src.prepare dataset={self.benchmark}"
         count = len(ImageFolder(folder).files())

@@ -120,10 +120,6 @@ def check_net(net: nn.Module) -> None:
 def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     """Return all that task and data are built from, resolved.
 
-    Args:
-        cfg: The configuration of ``src.evaluate``, of one combination.
-        checkpoint: What ``cfg.checkpoint`` names.
-
     Raises:
         ConfigError: If a condition does not fit the degradation or the checkpoint.
     """

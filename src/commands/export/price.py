@@ -75,12 +75,7 @@ def pairs(
 ) -> list[Pair]:
     """Return (input of the network, clean) of the middles of photographs spread over a folder.
 
-    Args:
-        folder: Of clean images.
-        checkpoint: Says how they are degraded.
-        net: The network.
-        size: Height and width of the inputs, of a file for one size.
-        calibrating: Fewer images, of all levels.
+    ``size`` is that of the inputs; for ``calibrating`` there are fewer images, of all levels.
 
     Raises:
         ConfigError: If nothing says how they are degraded, or an image is too small.

@@ -66,15 +66,9 @@ def restored(
     *,
     views: bool,
 ) -> Result:
-    """Return a photograph restored.
+    """Return ``upload`` restored; with ``clean`` its PSNR, and with ``views`` files for browsers.
 
-    Args:
-        upload: The photograph.
-        clean: What it would be without a fault, for PSNR.
-        wish: With which network, and how.
-        limits: Of the result too.
-        watcher: Called with the part that is done.
-        views: Whether files that browsers show are made too.
+    ``watcher`` is called with the part that is done.
 
     Raises:
         ImageFileError: If it cannot be restored, or its format cannot hold the result.
@@ -119,12 +113,8 @@ def attention(
 ) -> tuple[bytes, dict[str, Any]]:
     """Return where attention looks from a point: a PNG, and numbers and words about it.
 
-    Args:
-        upload: The photograph.
-        wish: Through which network.
-        point: x and y in pixels of the photograph, upright.
-        block: Which of its blocks is drawn; "": the last that is called.
-        watcher: Called all the while; it may end the work.
+    The point is x and y in pixels of the upright photograph; block "" is the last that is called.
+    ``watcher`` is called all the while; it may end the work.
 
     Raises:
         ConfigError: If the network has no such attention, or none that weighs places.

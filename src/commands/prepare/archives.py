@@ -57,13 +57,7 @@ class Limits:
                 raise ValueError(f"limits.{name}={value} must be positive, or null for no limit.")
 
     def check(self, archive: Path, *, members: int = 0, unpacked: int = 0, image: int = 0) -> None:
-        """Refuse an archive that is beyond a limit.
-
-        Args:
-            archive: The file.
-            members: Its members so far.
-            unpacked: Their size together, in bytes.
-            image: Size of an image of it, in bytes.
+        """Refuse an archive beyond a limit: of members so far, of bytes unpacked, or of an image.
 
         Raises:
             ArchiveError: Naming the limit.
@@ -91,10 +85,7 @@ class Tree:
 def open_tree(path: Path, limits: Limits, *, name: str | None = None) -> Tree:
     """Return a folder, an archive or an image as a tree; the content decides, not the name.
 
-    Args:
-        path: What is there.
-        limits: For archives.
-        name: What an image is called; its own name if None.
+    An image is called ``name``, or as its file is.
 
     Raises:
         ArchiveError: If it is none of these, damaged, hostile or a bomb.

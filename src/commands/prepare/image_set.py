@@ -160,12 +160,8 @@ def choose(paths: Iterable[str], image_set: ImageSet, *, partial: bool) -> list[
     """Return the paths of the set's images, sorted: those under the first layout that fits.
 
     A layout fits when it holds the expected number of images. Failing that, a training set takes
-    the first that holds more, because images of known test sets are still to be left out.
-
-    Args:
-        paths: Everything that is there, as POSIX paths.
-        image_set: What is wanted.
-        partial: Whether the first layout that holds anything fits, as when only a part is there.
+    the first that holds more, because images of known test sets are still to be left out; with
+    ``partial`` the first that holds anything fits. Paths are POSIX paths.
 
     Raises:
         DataError: If none fits, with what each layout holds, or two images share a name.

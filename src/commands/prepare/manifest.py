@@ -48,12 +48,7 @@ def write(
 ) -> None:
     """Write the manifest of ``folder``; OSError if it cannot be written.
 
-    Args:
-        folder: Holds the images.
-        image_set: What they are.
-        images: One entry a file.
-        sources: Where they came from.
-        left_out: Name of an image that was there and was not taken → why.
+    ``left_out`` has the name of each image that was there and was not taken, and why.
     """
     known = sum(is_known(image, image_set) for image in images) if image_set.pixels else None
     record = {
@@ -97,10 +92,7 @@ def read(folder: Path) -> list[Image]:
 def faults(folder: Path, *, rehash: bool, console: Console) -> Iterator[str]:
     """Yield what of ``folder`` is not as its manifest says.
 
-    Args:
-        folder: A prepared set.
-        rehash: Whether contents are read and hashed, or only names and sizes compared.
-        console: Shows progress.
+    Unless ``rehash``, only names and sizes are compared, and nothing is read and hashed.
 
     Raises:
         DataError: As :func:`read`.

@@ -71,9 +71,7 @@ class Downloader:
     def fetch(self, mirrors: Sequence[Mirror], *, name: str) -> Opened:
         """Return what is in the file of the first mirror that gives it whole.
 
-        Args:
-            mirrors: Tried in this order; a file that cannot be opened is deleted.
-            name: What the file is called where it is an image.
+        A file that cannot be opened is deleted. One that is an image is called ``name``.
 
         Raises:
             DataError: If no mirror gives it, with what each said, or the disk is too small.

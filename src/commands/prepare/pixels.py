@@ -36,9 +36,7 @@ class KnownTests:
 def known_tests(image_sets: Iterable[ImageSet], data_dir: Path) -> KnownTests:
     """Return the images of all test sets whose pixels are published here or prepared already.
 
-    Args:
-        image_sets: All sets of conf/dataset/.
-        data_dir: Where prepared sets are; a damaged one is passed over.
+    A prepared set that is damaged is passed over.
     """
     names: dict[str, str] = {}
     for image_set in image_sets:
@@ -58,11 +56,6 @@ def unchecked(
 
     They were prepared before these images were known: one of theirs has the size of one of these,
     and either was not compared by pixels, or is the same.
-
-    Args:
-        images: Of a test set.
-        image_sets: All sets of conf/dataset/.
-        data_dir: Where prepared sets are.
     """
     sizes = {(image.width, image.height) for image in images}
     pixels = {image.pixels for image in images} | {None}

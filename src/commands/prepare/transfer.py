@@ -51,11 +51,7 @@ class Origin:
 
 
 class Partial:
-    """The file ``<target>.part`` and, beside it, where it comes from.
-
-    Args:
-        target: What it becomes when it is whole.
-    """
+    """The file ``<target>.part`` of a ``target`` to be and, beside it, where it comes from."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.part")

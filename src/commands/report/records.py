@@ -118,9 +118,7 @@ def open_records(
 ) -> list[Record]:
     """Return all records below folders, under names that tell them apart.
 
-    Args:
-        given: A folder or file, several, or name → folder or file.
-        better: Score → ``min`` or ``max``, whatever the records say.
+    ``better`` has scores and ``min`` or ``max``, whatever the records say.
 
     Raises:
         ConfigError: If something else is called better.

@@ -28,9 +28,6 @@ from src.metrics.direction import check_monitors, monitor_mode
 def settle_training(cfg: DictConfig) -> Job:
     """Return the job of a training: config resolved, run folder and number of processes decided.
 
-    Args:
-        cfg: As Hydra has composed it.
-
     Returns:
         The job; its notes hold ``overrides`` as typed, whether it ``resumes``, from which
         ``checkpoint``, whether changes of images and code are ``accepted``, and ``given``: the
@@ -84,10 +81,6 @@ def settle_training(cfg: DictConfig) -> Job:
 def check_data(cfg: DictConfig, config: PlainConfig) -> None:
     """Refuse data that cannot be trained on or scored as asked; no image is read yet.
 
-    Args:
-        cfg: Of the training, resolved.
-        config: The same, plain.
-
     Raises:
         ConfigError: If processes and accumulation do not divide a batch, or nothing logs the score
             that picks the best: else hours would pass before it is asked for.
@@ -138,15 +131,7 @@ def _discriminator(loss: Mapping[str, Any]) -> dict[str, Any]:
 def _refuse_unsaid_change(
     old: DictConfig, new: DictConfig, given: Sequence[str], followed: Sequence[str], step: int
 ) -> None:
-    """Refuse a resume whose schedule would change only because something else was given.
-
-    Args:
-        old: The configuration of the run so far.
-        new: That with which it would go on.
-        given: The overrides that are new.
-        followed: Those that follow from them.
-        step: Optimizer steps done.
-    """
+    """Refuse a resume whose schedule would change only because something else was given."""
     if any(text.startswith("scheduler=") for text in given):
         return
     for text in followed:

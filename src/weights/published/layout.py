@@ -53,10 +53,7 @@ def _renamed(name: str, rules: Rules) -> str:
 def numbers(tensors: Iterable[str], pattern: str, what: str) -> list[int]:
     """Return the numbers in the names that match ``pattern``, sorted, each once.
 
-    Args:
-        tensors: The authors' names.
-        pattern: A regular expression with one group, for the number.
-        what: What the names would look like, for messages.
+    They are its one group; a message says what the names would look like: ``what``.
 
     Raises:
         CheckpointError: If no name matches.
