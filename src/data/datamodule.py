@@ -17,7 +17,8 @@ from src.data.images import OnError, Opener, OpenImages, Sample, WholeImages, ke
 from src.data.pairs import PairFolders
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
-from src.data.source import ImageSource, folders_of
+from src.data.several import folders_of
+from src.data.source import ImageSource
 from src.metrics.evaluator import Evaluator
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class RestorationData(L.LightningDataModule):
 
     Args:
         train: Images to train on, or several sets with shares, as
-            :class:`src.data.source.MixedSources` takes them; None where nothing is trained.
+            :class:`src.data.several.MixedSources` takes them; None where nothing is trained.
         benchmarks: Name → images to score.
         train_dir: In place of ``train``, a folder of clean images, or several; None for none.
         val_dir: A folder of clean images to score, or several, each under its own name.

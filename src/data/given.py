@@ -8,7 +8,8 @@ from src.core.errors import ConfigError, DataError, did_you_mean
 from src.data.image_io import GREY
 from src.data.images import ON_ERROR
 from src.data.pairs import PairFolders
-from src.data.source import ImageFolder, ImageFolders, ImageSource, MixedSources
+from src.data.several import ImageFolders, MixedSources
+from src.data.source import ImageFolder, ImageSource
 
 _KEYS = {"train": ("train_dir", "target_dir"), "val": ("val_dir", "val_target_dir")}
 """Keys of ``data`` that name folders of clean images, and of the targets of pairs."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from src.inference.attention_maps import AttentionMap, Box
+from src.inference.attention_map import AttentionMap, Box
 from src.ops.attention.contract import window_of
 
 CAPTION = "query (red) and strongest keys | weights, level by level (brightness: square root)"
