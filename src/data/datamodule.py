@@ -13,7 +13,8 @@ from src.core.errors import ConfigError
 from src.core.paths import from_root
 from src.data.given import check_settings, key_of, nothing, pairs_of, trained_on
 from src.data.image_io import Grey
-from src.data.images import OnError, Opener, OpenImages, Sample, WholeImages, keys_in_both
+from src.data.images import OpenImages, Sample, WholeImages, keys_in_both
+from src.data.opener import OnError, Opener
 from src.data.pairs import PairFolders
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler

@@ -6,7 +6,7 @@ from typing import Any
 
 from src.core.errors import ConfigError, DataError, did_you_mean
 from src.data.image_io import GREY
-from src.data.images import ON_ERROR
+from src.data.opener import ON_ERROR
 from src.data.pairs import PairFolders
 from src.data.several import ImageFolders, MixedSources
 from src.data.source import ImageFolder, ImageSource

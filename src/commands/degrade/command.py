@@ -17,7 +17,8 @@ from src.core.origin import origin
 from src.core.paths import from_root, shown
 from src.core.seeding import generator_for
 from src.data.image_io import to_image, to_tensor, write_png
-from src.data.images import Opener, OpenImages
+from src.data.images import OpenImages
+from src.data.opener import Opener
 from src.data.photograph import Photograph
 from src.data.photograph_writing import write_photograph
 from src.data.prepared import known_sets, prepared_folder
