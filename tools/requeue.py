@@ -46,11 +46,6 @@ def under_submitit(folder: Path, *words: str, steps: int) -> Outcome:
     """Run a sweep of one job with submitit's local executor, whose time is a minute.
 
     submitit sends its signal half a minute before the end, and starts a job six times at most.
-
-    Args:
-        folder: Of the sweep; the job's is ``0`` in it.
-        words: Further overrides.
-        steps: Optimizer steps of the job.
     """
     launcher = (
         "hydra/launcher=submitit_local",

@@ -22,8 +22,6 @@ from src.weights.checkpoint import Checkpoint
 _HIGHEST = 255
 _LUMA_RANGE = 219 / 255
 """White's luma less black's, MATLAB's way, in which networks of one channel are trained."""
-
-
 _LUMA_NOISE = math.hypot(65.481, 128.553, 24.966) / 255
 """The deviation of luma, MATLAB's way, where that of each colour is 1."""
 

@@ -27,11 +27,7 @@ PAIR = "trainer=ddp_cpu"
 
 
 class Scene:
-    """A scratch folder with a run folder ``run`` in it, and what is done there.
-
-    Args:
-        here: The scratch folder.
-    """
+    """A scratch folder with a run folder ``run`` in it, and what is done there."""
 
     def __init__(self, here: Path) -> None:
         self.here, self.run = here, here / "run"
