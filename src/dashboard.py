@@ -1,22 +1,11 @@
 """Build the W&B workspace and report of a project: `python -m src.dashboard project=…`."""
 
-from typing import Any
-
-from omegaconf import DictConfig
-
 from src.commands.cli.launch import launch
-
-
-def dashboard(cfg: DictConfig) -> Any:  # noqa: ANN401
-    """Do what an accepted command line says."""
-    from src.commands.dashboard.command import dashboard as do  # only now: torch takes a second
-
-    return do(cfg)
 
 
 def main() -> None:
     """Run the command line."""
-    launch("dashboard", dashboard)
+    launch("dashboard")
 
 
 if __name__ == "__main__":

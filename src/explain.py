@@ -3,20 +3,10 @@
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
-
-from omegaconf import DictConfig
 
 from src.commands.cli.launch import launch
 
 _PAIR = re.compile(r"point=(-?\d+),(-?\d+)")
-
-
-def explain(cfg: DictConfig) -> Any:  # noqa: ANN401
-    """Do what an accepted command line says."""
-    from src.commands.explain.command import explain as do  # only now: torch takes a second
-
-    return do(cfg)
 
 
 def with_point(words: Sequence[str]) -> list[str]:
@@ -27,7 +17,7 @@ def with_point(words: Sequence[str]) -> list[str]:
 def main() -> None:
     """Run the command line."""
     sys.argv[1:] = with_point(sys.argv[1:])
-    launch("explain", explain)
+    launch("explain")
 
 
 if __name__ == "__main__":

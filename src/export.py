@@ -1,22 +1,11 @@
 """Take a network out of this project: `python -m src.export checkpoint=… output=net.pt2`."""
 
-from typing import Any
-
-from omegaconf import DictConfig
-
 from src.commands.cli.launch import launch
-
-
-def export(cfg: DictConfig) -> Any:  # noqa: ANN401
-    """Do what an accepted command line says."""
-    from src.commands.export.command import export as do  # only now: torch takes a second
-
-    return do(cfg)
 
 
 def main() -> None:
     """Run the command line."""
-    launch("export", export)
+    launch("export")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,11 @@
 """Serve a page to restore and compare photographs in: `python -m src.page`."""
 
-from typing import Any
-
-from omegaconf import DictConfig
-
 from src.commands.cli.launch import launch
-
-
-def page(cfg: DictConfig) -> Any:  # noqa: ANN401
-    """Do what an accepted command line says."""
-    from src.commands.page.command import page as do  # only now: torch takes a second
-
-    return do(cfg)
 
 
 def main() -> None:
     """Run the command line."""
-    launch("page", page)
+    launch("page")
 
 
 if __name__ == "__main__":

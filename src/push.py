@@ -1,22 +1,11 @@
 """Share a network on the Hugging Face hub: `python -m src.push checkpoint=… to=hf://owner/name`."""
 
-from typing import Any
-
-from omegaconf import DictConfig
-
 from src.commands.cli.launch import launch
-
-
-def push(cfg: DictConfig) -> Any:  # noqa: ANN401
-    """Do what an accepted command line says."""
-    from src.commands.push.command import push as do  # only now: torch takes a second
-
-    return do(cfg)
 
 
 def main() -> None:
     """Run the command line."""
-    launch("push", push)
+    launch("push")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,11 @@
 """Tables, a page, or a comparison from records: `python -m src.report`."""
 
-from typing import Any
-
-from omegaconf import DictConfig
-
 from src.commands.cli.launch import launch
-
-
-def report(cfg: DictConfig) -> Any:  # noqa: ANN401
-    """Do what an accepted command line says."""
-    from src.commands.report.command import report as do  # only now: torch takes a second
-
-    return do(cfg)
 
 
 def main() -> None:
     """Run the command line."""
-    launch("report", report)
+    launch("report")
 
 
 if __name__ == "__main__":

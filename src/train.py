@@ -1,22 +1,11 @@
 """Train a network: `python -m src.train task=denoise model=panet`."""
 
-from typing import Any
-
-from omegaconf import DictConfig
-
 from src.commands.cli.launch import launch
-
-
-def train(cfg: DictConfig) -> Any:  # noqa: ANN401
-    """Do what an accepted command line says."""
-    from src.commands.train.command import train as do  # only now: torch takes a second
-
-    return do(cfg)
 
 
 def main() -> None:
     """Run the command line."""
-    launch("train", train)
+    launch("train")
 
 
 if __name__ == "__main__":

@@ -22,17 +22,11 @@ PROBE = "idna=="
 
 @dataclass(frozen=True)
 class Audit:
-    """What a database said of some packages.
+    """What a database said of some packages."""
 
-    Attributes:
-        asked: How many were looked up.
-        known: How many it knows, in that version.
-        vulnerable: One line for each that has a known vulnerability.
-    """
-
-    asked: int
-    known: int
-    vulnerable: tuple[str, ...]
+    asked: int  # how many were looked up
+    known: int  # how many it knows, in that version
+    vulnerable: tuple[str, ...]  # one line for each that has a known vulnerability
 
     def __str__(self) -> str:
         if self.vulnerable:

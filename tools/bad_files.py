@@ -24,23 +24,14 @@ Prepare = Callable[[Path], object]
 
 @dataclass(frozen=True)
 class BadFile:
-    """One bad input; ``{here}`` stands for a scratch folder, in which ``run`` is a trained run.
+    """One bad input; ``{here}`` stands for a scratch folder, in which ``run`` is a trained run."""
 
-    Attributes:
-        name: What is wrong.
-        command: ``train``, ``evaluate`` or ``predict``.
-        words: What is typed.
-        says: Fragments that the message must hold.
-        prepare: Makes the bad input in the scratch folder.
-        code: Exit status.
-    """
-
-    name: str
-    command: str
-    words: tuple[str, ...]
-    says: tuple[str, ...]
-    prepare: Prepare = lambda here: None
-    code: int = 1
+    name: str  # what is wrong
+    command: str  # ``train``, ``evaluate`` or ``predict``
+    words: tuple[str, ...]  # what is typed
+    says: tuple[str, ...]  # fragments that the message must hold
+    prepare: Prepare = lambda here: None  # makes the bad input in the scratch folder
+    code: int = 1  # exit status
 
     def run(self, here: Path) -> Finished:
         """Prepare the input, run the command, return how it ended."""

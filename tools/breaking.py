@@ -9,12 +9,7 @@ from src.core.errors import DataError
 
 
 class OverflowAt(L.Callback):
-    """Before one step, make the weights of one layer so large that its output is infinite.
-
-    Args:
-        step: Optimizer steps done before.
-        layer: Dotted name of a layer of the network.
-    """
+    """Before one step, make the weights of one layer so large that its output is infinite."""
 
     def __init__(self, step: int, layer: str) -> None:
         self.step, self.layer = step, layer
@@ -32,11 +27,7 @@ class OverflowAt(L.Callback):
 
 
 class FailInValidation(L.Callback):
-    """End the run in the validation after one step, as a kill would.
-
-    Args:
-        step: Optimizer steps done before.
-    """
+    """End the run in the validation after one step, as a kill would."""
 
     def __init__(self, step: int) -> None:
         self.step = step

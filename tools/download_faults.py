@@ -74,27 +74,17 @@ def member(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong.
+    """One thing that goes wrong."""
 
-    Attributes:
-        name: What.
-        answers: Path → what the server does; the first path is the first mirror.
-        says: Fragments that standard error must hold.
-        survived: Whether the set is there in the end.
-        keeps: Whether bytes are kept for the next time.
-        checksum: Published for the file, or none.
-        size: Published for the file, or none.
-        words: What is typed beside.
-    """
-
-    name: str
+    name: str  # what
+    # Path → what the server does; the first path is the first mirror.
     answers: dict[str, Sequence[Answer]]
-    says: tuple[str, ...] = ()
-    survived: bool = False
-    keeps: bool = False
-    checksum: str | None = None
-    size: int | None = None
-    words: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()  # fragments that standard error must hold
+    survived: bool = False  # whether the set is there in the end
+    keeps: bool = False  # whether bytes are kept for the next time
+    checksum: str | None = None  # published for the file, or none
+    size: int | None = None  # published for the file, or none
+    words: tuple[str, ...] = ()  # what is typed beside
 
     def run(self, server: FlakyServer, data_dir: Path) -> Finished:
         """Prepare Set5 from ``server``, as the command does once its words are accepted."""

@@ -21,8 +21,9 @@ from typing import Any
 import torch
 
 from src.commands.export.command import megabytes
-from src.commands.export.lowered import JUDGED, SEEN, SIDE, lower, opened_lowered, pairs, price
+from src.commands.export.lowered import lower, opened_lowered
 from src.commands.export.onnx_file import write_onnx
+from src.commands.export.price import JUDGED, SEEN, SIDE, pairs, price
 from src.commands.export.program import Run, save, trace
 from src.core.files import write_json
 from src.core.origin import hardware, origin

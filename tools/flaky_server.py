@@ -10,25 +10,15 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request for one path gets.
+    """What one request for one path gets."""
 
-    Attributes:
-        content: The whole file.
-        status: Of the answer; 206 is chosen where a range is granted.
-        headers: Beside Content-Length.
-        ranges: Whether a range is granted, provided that If-Range names the ETag.
-        cut: Close the connection after this many bytes of the body.
-        stall: Send this many bytes of the body and then nothing more.
-        length: What Content-Length says; None says the truth, -1 leaves it out.
-    """
-
-    content: bytes = b""
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    ranges: bool = False
-    cut: int | None = None
-    stall: int | None = None
-    length: int | None = None
+    content: bytes = b""  # the whole file
+    status: int = 200  # of the answer; 206 is chosen where a range is granted
+    headers: dict[str, str] = field(default_factory=dict)  # beside Content-Length
+    ranges: bool = False  # whether a range is granted, provided that If-Range names the ETag
+    cut: int | None = None  # close the connection after this many bytes of the body
+    stall: int | None = None  # send this many bytes of the body and then nothing more
+    length: int | None = None  # what Content-Length says; None says the truth, -1 leaves it out
 
 
 class FlakyServer:

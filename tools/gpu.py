@@ -26,17 +26,11 @@ LIMIT_S = 180
 
 @dataclass(frozen=True)
 class Step:
-    """One command, run as a process of its own.
+    """One command, run as a process of its own."""
 
-    Attributes:
-        name: What it is called in the table, and its log.
-        words: What follows ``python -m``.
-        limit_s: Seconds after which it is ended.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    limit_s: int = LIMIT_S
+    name: str  # what it is called in the table, and its log
+    words: tuple[str, ...]  # what follows ``python -m``
+    limit_s: int = LIMIT_S  # seconds after which it is ended
 
 
 def _attention(precision: str, kind: str, sizes: str, forms: str, runs: int) -> Step:
@@ -114,15 +108,7 @@ STEPS = (
     _attention("float32", "forward", LARGE, "chunked,local", 3),
     _training("panet", 16, 48, "float32", FORMS),
     _training("panet", 16, 48, "bfloat16", FORMS),
-    _training(
-        "edsr",
-        16,
-        48,
-        "bfloat16",
-        "model/attention=pyramid",
-        "io.scale=2",
-        FORMS,
-    ),
+    _training("edsr", 16, 48, "bfloat16", "model/attention=pyramid", "io.scale=2", FORMS),
     _training("csnln", 16, 48, "bfloat16", "io.scale=2"),
     _training("half_resolution", 32, 96, "bfloat16", "model.blocks=16"),
     *map(_loop, LOOPS),

@@ -40,18 +40,12 @@ CHECKPOINT, NETWORK, RUN = "checkpoint", "network", "run folder"
 
 @dataclass(frozen=True)
 class Hostile:
-    """One way to be hostile in a configuration.
+    """One way to be hostile in a configuration."""
 
-    Attributes:
-        name: What it is.
-        says: What the refusal must contain.
-        edit: Puts it into a configuration; its second argument is a file that must not appear.
-        places: Which files can hold it: JSON and YAML have no tuples, a network only a model.
-    """
-
-    name: str
-    says: str
-    edit: Edit
+    name: str  # what it is
+    says: str  # what the refusal must contain
+    edit: Edit  # puts it into a configuration; its second argument is a file that must not appear
+    # Which files can hold it: JSON and YAML have no tuples, a network only a model.
     places: tuple[str, ...] = (CHECKPOINT, NETWORK, RUN)
 
 
@@ -371,16 +365,11 @@ def hostile_run(trained: Path, kind: Hostile, folder: Path, mark: Path) -> Path:
 
 @dataclass(frozen=True)
 class Opening:
-    """One command that opens one sort of file.
+    """One command that opens one sort of file."""
 
-    Attributes:
-        name: The command and its key, e.g. ``train resume=``.
-        place: What it opens.
-        words: What is typed; ``{file}`` stands for the file, ``{here}`` for a scratch folder.
-    """
-
-    name: str
-    place: str
+    name: str  # the command and its key, e.g. ``train resume=``
+    place: str  # what it opens
+    # What is typed; ``{file}`` stands for the file, ``{here}`` for a scratch folder.
     words: tuple[str, ...]
 
     def run(self, file: Path, here: Path) -> Finished:

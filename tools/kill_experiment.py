@@ -28,21 +28,13 @@ UNFINISHED = 75
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the experiment shows, beside its kills.
+    """What the experiment shows, beside its kills."""
 
-    Attributes:
-        lost_files: Kills after which a file was missing or damaged, or a process lived on.
-        failed_resumes: Starts that ended by themselves.
-        worst_loss: Most steps that one kill cost.
-        differences: What differs from the run that was not interrupted.
-        leftovers: Half-written files at the end.
-    """
-
-    lost_files: int
-    failed_resumes: int
-    worst_loss: int
-    differences: tuple[str, ...]
-    leftovers: int
+    lost_files: int  # kills after which a file was missing or damaged, or a process lived on
+    failed_resumes: int  # starts that ended by themselves
+    worst_loss: int  # most steps that one kill cost
+    differences: tuple[str, ...]  # what differs from the run that was not interrupted
+    leftovers: int  # half-written files at the end
 
     @property
     def holds(self) -> bool:

@@ -33,29 +33,17 @@ LAST = "checkpoints/last.ckpt"
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill and what came of it.
+    """One kill and what came of it."""
 
-    Attributes:
-        number: From 1.
-        aim: Which moment was waited for: ``start`` (of the process), ``step`` or ``write``.
-        victim: ``all`` processes, ``rank 0``, ``rank 1``, or their ``launcher``.
-        began: Step that this start of the run began from; -1 where it was killed before.
-        after_s: Seconds after the start of the process.
-        step: Steps done and logged when it was killed.
-        in_write: Whether a half-written file was left.
-        saved: Step of the checkpoint that the next start goes on from; -1 where there is none.
-        fault: What was wrong afterwards, "" for nothing.
-    """
-
-    number: int
-    aim: str
-    victim: str
-    began: int
-    after_s: float
-    step: int
-    in_write: bool
-    saved: int
-    fault: str = ""
+    number: int  # from 1
+    aim: str  # which moment was waited for: ``start`` (of the process), ``step`` or ``write``
+    victim: str  # ``all`` processes, ``rank 0``, ``rank 1``, or their ``launcher``
+    began: int  # step that this start of the run began from; -1 where it was killed before
+    after_s: float  # seconds after the start of the process
+    step: int  # steps done and logged when it was killed
+    in_write: bool  # whether a half-written file was left
+    saved: int  # step of the checkpoint that the next start goes on from; -1 where there is none
+    fault: str = ""  # what was wrong afterwards, "" for nothing
 
     @property
     def lost(self) -> int:

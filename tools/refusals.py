@@ -16,19 +16,12 @@ CHECKPOINT = "checkpoint=some/run"
 
 @dataclass(frozen=True)
 class Refusal:
-    """One bad command line.
+    """One bad command line."""
 
-    Attributes:
-        command: ``train``, ``evaluate`` or ``predict``.
-        overrides: What is typed.
-        says: Fragments that the message must hold.
-        multirun: Whether ``-m`` is typed too.
-    """
-
-    command: str
-    overrides: tuple[str, ...]
-    says: tuple[str, ...]
-    multirun: bool = False
+    command: str  # ``train``, ``evaluate`` or ``predict``
+    overrides: tuple[str, ...]  # what is typed
+    says: tuple[str, ...]  # fragments that the message must hold
+    multirun: bool = False  # whether ``-m`` is typed too
 
     @property
     def typed(self) -> str:

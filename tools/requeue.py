@@ -26,19 +26,12 @@ SLURM = ROOT / "tests/support/fake_slurm"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job that lost its machine.
+    """What became of a job that lost its machine."""
 
-    Attributes:
-        starts: How often it was started.
-        resumed_from: Steps at which it went on.
-        steps: At which it ended.
-        said: By the last command.
-    """
-
-    starts: int
-    resumed_from: list[int]
-    steps: int
-    said: str
+    starts: int  # how often it was started
+    resumed_from: list[int]  # steps at which it went on
+    steps: int  # at which it ended
+    said: str  # by the last command
 
 
 def outcome_of(run: Path, said: str) -> Outcome:
@@ -53,11 +46,6 @@ def under_submitit(folder: Path, *words: str, steps: int) -> Outcome:
     """Run a sweep of one job with submitit's local executor, whose time is a minute.
 
     submitit sends its signal half a minute before the end, and starts a job six times at most.
-
-    Args:
-        folder: Of the sweep; the job's is ``0`` in it.
-        words: Further overrides.
-        steps: Optimizer steps of the job.
     """
     launcher = (
         "hydra/launcher=submitit_local",

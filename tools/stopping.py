@@ -31,13 +31,7 @@ STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SI
 
 
 class Terminal:
-    """A command that runs in a terminal of its own, the leader of its session and group.
-
-    Args:
-        module: What follows ``python -m``.
-        words: What follows that.
-        env: Variables beside those of this process.
-    """
+    """A command that runs in a terminal of its own, the leader of its session and group."""
 
     def __init__(self, module: str, *words: str, env: dict[str, str] | None = None) -> None:
         self._screen, inside = pty.openpty()

@@ -51,25 +51,15 @@ STARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What one way of starting with one number of processes came to.
+    """What one way of starting with one number of processes came to."""
 
-    Attributes:
-        start: Key of ``STARTS``.
-        processes: Of each job.
-        jobs: Run folders that hold a config.
-        agreed: Whether all processes of each job have left the same hash.
-        weights: Largest difference of a final weight to the run in one process.
-        score: Largest difference of the score that the run reports, in dB.
-        error: What the command said where it failed.
-    """
-
-    start: str
-    processes: int
-    jobs: int = 0
-    agreed: bool = False
-    weights: float = float("inf")
-    score: float = float("inf")
-    error: str = ""
+    start: str  # key of ``STARTS``
+    processes: int  # of each job
+    jobs: int = 0  # run folders that hold a config
+    agreed: bool = False  # whether all processes of each job have left the same hash
+    weights: float = float("inf")  # largest difference of a final weight to the run in one process
+    score: float = float("inf")  # largest difference of the score that the run reports, in dB
+    error: str = ""  # what the command said where it failed
 
     @property
     def holds(self) -> bool:

@@ -47,17 +47,11 @@ def why_not() -> str:
 
 @dataclass(frozen=True)
 class Ended:
-    """How one host's process ended.
+    """How one host's process ended."""
 
-    Attributes:
-        code: Exit status.
-        said: Both outputs.
-        seconds: From what was done to the hosts until it ended.
-    """
-
-    code: int
-    said: str
-    seconds: float
+    code: int  # exit status
+    said: str  # both outputs
+    seconds: float  # from what was done to the hosts until it ended
 
 
 class TwoHosts:

@@ -25,23 +25,17 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 @dataclass
 class RunFile:
-    """What one run file holds.
+    """What one run file holds."""
 
-    Attributes:
-        run: Identity and grouping: ``id``, ``project``, ``group``, ``job_type``, ``name``.
-        config: Key → value.
-        rows: One a call of ``log``: key → value, nested keys joined by ``/``.
-        metrics: Glob or name of a defined metric → name of its x-axis.
-        artifacts: Names of the logged artifacts.
-        exits: Exit codes; a run that was closed once has one.
-    """
-
+    # Identity and grouping: ``id``, ``project``, ``group``, ``job_type``, ``name``.
     run: dict[str, str] = field(default_factory=dict)
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)  # key → value
+    # One a call of ``log``: key → value, nested keys joined by ``/``.
     rows: list[dict[str, Any]] = field(default_factory=list)
+    # Glob or name of a defined metric → name of its x-axis.
     metrics: dict[str, str] = field(default_factory=dict)
-    artifacts: list[str] = field(default_factory=list)
-    exits: list[int] = field(default_factory=list)
+    artifacts: list[str] = field(default_factory=list)  # names of the logged artifacts
+    exits: list[int] = field(default_factory=list)  # exit codes; a run that was closed once has one
 
     def media(self, kind: str) -> list[dict[str, Any]]:
         """Return the entries of a kind of media, e.g. ``images/separated`` or ``table-file``."""

@@ -22,8 +22,9 @@ from src.inference.restorer import InferencePolicy, Restorer
 from src.metrics.evaluator import Evaluator
 from src.models.blocks.trunk import recompute_blocks
 from src.models.initial_weights import build_with_initial_weights
-from src.training.callbacks.carried import InOwnFolder, PendingRow, Provenance, RandomState
+from src.training.callbacks.carried import PendingRow, Provenance, RandomState
 from src.training.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint
+from src.training.callbacks.going_on import InOwnFolder
 from src.training.callbacks.stopping import FinalValidation, TimeLimit
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import in_memory_order
@@ -103,12 +104,7 @@ def build_data(cfg: DictConfig) -> RestorationData:
 
 
 def build_trainer(cfg: DictConfig, config: PlainConfig) -> L.Trainer:
-    """Build the trainer with its callbacks and loggers.
-
-    Args:
-        cfg: The resolved config.
-        config: The same, plain, for the checkpoints.
-    """
+    """Build the trainer of ``cfg``, whose checkpoints hold ``config``, the same as plain dicts."""
     own = OwnFolder(Path(cfg.paths.output_dir))
     callbacks: Mapping[str, L.Callback] = make(cfg.callbacks)
     # The last state comes last, so that it holds what the others, such as the best, have noted.
@@ -130,12 +126,7 @@ def build_trainer(cfg: DictConfig, config: PlainConfig) -> L.Trainer:
 
 
 def set_level(degradation: DictConfig, key: str, level: float | str) -> None:
-    """Change a degradation to the one level at which it is scored.
-
-    Args:
-        degradation: Its node.
-        key: One of ``LEVELS``.
-        level: The level.
+    """Change a degradation's node to the one level of ``key`` at which it is scored.
 
     Raises:
         ConfigError: If the degradation has no such key.

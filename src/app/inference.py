@@ -105,14 +105,10 @@ def demosaicing(checkpoint: Checkpoint, phase: str | None) -> Mosaic | None:
 
 
 def with_attention(checkpoint: Checkpoint, name: str | None) -> Checkpoint:
-    """Return ``checkpoint`` with its network's attention block replaced by the one called ``name``.
+    """Return ``checkpoint`` with its attention block replaced by that called ``name``, if any.
 
     What both blocks are given, e.g. ``levels``, stays as it was trained; the rest is as in
     conf/model/attention. Whether the weights fit is seen when they are loaded.
-
-    Args:
-        checkpoint: Of a training, or a network alone.
-        name: An option of model/attention; None leaves everything as it is.
 
     Raises:
         ConfigError: If there is no such block, or the network has no place for one.

@@ -109,11 +109,7 @@ def _policy(inference: dict[str, Any]) -> InferencePolicy:
 
 
 def _named(task: str | None, checkpoint: str | Path | None, scale: int | None) -> Checkpoint:
-    """Return the checkpoint that is asked for.
-
-    Raises:
-        ConfigError: If neither task nor checkpoint is given, or both are.
-    """
+    """Return the checkpoint that is asked for."""
     if (task is None) == (checkpoint is None):
         raise ConfigError('Give a task, e.g. "denoise", or checkpoint=…, and not both.')
     if task is None:
@@ -147,11 +143,7 @@ def _through(way: Restoration, photograph: Photograph, name: str) -> Photograph:
 
 
 def _restored(planes: Tensor, way: Restoration) -> Tensor:
-    """Return (C, H, W) in [0, 1] restored and clamped.
-
-    Raises:
-        ConfigError: If it is no such image.
-    """
+    """Return (C, H, W) in [0, 1] restored and clamped."""
     if planes.ndim != 3 or planes.shape[0] not in {1, 3} or not planes.numel():
         raise ConfigError(
             f"{tuple(planes.shape)} is no image: a tensor is (C, H, W) or (B, C, H, W), an array "

@@ -22,35 +22,25 @@ from src.weights.checkpoint import Checkpoint
 _HIGHEST = 255
 _LUMA_RANGE = 219 / 255
 """White's luma less black's, MATLAB's way, in which networks of one channel are trained."""
-
-
 _LUMA_NOISE = math.hypot(65.481, 128.553, 24.966) / 255
 """The deviation of luma, MATLAB's way, where that of each colour is 1."""
 
 
 @dataclass(frozen=True)
 class Restoration:
-    """How photographs go through a network.
+    """How photographs go through a network."""
 
-    Attributes:
-        restorer: The network with tiles and ensemble.
-        enlarge: By how much an image is enlarged before the network sees it.
-        sigma: Noise level on the 8-bit scale; None: as estimated, where the network is told.
-        mosaic: How mosaics are received by a network that demosaics; None for any other.
-        task: What the network is for (:func:`src.app.inference.task_of`).
-        trained: The least and largest level of the training, σ or JPEG quality; None: not known.
-        strength: 0 leaves an image as it is, 1 is the network's, 2 goes twice as far.
-        device: Where the network is.
-    """
-
-    restorer: Restorer
-    enlarge: int
+    restorer: Restorer  # the network with tiles and ensemble
+    enlarge: int  # by how much an image is enlarged before the network sees it
+    # Noise level on the 8-bit scale; None: as estimated, where the network is told.
     sigma: float | None
+    # How mosaics are received by a network that demosaics; None for any other.
     mosaic: Mosaic | None
-    task: str
+    task: str  # what the network is for (:func:`src.app.inference.task_of`)
+    # The least and largest level of the training, σ or JPEG quality; None: not known.
     trained: tuple[float, float] | None
-    strength: float
-    device: torch.device
+    strength: float  # 0 leaves an image as it is, 1 is the network's, 2 goes twice as far
+    device: torch.device  # where the network is
 
     def level(self, photograph: Photograph) -> float | None:
         """Return σ of a photograph to be denoised on the 8-bit scale, given or estimated."""
@@ -79,13 +69,7 @@ class Restoration:
         return words
 
     def network_input(self, photograph: Photograph, name: str, sigma: float | None) -> Tensor:
-        """Return (1, C, H, W) as the network takes it, on its device.
-
-        Args:
-            photograph: What is restored.
-            name: Of its file, for warnings.
-            sigma: From :meth:`level`.
-        """
+        """Return (1, C, H, W) as the network takes it, on its device; warnings call it ``name``."""
         image = _enlarged(self._seen(photograph), self.enlarge)[None]
         if image_channels(self.restorer.net) == 3:
             image = image.expand(-1, 3, -1, -1)
@@ -108,12 +92,8 @@ class Restoration:
     def restored(self, photograph: Photograph, degraded: Tensor) -> Photograph:
         """Return the photograph restored; alpha is not restored, and enlarged where the image is.
 
-        Of a coloured image, a network of one channel restores luma and leaves the chroma; a grey
-        one comes back grey from a network of colour.
-
-        Args:
-            photograph: What ``degraded`` was made of.
-            degraded: From :meth:`network_input`.
+        ``degraded`` is its :meth:`network_input`. Of a coloured image, a network of one channel
+        restores luma and leaves the chroma; a grey one comes back grey from a network of colour.
         """
         restored, before = self.restorer(degraded).cpu(), self.before(photograph)
         if restored.shape[1] < before.shape[0]:
@@ -207,10 +187,7 @@ def restoration(
 def first_enlarged(net: RestorationNet, checkpoint: Checkpoint, given: object) -> int:
     """Return by how much images are enlarged before ``net`` sees them: 1 for most networks.
 
-    Args:
-        net: The network.
-        checkpoint: Where it comes from: its training says for which scale.
-        given: ``scale=`` of the command line.
+    Its training says for which scale it is; ``given`` is ``scale=`` of the command line.
 
     Raises:
         ConfigError: If ``given`` is not what the network is for.
@@ -231,10 +208,7 @@ def first_enlarged(net: RestorationNet, checkpoint: Checkpoint, given: object) -
 def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> float | None:
     """Return σ on the 8-bit scale, or None where the network is not told or none is known.
 
-    Args:
-        net: The network.
-        checkpoint: Where it comes from: a training with one level needs no other.
-        given: ``sigma=`` of the command line.
+    A training with one level needs no other; ``given`` is ``sigma=`` of the command line.
 
     Raises:
         ConfigError: If the level is given and not needed, or impossible.
@@ -247,7 +221,8 @@ def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> f
                 "sigma=… out."
             )
         return None
-    level = _trained_level(checkpoint) if given is None else given
+    low, high = trained_levels(checkpoint) or (None, None)
+    level = (low if low == high else None) if given is None else given
     if level is None:
         return None
     if not isinstance(level, int | float) or not 0 <= level <= _HIGHEST:
@@ -258,12 +233,6 @@ def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> f
     return float(level)
 
 
-def _trained_level(checkpoint: Checkpoint) -> float | None:
-    """Return the one level of the training's noise, or None."""
-    levels = trained_levels(checkpoint)
-    return levels[0] if levels is not None and levels[0] == levels[1] else None
-
-
 def trained_levels(checkpoint: Checkpoint) -> tuple[float, float] | None:
     """Return the least and largest level of the training, σ or JPEG quality, or None."""
     degradation = checkpoint.config.get("degradation", {})
@@ -272,11 +241,7 @@ def trained_levels(checkpoint: Checkpoint) -> tuple[float, float] | None:
 
 
 def checked_strength(strength: object, task: str) -> float:
-    """Return ``strength=`` of the command line.
-
-    Raises:
-        ConfigError: If it is not possible.
-    """
+    """Return ``strength=`` of the command line; ConfigError if it is not possible."""
     if not isinstance(strength, int | float) or not 0 <= strength <= 2:
         raise ConfigError(
             f"strength={strength} is not possible; it is 0 (none) to 2 (twice), e.g. strength=0.7."

@@ -57,7 +57,6 @@ def write_results(
         pixels: Benchmark → key → fingerprint of the image.
         spread: Benchmark → metric → standard deviation of the mean over realisations of the noise.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     benchmarks = {
         name: {
             "images": len(board.restored),

@@ -13,8 +13,8 @@ from omegaconf import DictConfig
 from src.app.processes.user_errors import keep_traceback, shortage
 from src.core.errors import CheckpointError, UntrustedError
 from src.core.files import remove_leftovers
-from src.training.callbacks.carried import MisfitError
 from src.training.callbacks.csv_logger import METRICS
+from src.training.callbacks.going_on import MisfitError
 from src.weights.checkpoint import open_checkpoint
 from src.weights.checkpoint_file import BEST, LAST, PREVIOUS, check_whole, set_aside
 
@@ -23,18 +23,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """Where a run goes on.
+    """Where a run goes on."""
 
-    Attributes:
-        path: The checkpoint; None where the run begins at step 0.
-        step: Optimizer steps done.
-        config: What the checkpoint carries.
-        damaged: Checkpoint file → what is wrong with it.
-    """
-
-    path: Path | None = None
-    step: int = 0
-    config: DictConfig | None = None
+    path: Path | None = None  # the checkpoint; None where the run begins at step 0
+    step: int = 0  # optimizer steps done
+    config: DictConfig | None = None  # what the checkpoint carries
+    # Checkpoint file → what is wrong with it.
     damaged: Mapping[Path, str] = field(default_factory=dict)
 
     def clear_the_way(self, folder: Path) -> None:

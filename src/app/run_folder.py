@@ -54,11 +54,7 @@ def start(folder: Path, config: PlainConfig, overrides: list[str]) -> None:
 
 
 def refuse_used(folder: Path) -> None:
-    """Refuse a folder in which a run has started before.
-
-    Raises:
-        DataError: Saying how to go on with it.
-    """
+    """Refuse a folder in which a run has started before; DataError says how to go on with it."""
     if (folder / CONFIG).exists() and any((folder / "checkpoints").glob("*.ckpt")):
         raise DataError(
             f"{folder} already holds a run. Continue it with resume={folder}, or start another "
@@ -141,12 +137,7 @@ def _read_config(folder: Path) -> DictConfig:
 
 
 def _check_saved(folder: Path, config: PlainConfig) -> None:
-    """Check values and arguments as those of a new run are; the file may have been edited.
-
-    Raises:
-        ConfigError: Naming the key.
-        UntrustedError: If something would be written into another folder.
-    """
+    """Check values and arguments as those of a new run are; the file may have been edited."""
     _refuse_elsewhere(folder, config)
     primary = read_primary("train")
     try:
@@ -157,11 +148,7 @@ def _check_saved(folder: Path, config: PlainConfig) -> None:
 
 
 def _refuse_elsewhere(folder: Path, plain: Mapping[str, Any]) -> None:
-    """Refuse a run whose callbacks or loggers would write into another folder than its own.
-
-    Raises:
-        UntrustedError: Naming the key.
-    """
+    """Refuse a run whose callbacks or loggers would write into another folder than its own."""
     own = Path(os.path.normpath(folder))
     sections = {name: plain.get(name) for name in ("callbacks", "logger", "trainer")}
     for key, given in leaves(sections):

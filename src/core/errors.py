@@ -17,12 +17,7 @@ class ConfigError(ExemplarError):
 
 
 class ImageFileError(ExemplarError):
-    """An image file cannot be used.
-
-    Args:
-        path: The file.
-        reason: Why, and what would help.
-    """
+    """An image file cannot be used."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{shown(path)}: {reason}")
@@ -59,12 +54,7 @@ def did_you_mean(name: str, allowed: Iterable[str], *, limit: int = 3) -> str:
 
 
 def need(package: str, *, extra: str, asked: str) -> None:
-    """Refuse what cannot work without a package that is not installed.
-
-    Args:
-        package: Its import name.
-        extra: The extra of pyproject.toml that brings it.
-        asked: What asked for it, as typed.
+    """Refuse what was ``asked`` for, as typed, without the package that ``extra`` brings.
 
     Raises:
         ConfigError: Saying how to install it.

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from src.core.errors import DataError
+from src.core.paths import shown
 from src.core.redact import without_passwords
 
 LONGEST = 255
@@ -26,10 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
 
     Several processes may write the same ``path`` at once: the last one wins, readers see one whole
-    file or the other. When the block fails, a full disk included, nothing is left behind.
-
-    Args:
-        path: The file to write; its folder is made when missing.
+    file or the other. When the block fails, a full disk included, nothing is left behind. The
+    folder is made when missing.
 
     Raises:
         OSError: As from the operating system.
@@ -47,6 +47,21 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def written(path: Path, advice: str) -> Iterator[None]:
+    """Say of what the user has asked for that it cannot be written; its folder is made.
+
+    Raises:
+        DataError: In place of what the system raises.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{shown(path)} cannot be written: {reason}. {advice}") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -62,9 +62,6 @@ def is_taken(folder: Path) -> bool:
 class OwnFolder:
     """A folder that is there now; another one that takes its name later is not it.
 
-    Args:
-        path: The folder.
-
     Raises:
         OSError: If it is not there.
     """

@@ -18,10 +18,6 @@ class Preemption(BaseException):
     """Training has stopped because the machine is wanted back; everything is saved.
 
     Like KeyboardInterrupt no error, so that nothing that handles errors takes it for one.
-
-    Args:
-        message: What happened and how to go on.
-        signum: The signal that asked for it, of ``PREEMPTING``.
     """
 
     def __init__(self, message: str, signum: int) -> None:

@@ -16,17 +16,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """One registered component.
+    """One registered component."""
 
-    Attributes:
-        cls: The class.
-        paper: Where it comes from, e.g. "Mei et al., 2020, arXiv:2004.13824".
-        cost: Its cost in the number of pixels n, e.g. "O(n²)".
-    """
-
-    cls: type[T]
-    paper: str
-    cost: str = ""
+    cls: type[T]  # the class
+    paper: str  # where it comes from, e.g. "Mei et al., 2020, arXiv:2004.13824"
+    cost: str = ""  # its cost in the number of pixels n, e.g. "O(n²)"
 
 
 @dataclass

@@ -47,22 +47,14 @@ PlainConfig = dict[str, Any]
 
 @runtime_checkable
 class RestorationNet(Protocol):
-    """What every user of a backbone may rely on; proven for each by one contract test.
+    """What every user of a backbone may rely on; proven for each by one contract test."""
 
-    Attributes:
-        scale: Output size over input size, per axis.
-        in_channels: Image channels expected.
-        out_channels: Image channels returned.
-        multiple_of: H and W must be multiples of this; callers pad and crop.
-        min_size: Smallest H or W accepted after padding.
-        global_context: Whether a pixel may depend on all others, so that tiling changes the result.
-    """
-
-    scale: int
-    in_channels: int
-    out_channels: int
-    multiple_of: int
-    min_size: int
+    scale: int  # output size over input size, per axis
+    in_channels: int  # image channels expected
+    out_channels: int  # image channels returned
+    multiple_of: int  # H and W must be multiples of this; callers pad and crop
+    min_size: int  # smallest H or W accepted after padding
+    # Whether a pixel may depend on all others, so that tiling changes the result.
     global_context: bool
 
     def __call__(self, degraded: Tensor) -> Tensor:

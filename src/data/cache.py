@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,8 +19,10 @@ from rich.progress import track
 from src.core.console import make_console
 from src.core.errors import DataError, ImageFileError
 from src.core.files import replacing
+from src.data.cache_use import evict, note_use
 from src.data.depth import WHITE, Pixels
-from src.data.image_io import Grey, decode_image, read_bytes
+from src.data.image_file import read_bytes
+from src.data.image_io import Grey, decode_image
 from src.data.source import FaultyItem, FileItem, ImageItem
 
 logger = logging.getLogger(__name__)
@@ -29,33 +30,20 @@ logger = logging.getLogger(__name__)
 FORMAT = "v4"  # raise it when decoding changes, so that old entries are not used
 _MANY = 20  # files from which there is a progress bar
 
-_IN_USE_S = 3 * 86_400
-"""What was used this recently stays, whatever the limit: a run may be about to use it again."""
-
-_NOTED_S = 3600
-"""How often, at most, a use is noted, in the time stamp of the entry."""
-
 # A file changed this recently may change again without its time stamp moving (FAT counts in 2 s).
 _SETTLED_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
 class CachedItem:
-    """An image in the cache.
+    """An image in the cache."""
 
-    Attributes:
-        entry: Its .npy file.
-        source: The image file it was decoded from.
-        shape: (H, W, C), remembered so that a patch does not cost a reading of the header.
-        offset: Where the pixels begin in the file, in bytes.
-        dtype: Their type, e.g. ``uint8``.
-    """
-
-    entry: Path
-    source: Path
+    entry: Path  # its .npy file
+    source: Path  # the image file it was decoded from
+    # (H, W, C), remembered so that a patch does not cost a reading of the header.
     shape: tuple[int, int, int]
-    offset: int
-    dtype: str
+    offset: int  # where the pixels begin in the file, in bytes
+    dtype: str  # their type, e.g. ``uint8``
 
     @property
     def content_hash(self) -> str:
@@ -82,10 +70,6 @@ class CacheIndex:
     """The content hashes of one folder's files, each valid while size and time stamps stay.
 
     The index is an aid only: lost, damaged or unwritable, it costs a reading of the files.
-
-    Args:
-        cache_dir: Root of the cache.
-        folder: The folder of image files.
     """
 
     def __init__(self, cache_dir: Path, folder: Path) -> None:
@@ -253,63 +237,3 @@ def _replacing(path: Path, cache_dir: Path) -> Iterator[Path]:
 def _set_mode(path: Path, mode: int) -> None:
     with contextlib.suppress(PermissionError):  # a file system without such rights
         path.chmod(mode)
-
-
-def note_use(entry: Path) -> None:
-    """Give ``entry`` the time stamp of now, once an hour; FileNotFoundError if it is not there."""
-    if time.time() - entry.stat().st_mtime > _NOTED_S:
-        with contextlib.suppress(OSError):  # a folder that cannot be written loses no entry either
-            os.utime(entry)
-
-
-def evict(cache_dir: Path, limit: int) -> None:
-    """Remove entries that were not used for three days until ``limit`` is kept.
-
-    The longest unused leave first. What a killed process left half-made leaves with them. A link
-    is never followed: what it leads to is not of this cache.
-
-    Args:
-        cache_dir: Root of the cache.
-        limit: Size of all entries together, in bytes.
-    """
-    entries: list[tuple[float, Path, int]] = []
-    folders = [folder for folder in cache_dir.glob("??") if not folder.is_symlink()]
-    for path in filter(_is_entry, (path for folder in folders for path in folder.glob("*.npy"))):
-        with contextlib.suppress(OSError):  # another process has just renamed or removed it
-            stat = path.lstat()
-            entries.append((stat.st_mtime, path, stat.st_size))
-    size = before = sum(of_one for _, _, of_one in entries)
-    removed = 0
-    for _, path, of_one in sorted(entries):
-        if (size > limit or path.name.startswith(".")) and _remove_unused(path):
-            size -= of_one
-            removed += 1
-    if removed:
-        logger.info(
-            "image cache: %d images unused for three days removed, %.2f GB; it now has %.2f GB "
-            "(data.cache_limit_gb=%g)",
-            *(removed, (before - size) / 1e9, size / 1e9, limit / 1e9),
-        )
-    if size > limit:
-        logger.info(
-            "image cache: %.2f GB are in use, above data.cache_limit_gb=%g; what was used in the "
-            "last three days is not removed. Raise the limit, or put the cache on another disk: "
-            "data.cache_dir=…",
-            *(size / 1e9, limit / 1e9),
-        )
-
-
-def _is_entry(path: Path) -> bool:
-    """Say whether ``path`` has the name of an entry, so that no other file is ever removed."""
-    return re.fullmatch(r"\.?[0-9a-f]{64}[-.].*\.npy", path.name) is not None
-
-
-def _remove_unused(entry: Path) -> bool:
-    """Remove ``entry`` unless it was used in the last three days; asked at the last moment."""
-    try:
-        if time.time() - entry.lstat().st_mtime <= _IN_USE_S:
-            return False
-        entry.unlink()
-    except OSError:
-        return False
-    return True

@@ -9,29 +9,21 @@ import lightning as L  # noqa: N812  its documented name
 import torch
 from torch.utils.data import DataLoader
 
-from src.core.errors import ConfigError, DataError, did_you_mean
+from src.core.errors import ConfigError
 from src.core.paths import from_root
-from src.data.image_io import GREY, Grey
-from src.data.images import (
-    ON_ERROR,
-    OnError,
-    Opener,
-    OpenImages,
-    Sample,
-    WholeImages,
-    keys_in_both,
-)
+from src.data.given import check_settings, key_of, nothing, pairs_of, trained_on
+from src.data.image_io import Grey
+from src.data.images import OpenImages, Sample, WholeImages, keys_in_both
+from src.data.opener import OnError, Opener
 from src.data.pairs import PairFolders
 from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
-from src.data.source import ImageFolder, ImageFolders, ImageSource, MixedSources, folders_of
+from src.data.several import folders_of
+from src.data.source import ImageSource
 from src.metrics.evaluator import Evaluator
 
 logger = logging.getLogger(__name__)
 
-_KEYS = {"train": ("train_dir", "target_dir"), "val": ("val_dir", "val_target_dir")}
-"""Keys of ``data`` that name folders of clean images, and of the targets of pairs."""
-_CHOICES = {"cache": ("on", "off"), "channels": (1, 3), "on_error": ON_ERROR, "grey": GREY}
 _TOO_SMALL_TO_TRAIN_ON = "a training patch of {} px; lower data.patch_size"
 _TOO_SMALL_TO_SCORE = "the {} px that the protocol and its metrics can score; take other metrics"
 
@@ -41,7 +33,7 @@ class RestorationData(L.LightningDataModule):
 
     Args:
         train: Images to train on, or several sets with shares, as
-            :class:`src.data.source.MixedSources` takes them; None where nothing is trained.
+            :class:`src.data.several.MixedSources` takes them; None where nothing is trained.
         benchmarks: Name → images to score.
         train_dir: In place of ``train``, a folder of clean images, or several; None for none.
         val_dir: A folder of clean images to score, or several, each under its own name.
@@ -107,7 +99,7 @@ class RestorationData(L.LightningDataModule):
         super().__init__()
         # YAML reads an unquoted `on` as true, the command line as text; both mean the same here
         cached = {True: "on", False: "off"}[cache] if isinstance(cache, bool) else cache
-        _check(
+        check_settings(
             {"patch_size": patch_size, "batch_size": batch_size, "workers": workers,
              "prefetch": prefetch, "scale": scale},
             {"cache": cached, "channels": channels, "on_error": on_error, "grey": grey},
@@ -126,27 +118,13 @@ class RestorationData(L.LightningDataModule):
             on_error=cast("OnError", on_error),
             grey=cast("Grey", grey),
         )
-        if train is not None and train_dir is not None:
-            raise ConfigError(
-                f"data.train and data.train_dir={train_dir} both name images to train on; leave "
-                "one out."
-            )
-        if train_dir is not None:
-            if isinstance(train_dir, str | Path):
-                train = ImageFolder(train_dir)
-            else:
-                train = ImageFolders(train_dir)
-        if isinstance(train, Mapping):
-            train = MixedSources(train)
-        given = {"": (target_dir, input_dir), "val_": (val_target_dir, val_input_dir)}
-        pairs, scored = (
-            None if dirs == (None, None) else _pairs(key, *dirs, scale, pattern)
-            for key, dirs in given.items()
-        )
+        train_source = trained_on(train, train_dir)
+        pairs = pairs_of("", target_dir, input_dir, scale, pattern)
+        scored = pairs_of("val_", val_target_dir, val_input_dir, scale, pattern)
         if (pairs or scored) is not None and transform is not None:
             raise ConfigError("data/transform changes clean patches before they are degraded, and "
                               "pairs are degraded already; leave it out.")  # fmt: skip
-        self._train_source = pairs or train
+        self._train_source = pairs or train_source
         self._sources = {**(benchmarks or {}), **({} if val_dir is None else folders_of(val_dir))}
         if scored is not None:
             self._sources[scored.targets.root.name] = scored
@@ -218,14 +196,13 @@ class RestorationData(L.LightningDataModule):
                 logger.warning(
                     "No image is scored, so there will be no best.ckpt: set data.%s=<folder> to "
                     "have each validation scored.",
-                    _key("val", self._train_source),
+                    key_of("val", self._train_source),
                 )
         elif not self._sources:
-            raise _nothing("benchmark to score", "val")
+            raise nothing("benchmark to score", "val")
         for name, source in self._sources.items():
             if name not in self._benchmarks:
-                least, reason = self._least_scored(), _TOO_SMALL_TO_SCORE
-                images = self._open(name, source, min_size=least, reason=reason)
+                images = self._open(name, source, self._least_scored(), _TOO_SMALL_TO_SCORE)
                 self._benchmarks[name] = images
                 self._warn_of_training_images(name, images)
 
@@ -234,15 +211,15 @@ class RestorationData(L.LightningDataModule):
 
         ``target`` is float32 (B, C, P, P) in [0, 1], B and P being the stage's.
         """
-        rank, world = self._place()
-        sampler = StagedSampler(
-            self.stages, start=self._step, parts=self._accumulated(), rank=rank, world=world
+        (rank, world), parts = self._place(), self._accumulated()
+        patches = TrainingPatches(
+            self._open_train(), stages=self.stages, transform=self.transform, seed=self.seed
         )
         return PatchLoader(
-            TrainingPatches(
-                self._open_train(), stages=self.stages, transform=self.transform, seed=self.seed
+            patches,
+            batch_sampler=StagedSampler(
+                self.stages, start=self._step, parts=parts, rank=rank, world=world
             ),
-            batch_sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             prefetch_factor=self.prefetch if self.workers else None,
@@ -273,11 +250,11 @@ class RestorationData(L.LightningDataModule):
 
     def _open_train(self) -> OpenImages:
         if self._train_source is None:
-            raise _nothing("image to train on", "train")
+            raise nothing("image to train on", "train")
         if self._train is None:
-            least, reason = max(self.patch_sizes), _TOO_SMALL_TO_TRAIN_ON
+            largest = max(self.patch_sizes)
             self._train = self._open(
-                "train", self._train_source, min_size=least, reason=reason, without_small=True
+                "train", self._train_source, largest, _TOO_SMALL_TO_TRAIN_ON, without_small=True
             )
         return self._train
 
@@ -296,11 +273,21 @@ class RestorationData(L.LightningDataModule):
                 "%d of the %d images of %s are training images too (%s): such scores do not say "
                 "how well other images are restored. Choose another data.%s.",
                 *(len(both), len(images), name, ", ".join(both[:3])),
-                _key("val", self._sources[name]),
+                key_of("val", self._sources[name]),
             )
 
-    def _open(self, name: str, source: ImageSource, **needs: Any) -> OpenImages:  # noqa: ANN401
-        images = self._opener.open(source, **needs)
+    def _open(
+        self,
+        name: str,
+        source: ImageSource,
+        least: int,
+        reason: str,
+        *,
+        without_small: bool = False,
+    ) -> OpenImages:
+        images = self._opener.open(
+            source, min_size=least, reason=reason, without_small=without_small
+        )
         kept = "cache" if self._opener.cache_dir else "decoded at each use"
         logger.info(
             "data ready: %s, %d images, %.1f MB %s", name, len(images), images.size / 1e6, kept
@@ -320,45 +307,3 @@ class RestorationData(L.LightningDataModule):
         if self.trainer is None or getattr(self.trainer, "overfit_batches", 0) > 0:
             return 0  # overfitting means the same batches again
         return self.trainer.global_step
-
-
-def _pairs(
-    key: str,
-    target_dir: str | Path | None,
-    input_dir: str | Path | None,
-    scale: int,
-    pattern: str | None,
-) -> PairFolders:
-    if target_dir is None or input_dir is None:
-        raise ConfigError(
-            f"data.{key}target_dir={target_dir} and data.{key}input_dir={input_dir}: pairs need "
-            "both; one folder may contain them all."
-        )
-    return PairFolders(target_dir, input_dir, scale=scale, pattern=pattern)
-
-
-def _key(part: str, source: ImageSource | None) -> str:
-    """Return the key by which images like those of ``source`` are given."""
-    return _KEYS[part][isinstance(source, PairFolders)]
-
-
-def _nothing(what: str, part: str) -> DataError:
-    alone, paired = _KEYS[part]
-    return DataError(
-        f"There is no {what}. Set data.{alone}=<folder> (with data=folder), data.{paired}=<folder> "
-        f"and data.{paired.replace('target', 'input')}=<folder> (with data=pairs), or take "
-        "data=sample_photos."
-    )
-
-
-def _check(numbers: Mapping[str, object], choices: Mapping[str, object]) -> None:
-    """Refuse a setting that is no whole number, or too small; or one that is no choice."""
-    for name, value in numbers.items():
-        least = 0 if name == "workers" else 1
-        if type(value) is not int or value < least:
-            raise ConfigError(f"data.{name}={value} must be a whole number, at least {least}.")
-    for name, value in choices.items():
-        allowed = _CHOICES[name]
-        if value not in allowed:
-            near = did_you_mean(str(value), map(str, allowed))
-            raise ConfigError(f"data.{name}={value} is not possible. {near}")

@@ -31,22 +31,15 @@ class PairError(DataError):
 
 @dataclass(frozen=True)
 class PairItem:
-    """A target that can be had again and again, with its input.
+    """A target that can be had again and again, with its input."""
 
-    Attributes:
-        target: What a network is to restore.
-        given: What it is given, 1 / ``scale`` as large.
-        scale: Size of the target over that of the input.
-        named: What messages call both.
-        multiple: The target may be larger than what is given by its last rows and columns, which
-            make no multiple of this, and has them cut off.
-    """
-
-    target: ImageItem
-    given: ImageItem
-    scale: int
+    target: ImageItem  # what a network is to restore
+    given: ImageItem  # what it is given, 1 / ``scale`` as large
+    scale: int  # size of the target over that of the input
+    # The target may be larger than what is given by its last rows and columns, which make no
+    # multiple of this, and has them cut off.
     multiple: int = 1
-    named: tuple[str, str] = ("target", "input")
+    named: tuple[str, str] = ("target", "input")  # what messages call both
 
     def load(self, channels: int) -> Pixels:
         """Return the target, (H, W, ``channels``)."""

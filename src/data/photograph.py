@@ -14,7 +14,8 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from src.data.depth import Levels, other_order, raw_mode, wide_colour
-from src.data.image_io import has_one_channel, is_grey, opened, read_bytes, scaled_tiff
+from src.data.image_file import has_one_channel, opened, read_bytes, scaled_tiff
+from src.data.image_io import is_grey
 from src.ops.level import jpeg_quality
 
 _CONVERTED = {
@@ -37,36 +38,26 @@ _XMP_ORIENTATION = rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientati
 
 @dataclass(frozen=True)
 class Photograph:
-    """An image file taken apart.
+    """An image file taken apart."""
 
-    Attributes:
-        image: float32 (C, H, W) in [0, 1], upright: 1 channel where nothing is coloured, else 3.
-        alpha: float32 (1, H, W) in [0, 1]; None where all is opaque.
-        depth: Bits a channel, 8 or 16.
-        channels: 1 or 3, as the file has them beside alpha.
-        quality: Of a JPEG, as its tables tell; None for other files.
-        extras: Colour profile, EXIF, XMP, resolution, comment, under Pillow's names.
-        remarks: What of the file is not in here.
-    """
-
+    # float32 (C, H, W) in [0, 1], upright: 1 channel where nothing is coloured, else 3.
     image: Tensor
-    alpha: Tensor | None
-    depth: int
-    channels: int
-    quality: int | None
+    alpha: Tensor | None  # float32 (1, H, W) in [0, 1]; None where all is opaque
+    depth: int  # bits a channel, 8 or 16
+    channels: int  # 1 or 3, as the file has them beside alpha
+    quality: int | None  # of a JPEG, as its tables tell; None for other files
+    # Colour profile, EXIF, XMP, resolution, comment, under Pillow's names.
     extras: Mapping[str, Any]
-    remarks: tuple[str, ...]
+    remarks: tuple[str, ...]  # what of the file is not in here
 
 
 def read_photograph(path: Path, content: bytes | None = None) -> Photograph:
     """Return the photograph of a file, upright.
 
-    Args:
-        path: The file.
-        content: Its bytes, where they are there already; ``path`` then is a name for messages.
+    With ``content``, the bytes of the file, ``path`` is a name for messages.
 
     Raises:
-        ImageFileError: As :func:`src.data.image_io.opened`.
+        ImageFileError: As :func:`src.data.image_file.opened`.
     """
     content = read_bytes(path) if content is None else content
     with opened(path, content) as image:

@@ -57,11 +57,7 @@ _XMP = 700  # tag of TIFF
 
 
 def kind_of(image: Image.Image) -> tuple[str, str | None]:
-    """Return in which of ``KINDS`` a result is written, and why it is not the file's own format.
-
-    Args:
-        image: From :func:`src.data.image_io.opened`, not decoded.
-    """
+    """Return in which of ``KINDS`` an image not yet decoded is written, and why not in its own."""
     own = "jpeg" if image.format == "MPO" else str(image.format).lower()
     if own not in KINDS:
         why = "holds 256 colours" if own == "gif" else "is read only"

@@ -26,12 +26,7 @@ def known_sets() -> list[str]:
 
 
 def prepared_folder(data_dir: str | Path, name: str) -> Path:
-    """Return the folder of a prepared set.
-
-    Args:
-        data_dir: Where prepared sets are (``paths.data_dir``); a relative path starts at the
-            repository root.
-        name: Name of the set, e.g. ``set5``.
+    """Return the folder of a prepared set, e.g. ``set5``.
 
     Raises:
         DataError: If it is not there, with the command that makes it.
@@ -137,9 +132,7 @@ def identify(name: str, pixels: Mapping[str, str]) -> dict[str, Any]:
 def doubt(name: str, images: Mapping[str, Any] | None) -> str:
     """Return why scores cannot be compared with published ones of the set ``name``; else nothing.
 
-    Args:
-        name: What the set is called where it is scored.
-        images: What :func:`identify` returned; None where it was not recorded.
+    ``images`` is what :func:`identify` returned; None where that was not recorded.
     """
     if images is None or images["known_as"] == name.lower():
         return ""

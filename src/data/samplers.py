@@ -20,21 +20,13 @@ from src.core.seeding import generator_for
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training with patches and batches of one size.
+    """A stretch of training with patches and batches of one size."""
 
-    Attributes:
-        key: The setting that it comes from, for messages.
-        first_step: Optimizer steps done before it.
-        first_sample: Samples seen before it.
-        patch_size: Side of a patch in pixels.
-        batch_size: Patches an optimizer step, of all processes and accumulated batches together.
-    """
-
-    key: str
-    first_step: int
-    first_sample: int
-    patch_size: int
-    batch_size: int
+    key: str  # the setting that it comes from, for messages
+    first_step: int  # optimizer steps done before it
+    first_sample: int  # samples seen before it
+    patch_size: int  # side of a patch in pixels
+    batch_size: int  # patches an optimizer step, of all processes and accumulated batches together
 
 
 class Stages:

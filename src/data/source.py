@@ -1,21 +1,20 @@
 """What a data set is to the rest of the house: named clean images; and a folder of them."""
 
 import logging
-import math
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from src.core.errors import ConfigError, DataError, ExemplarError
+from src.core.errors import DataError, ExemplarError
 from src.core.paths import from_root, shown
 from src.data.depth import ARRAY, Pixels
-from src.data.image_io import AVIF, Grey, read_image, with_channels
+from src.data.image_file import AVIF
+from src.data.image_io import Grey, read_image, with_channels
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +30,10 @@ class ImageItem(Protocol):
 
 @dataclass(frozen=True)
 class FileItem:
-    """An image file, decoded at each call.
+    """An image file, decoded at each call."""
 
-    Attributes:
-        path: The file.
-        grey: What counts as grey, where one channel is asked for.
-    """
-
-    path: Path
-    grey: Grey = "content"
+    path: Path  # the file
+    grey: Grey = "content"  # what counts as grey, where one channel is asked for
 
     def load(self, channels: int) -> Pixels:
         """Return the decoded file; ImageFileError if it cannot be used."""
@@ -48,13 +42,9 @@ class FileItem:
 
 @dataclass(frozen=True)
 class ArrayItem:
-    """An image held in memory.
+    """An image held in memory."""
 
-    Attributes:
-        pixels: (H, W, 1 or 3).
-    """
-
-    pixels: Pixels
+    pixels: Pixels  # (H, W, 1 or 3)
 
     def load(self, channels: int) -> Pixels:
         """Return the array, converted where ``channels`` differs."""
@@ -63,13 +53,9 @@ class ArrayItem:
 
 @dataclass(frozen=True)
 class FaultyItem:
-    """An image that cannot be had.
+    """An image that cannot be had."""
 
-    Attributes:
-        error: Why.
-    """
-
-    error: ExemplarError
+    error: ExemplarError  # why
 
     def load(self, channels: int) -> Pixels:
         """Raise the error."""
@@ -136,103 +122,6 @@ JOINT = "__"
 """Between the name of one of several sets and the name of an image."""
 
 
-class ImageFolders:
-    """Several folders as one set; a key begins with its folder's name.
-
-    Args:
-        roots: The folders, each of another name.
-
-    Raises:
-        ConfigError: If two have one name.
-    """
-
-    def __init__(self, roots: Sequence[str | Path]) -> None:
-        self.folders = {folder.root.name: folder for folder in map(ImageFolder, roots)}
-        if len(self.folders) < len(roots):
-            names = ", ".join(map(str, roots))
-            raise ConfigError(f"Of the folders {names} two have one name, which tells them apart.")
-
-    def describe(self) -> str:
-        """Return where the images are."""
-        return f"images under {', '.join(str(folder.root) for folder in self.folders.values())}"
-
-    def items(self) -> dict[str, ImageItem]:
-        """Return key → image file, sorted by key; errors as in :meth:`ImageFolder.files`."""
-        return {
-            f"{name}{JOINT}{key}": item
-            for name, folder in sorted(self.folders.items())
-            for key, item in folder.items().items()
-        }
-
-
-class MixedSources:
-    """Several sets of images with shares: how many samples of each there are, of all.
-
-    Args:
-        sets: Name → ``dir``, a folder, or a ``source`` of images, and its ``share``, 1 where it is
-            left out.
-
-    Attributes:
-        shares: Name → share in whole numbers, e.g. 3 and 7 for 0.3 and 0.7.
-
-    Raises:
-        ConfigError: If an entry is none, or a share is not positive.
-    """
-
-    def __init__(self, sets: Mapping[str, Any]) -> None:
-        given = {name: _entry(str(name), entry) for name, entry in sets.items()}
-        self.sources = {name: source for name, (source, _) in given.items()}
-        exact = {name: share for name, (_, share) in given.items()}
-        unit = math.lcm(*(share.denominator for share in exact.values()))
-        whole = {name: int(share * unit) for name, share in exact.items()}
-        common = math.gcd(*whole.values())
-        self.shares = {name: share // common for name, share in whole.items()}
-        if not self.shares or sum(self.shares.values()) > _MOST_SHARES:
-            raise ConfigError(
-                f"data.train={dict(sets)}: give sets with shares in a simple ratio, e.g. "
-                "{a: {dir: photos/a, share: 2}, b: {dir: photos/b}}"
-            )
-
-    def describe(self) -> str:
-        """Return what is mixed, in which shares."""
-        return " and ".join(
-            f"{self.shares[name]} of {name} ({source.describe()})"
-            for name, source in self.sources.items()
-        )
-
-    def items(self) -> dict[str, ImageItem]:
-        """Return key → image, sorted by key, which begins with the set's name."""
-        keyed = {
-            f"{name}{JOINT}{key}": item
-            for name, source in self.sources.items()
-            for key, item in source.items().items()
-        }
-        return dict(sorted(keyed.items()))
-
-
-_MOST_SHARES = 10_000
-
-
-def _entry(name: str, entry: Any) -> tuple[ImageSource, Fraction]:  # noqa: ANN401
-    known = {"dir", "source", "share"}
-    if not isinstance(entry, Mapping) or entry.keys() - known or JOINT in name:
-        raise ConfigError(
-            f"data.train.{name}={entry}: a set is {{dir: <folder>, share: <number>}}, and its name "
-            f"has no {JOINT}."
-        )
-    share, source = entry.get("share", 1), entry.get("source")
-    if not isinstance(share, int | float) or not share > 0:
-        raise ConfigError(f"data.train.{name}.share={share} must be a number above 0.")
-    if (source is None) == (entry.get("dir") is None):
-        raise ConfigError(f"data.train.{name}: give dir=<folder>, or a source.")
-    return source or ImageFolder(entry["dir"]), Fraction(str(share))
-
-
-def folders_of(given: str | Path | Sequence[str | Path]) -> dict[str, ImageFolder]:
-    """Return the folders that were given, one or several, by their names; errors as above."""
-    return ImageFolders([given] if isinstance(given, str | Path) else given).folders
-
-
 @lru_cache  # once: a folder is listed when a command begins, and again when it reads
 def _say_left_out(root: Path, kinds: Sequence[tuple[str, int]], folders: Sequence[str]) -> None:
     if kinds:
@@ -292,8 +181,8 @@ def unique_keys(paths: Iterable[Path], root: Path) -> dict[str, Path]:
     """
     keyed: dict[str, Path] = {}
     open_paths = sorted(paths)
-    for name in (_stem, _folder_and_stem, _folder_and_name):
-        names = {path: name(path.relative_to(root)) for path in open_paths}
+    for name in _NAMERS:
+        names = {path: _normal(name(path.relative_to(root))) for path in open_paths}
         count = Counter(names.values()) + Counter(keyed.keys())
         keyed |= {names[path]: path for path in open_paths if count[names[path]] == 1}
         open_paths = [path for path in open_paths if count[names[path]] > 1]
@@ -305,16 +194,11 @@ def unique_keys(paths: Iterable[Path], root: Path) -> dict[str, Path]:
     return dict(sorted(keyed.items()))
 
 
-def _stem(path: Path) -> str:
-    return _normal(path.stem)
-
-
-def _folder_and_stem(path: Path) -> str:
-    return _normal("__".join(path.with_suffix("").parts))
-
-
-def _folder_and_name(path: Path) -> str:
-    return _normal("__".join(path.parts))
+_NAMERS: tuple[Callable[[Path], str], ...] = (
+    lambda path: path.stem,
+    lambda path: JOINT.join(path.with_suffix("").parts),
+    lambda path: JOINT.join(path.parts),
+)
 
 
 def _normal(text: str) -> str:

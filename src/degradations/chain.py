@@ -8,12 +8,7 @@ from torch import Tensor, nn
 
 from src.degradations.drawn import check_weights, choose, happens, inside, note
 from src.degradations.gaussian import as_8bit
-from src.degradations.resize import (
-    INTERPOLATIONS,
-    ending_at,
-    final_size,
-    to_final_size,
-)
+from src.degradations.resize import INTERPOLATIONS, ending_at, final_size, to_final_size
 
 
 class Chain(nn.Module):

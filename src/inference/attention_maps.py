@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from src.inference.attention_map import AttentionMap
 from src.inference.restorer import Restorer, fitted
 from src.inference.tiling import tile_starts
 from src.models.attention.cross_scale import CrossScaleAttention
@@ -17,131 +18,8 @@ from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.attention.non_local import NonLocalAttention
 from src.models.attention.pyramid import PyramidAttention
 from src.models.attention.pyramid_local import LocalPyramidAttention
-from src.ops.attention.contract import KERNEL, window_side
-from src.ops.attention.one_query import (
-    Spread,
-    patch_attention_map,
-    pixel_attention_map,
-    spread,
-)
-
-
-@dataclass(frozen=True)
-class AttentionMap:
-    """Softmax weights of one query pixel in one block.
-
-    Attributes:
-        block: Dotted name of the block in its network.
-        row, column: Of the query pixel in the block's features.
-        size: (H, W) of the block's features.
-        levels: One (H_s, W_s) of weights for each scale that is searched; together they sum to 1.
-        pixels: Pixels of the network's input that one of the features stands for, along an axis.
-        patch: Side of what is compared, in pixels of its own level: 3 for patches, 1 for pixels.
-        window: Side of the search window in pixels of the features; None sees all.
-    """
-
-    block: str
-    row: int
-    column: int
-    size: tuple[int, int]
-    levels: tuple[Tensor, ...]
-    pixels: float = 1.0
-    patch: int = KERNEL
-    window: int | None = None
-
-    def spread(self, radius: float) -> Spread:
-        """Return how the weights are spread; ``radius`` is in pixels of the network's input."""
-        return spread(self.levels, self.row, self.column, self.size, radius=radius / self.pixels)
-
-    def in_words(self, near: float) -> tuple[str, str]:
-        """Return how the weights are spread, and the share of each scale; ``near`` is a radius."""
-        numbers = self.spread(near)
-        shares = (f"×{self.scale(n)} {mass:.1%}" for n, mass in enumerate(numbers.levels))
-        spread_out = (
-            f"{numbers.effective_keys:.1f} effective keys of {self.seen}, {numbers.near:.1%} of "
-            f"the weight within {near:g} pixels"
-        )
-        return spread_out, ", ".join(shares)
-
-    def strongest(self, count: int) -> list["Key"]:
-        """Return the keys of the largest weights, the largest first.
-
-        Neighbouring patches share most of their pixels and are one finding: of those of a level
-        that overlap only the strongest is returned.
-        """
-        weights = torch.cat([level.flatten() for level in self.levels])
-        near = (2 * self.patch - 1) ** 2  # that a patch overlaps, itself included
-        largest = weights.topk(min(count * near, len(weights)))
-        ends = torch.tensor([level.numel() for level in self.levels]).cumsum(0).tolist()
-        chosen: list[tuple[int, int, int]] = []
-        keys: list[Key] = []
-        for weight, index in zip(largest.values.tolist(), largest.indices.tolist(), strict=True):
-            number = next(number for number, end in enumerate(ends) if index < end)
-            level = self.levels[number]
-            row, column = divmod(index - ends[number] + level.numel(), level.shape[1])
-            if len(keys) < count and not any(
-                other == number and max(abs(row - y), abs(column - x)) < self.patch
-                for other, y, x in chosen
-            ):
-                chosen.append((number, row, column))
-                keys.append(Key(number, weight, self._box((row, column), level.shape)))
-        return keys
-
-    def scale(self, level: int) -> str:
-        """Return in words how large a level is: its longer side over that of the features."""
-        return f"{max(self.levels[level].shape) / max(self.size):.2g}"
-
-    @property
-    def seen(self) -> int:
-        """How many keys the query can see."""
-        window = max(self.size) if self.window is None else self.window
-        return sum(
-            window_side(self.size[0], level.shape[0], window)
-            * window_side(self.size[1], level.shape[1], window)
-            for level in self.levels
-        )
-
-    @property
-    def query(self) -> "Box":
-        """What is compared with the keys, in pixels of the network's input."""
-        return self._box((self.row, self.column), self.size)
-
-    def _box(self, at: tuple[int, int], level: Sequence[int]) -> "Box":
-        """Return what a patch or pixel of a level covers of the network's input."""
-        steps = [self.pixels * whole / size for whole, size in zip(self.size, level, strict=True)]
-        centres = [(place + 0.5) * step for place, step in zip(at, steps, strict=True)]
-        return Box(*centres, *(self.patch * step for step in steps))
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in pixels of the network's input, whose first pixel reaches from 0 to 1.
-
-    Attributes:
-        row, column: Of the centre.
-        height, width: Of the sides.
-    """
-
-    row: float
-    column: float
-    height: float
-    width: float
-
-
-@dataclass(frozen=True)
-class Key:
-    """A patch or pixel that is looked at.
-
-    Attributes:
-        level: Index of its scale.
-        weight: Its share of the softmax.
-        box: What it covers of the network's input.
-    """
-
-    level: int
-    weight: float
-    box: Box
-
+from src.ops.attention.contract import KERNEL
+from src.ops.attention.one_query import patch_attention_map, pixel_attention_map
 
 _SHOWN = (
     PyramidAttention,
@@ -180,15 +58,10 @@ def attention_maps(
 def maps_of(
     net: nn.Module, degraded: Float[Tensor, "1 c h w"], points: Sequence[tuple[int, int]]
 ) -> dict[str, list[AttentionMap]]:
-    """Run ``net`` once and return of each of its blocks a map for each point of the input.
+    """Run ``net`` once and return of each block a map for each point (row, column) of the input.
 
     Memory is linear in pixels, as only these queries are looked at. Of a block that is called
     several times, as in CSNLN's recurrence, it is the map of the last call.
-
-    Args:
-        net: In evaluation mode.
-        degraded: Of sides that the network takes.
-        points: (row, column) in pixels of ``degraded``.
 
     Raises:
         ValueError: If a point is not in the image.
@@ -291,17 +164,12 @@ def _map_at(
 
 @dataclass(frozen=True)
 class Look:
-    """What the network sees together with one point, and what its blocks look at from there.
+    """What the network sees together with one point, and what its blocks look at from there."""
 
-    Attributes:
-        piece: (1, C, h, w), the network's input or the tile of it in which the point lies.
-        top, left: Of the tile, in pixels of the network's input.
-        maps: Name of a block → its map; rows and columns start at the tile's corner.
-    """
-
-    piece: Tensor
-    top: int
+    piece: Tensor  # (1, C, h, w), the network's input or the tile of it in which the point lies
+    top: int  # of the tile, in pixels of the network's input
     left: int
+    # name of a block → its map; rows and columns start at the tile's corner
     maps: Mapping[str, AttentionMap]
 
     @property
@@ -313,14 +181,9 @@ class Look:
 def look(
     restorer: Restorer, degraded: Float[Tensor, "1 c h w"], points: Sequence[tuple[int, int]]
 ) -> list[Look]:
-    """Return what is looked at from each point when ``restorer`` restores an image.
+    """Return what is looked at from each point (row, column) when ``restorer`` restores an image.
 
     Attention sees the whole image, or of a large one the tile whose middle is nearest to the point.
-
-    Args:
-        restorer: The network; its policy decides about tiles and windows.
-        degraded: The network's input.
-        points: (row, column) in pixels of ``degraded``.
     """
     tile, overlap = restorer.tile_of(degraded), restorer.policy.overlap
     tile = max(degraded.shape[-2:]) if tile is None else tile

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from src.inference.attention_maps import AttentionMap, Box
+from src.inference.attention_map import AttentionMap, Box
 from src.ops.attention.contract import window_of
 
 CAPTION = "query (red) and strongest keys | weights, level by level (brightness: square root)"
@@ -176,12 +176,10 @@ def _middle(frame: Edges) -> tuple[float, float]:
     return (frame[0] + frame[2]) / 2, (frame[1] + frame[3]) / 2
 
 
-def _frame(draw: ImageDraw.ImageDraw, frame: Sequence[float], colour: str) -> None:
+def _frame(draw: ImageDraw.ImageDraw, frame: Edges, colour: str) -> None:
     """Draw round a box, dark and then coloured, so that nothing of what is inside is covered."""
-    left, top, right, bottom = frame
     for margin, ink in ((_MARGIN, _INK), (3, colour), (2, colour), (1, _INK)):
-        edges = (left - margin, top - margin, right + margin, bottom + margin)
-        draw.rectangle(edges, outline=ink)
+        draw.rectangle(_grown(frame, margin), outline=ink)
 
 
 def _level(base: Image.Image, attention: AttentionMap, number: int, factor: float) -> Image.Image:
@@ -196,8 +194,7 @@ def _level(base: Image.Image, attention: AttentionMap, number: int, factor: floa
     ramp = np.stack([np.asarray(heat) * 3 - step for step in range(3)], axis=-1)
     hot = np.maximum(grey[..., None] / 255 * _DIM, ramp).clip(0, 1)
     picture = Image.fromarray((hot * 255).round().astype(np.uint8))
-    if attention.window is not None:
-        _frame_window(picture, attention, weights.shape)
+    _frame_window(picture, attention, weights.shape)
     words = (
         f"scale {attention.scale(number)}: {float(weights.sum()):.1%}, "
         f"largest {float(weights.max()):.2%}"
@@ -206,7 +203,7 @@ def _level(base: Image.Image, attention: AttentionMap, number: int, factor: floa
 
 
 def _frame_window(picture: Image.Image, attention: AttentionMap, level: Sequence[int]) -> None:
-    """Draw round what the query sees."""
+    """Draw round what the query sees, where that is not all."""
     if attention.window is None:
         return
     at = (attention.row, attention.column)

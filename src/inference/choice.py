@@ -29,16 +29,11 @@ from src.ops.attention.operator_costs import FLOPS, workspace_bytes
 
 @dataclass(frozen=True)
 class Footprint:
-    """What one forward pass costs.
+    """What one forward pass costs."""
 
-    Attributes:
-        bytes: Most memory at once beside weights and input, the result included.
-        flops: Floating-point operations in products and convolutions.
-        after: Those that are done after each function of torch that the network calls.
-    """
-
-    bytes: int
-    flops: int
+    bytes: int  # most memory at once beside weights and input, the result included
+    flops: int  # floating-point operations in products and convolutions
+    # Those that are done after each function of torch that the network calls.
     after: tuple[int, ...] = ()
 
 
@@ -72,11 +67,7 @@ def footprint(
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows how many bytes are referred to while operators run.
-
-    Args:
-        before: Tensors that were there before, which do not count.
-    """
+    """Follows how many bytes are referred to, but by tensors of ``before``, while operators run."""
 
     def __init__(self, before: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -109,11 +100,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class Calls(TorchFunctionMode):
-    """Calls ``after`` after each function of torch that a network calls; changes no number.
-
-    Args:
-        after: Called without arguments.
-    """
+    """Calls ``after`` after each function of torch that a network calls; changes no number."""
 
     def __init__(self, after: Callable[[], object]) -> None:
         super().__init__()
@@ -150,19 +137,13 @@ LOCAL_TILES = (512, 256, 128, 96, 64, 48)
 
 @dataclass(frozen=True)
 class Choice:
-    """How one image goes through a network.
+    """How one image goes through a network."""
 
-    Attributes:
-        tile: Side of the tiles in input pixels; None is the whole at once.
-        need: Of one forward pass, on the whole or on a tile; None where it is unknown.
-        free: Bytes that were free on the device.
-        why_not_whole: Why it is tiles although ``auto`` prefers the whole; empty otherwise.
-    """
-
-    tile: int | None
+    tile: int | None  # side of the tiles in input pixels; None is the whole at once
+    # Of one forward pass, on the whole or on a tile; None where it is unknown.
     need: Footprint | None = None
-    free: int = 0
-    why_not_whole: str = ""
+    free: int = 0  # bytes that were free on the device
+    why_not_whole: str = ""  # why it is tiles although ``auto`` prefers the whole; empty otherwise
 
     @property
     def bytes(self) -> int:

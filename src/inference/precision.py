@@ -88,12 +88,7 @@ class Precision:
         return {"precision": said}
 
     def settle(self, net: Callable[[Tensor], Tensor], image: Tensor) -> None:
-        """Choose by the middle of ``image`` (B, C, H, W), unless that is done.
-
-        Args:
-            net: The network, which takes images of any size here.
-            image: The first to be restored.
-        """
+        """Choose by the middle of ``image`` (B, C, H, W), unless that is done."""
         if self.way is None:
             top, left = ((side - min(side, SIDE)) // 2 for side in image.shape[-2:])
             self._measure(net, image[:1, :, top : top + SIDE, left : left + SIDE])

@@ -37,30 +37,25 @@ _NOTICED = 0.01
 class InferencePolicy:
     """How whole images go through a network; part of every record, because it moves scores.
 
-    Attributes:
-        tile: Side in input pixels; None restores the whole image at once; ``auto`` does so where it
-            fits into the memory that is free and does not take very long, else uses tiles.
-        overlap: Input pixels that neighbouring tiles share at least.
-        ensemble: Whether the mean over the eight flips and transposes is taken.
-        tiling: ``feathered`` blends overlapping tiles of ``tile`` pixels; ``paper`` quarters every
-            image as the papers did for all their numbers, and ``tile`` and ``overlap`` do nothing.
-        paper_pixels: With ``paper``, a piece of fewer pixels is not quartered again.
-        paper_rule: With ``paper``, whose sizes of pieces where the scale is not 1.
-        window: Side of the search window, in pixels of the features, of attention that was trained
-            to see all of a patch: it costs time and memory linear in pixels and may move scores.
-            None sees what the network saw in training.
-
     Raises:
         ConfigError: If a tile is not larger than the overlap, pieces would never be small, or the
             window has no pixel.
     """
 
+    # Side in input pixels; None restores the whole image at once; ``auto`` does so where it fits
+    # into the memory that is free and does not take very long, else uses tiles.
     tile: int | Literal["auto"] | None = "auto"
-    overlap: int = 16
-    ensemble: bool = False
+    overlap: int = 16  # input pixels that neighbouring tiles share at least
+    ensemble: bool = False  # whether the mean over the eight flips and transposes is taken
+    # ``feathered`` blends overlapping tiles of ``tile`` pixels; ``paper`` quarters every image as
+    # the papers did for all their numbers, and ``tile`` and ``overlap`` do nothing.
     tiling: Literal["feathered", "paper"] = "feathered"
-    paper_pixels: int = 6400
+    paper_pixels: int = 6400  # with ``paper``, a piece of fewer pixels is not quartered again
+    # With ``paper``, whose sizes of pieces where the scale is not 1.
     paper_rule: PaperRule = "panet"
+    # Side of the search window, in pixels of the features, of attention that was trained to see all
+    # of a patch: it costs time and memory linear in pixels and may move scores. None sees what the
+    # network saw in training.
     window: int | None = None
 
     def __post_init__(self) -> None:
@@ -172,15 +167,12 @@ class Restorer:
         """Return in words how ``degraded`` will go through the network, before it does."""
         with self.in_window():
             self._settle(degraded)
-        chosen = None if self.policy.tiling == "paper" else self.choice(degraded)
-        return self._in_words([] if chosen is None else [chosen])
+        return self._in_words([] if self.policy.tiling == "paper" else [self.choice(degraded)])
 
     def describe(self) -> str:
         """Return in words how the images so far went through, the largest need of each way."""
-        largest: dict[int | None, Choice] = {}
-        for chosen in sorted(self.choices.values(), key=lambda one: one.bytes):
-            largest[chosen.tile] = chosen
-        return self._in_words(list(largest.values()))
+        by_need = sorted(self.choices.values(), key=lambda one: one.bytes)
+        return self._in_words([*{one.tile: one for one in by_need}.values()])
 
     def _in_words(self, choices: Sequence[Choice]) -> str:
         policy = self.policy
@@ -271,11 +263,7 @@ Windowed = PyramidAttention | CrossScaleAttention | InScaleNonLocalAttention
 
 
 def _with_windows(net: nn.Module, window: int) -> list[Windowed]:
-    """Return the blocks of attention that can look at a window instead of the whole image.
-
-    Raises:
-        ConfigError: If there is none.
-    """
+    """Return the blocks of attention that can look at a window instead of the whole image."""
     blocks = [module for module in net.modules() if isinstance(module, Windowed)]
     if not blocks:
         raise ConfigError(

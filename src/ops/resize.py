@@ -42,11 +42,7 @@ def target_size(input_size: int, scale: int) -> int:
 
 
 def downscale(
-    image: Float[Tensor, "b c h w"],
-    scale: int,
-    *,
-    clip8: bool = True,
-    border: Border = "replicate",
+    image: Float[Tensor, "b c h w"], scale: int, *, clip8: bool = True, border: Border = "replicate"
 ) -> Float[Tensor, "b c h2 w2"]:
     """Return the image in [0, 1] at H/scale × W/scale, with anti-aliasing.
 
@@ -119,10 +115,7 @@ def interpolate(
 
 
 def by_products(
-    features: Tensor,
-    mode: str,
-    size: Size | None,
-    factors: tuple[float, float] | None,
+    features: Tensor, mode: str, size: Size | None, factors: tuple[float, float] | None
 ) -> Tensor:
     """Return what ``interpolate`` does, by one matrix along each axis."""
     height, width = (
@@ -139,10 +132,7 @@ def by_products(
 
 
 def _torchs(
-    features: Tensor,
-    mode: str,
-    size: Size | None,
-    factors: tuple[float, float] | None,
+    features: Tensor, mode: str, size: Size | None, factors: tuple[float, float] | None
 ) -> Tensor:
     options = {} if factors is None else {"recompute_scale_factor": False}
     whole: Any = size  # torch's annotation knows numbers alone

@@ -55,12 +55,7 @@ class WarmupCosine(LambdaLR):
     """
 
     def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        total_steps: int,
-        warmup_steps: int = 0,
-        floor: float = 0.0,
+        self, optimizer: Optimizer, *, total_steps: int, warmup_steps: int = 0, floor: float = 0.0
     ) -> None:
         def factor(step: int) -> float:
             if step < warmup_steps:

@@ -117,10 +117,6 @@ def share_out(net: nn.Module, mesh: DeviceMesh) -> None:
 
     Only the weights of one block are whole at a time, in the forward and the backward pass; those
     that no block holds alone are whole during the whole step.
-
-    Args:
-        net: The network; its weights are those of every process at the start.
-        mesh: The processes, one dimension.
     """
     blocks = list(blocks_of(net))
     for block in blocks:

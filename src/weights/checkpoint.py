@@ -28,22 +28,15 @@ NETWORK_SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of ours: of a training, or a network alone.
+    """A checkpoint of ours: of a training, or a network alone."""
 
-    Attributes:
-        path: The file.
-        config: The config of its training, resolved; of a network alone ``model``, ``io`` and
-            ``inference``, which are enough to restore images.
-        step: Optimizer steps done; 0 for a network alone.
-        origin: Version and commit.
-        weights: The network's tensors, under its own names.
-    """
-
-    path: Path
+    path: Path  # the file
+    # The config of its training, resolved; of a network alone ``model``, ``io`` and ``inference``,
+    # which are enough to restore images.
     config: DictConfig
-    step: int
-    origin: dict[str, Any]
-    weights: Mapping[str, Tensor]
+    step: int  # optimizer steps done; 0 for a network alone
+    origin: dict[str, Any]  # version and commit
+    weights: Mapping[str, Tensor]  # the network's tensors, under its own names
 
     @property
     def network_alone(self) -> bool:

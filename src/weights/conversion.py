@@ -63,11 +63,7 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def known_architecture(name: object) -> str:
-    """Return the name of a published network.
-
-    Raises:
-        ConfigError: If there is none of that name.
-    """
+    """Return the name of a published network; ConfigError if there is none of that name."""
     if str(name) not in LAYOUTS:
         raise ConfigError(
             f"architecture={name}: no such published network. {did_you_mean(str(name), LAYOUTS)}"

@@ -46,11 +46,7 @@ class _Layer:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a weight file by name, on the CPU.
-
-    Args:
-        path: A file of torch (zip or legacy format), a ``.safetensors`` file, or a ``.mat`` file
-            of MatConvNet.
+    """Return the tensors by name of a file of torch, safetensors or MatConvNet (.mat), on the CPU.
 
     Raises:
         CheckpointError: If it is missing, damaged, could run code or holds no tensors.
@@ -72,9 +68,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def unwrap_weights(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     """Return the state dict in ``content``, without the prefixes that trainers leave.
 
-    Args:
-        content: A state dict, or a dictionary with one under one of ``WRAPPERS``.
-        where: What it is, for messages.
+    It is ``content`` itself, or stands in it under one of ``WRAPPERS``.
 
     Raises:
         CheckpointError: If there is none.

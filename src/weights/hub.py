@@ -39,17 +39,11 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class Remote:
-    """What a name on the hub says.
+    """What a name on the hub says."""
 
-    Attributes:
-        repository: ``owner/name``.
-        revision: Branch, tag or commit; None is the default branch.
-        file: Of the repository; None where it has one that fits.
-    """
-
-    repository: str
-    revision: str | None
-    file: str | None
+    repository: str  # ``owner/name``
+    revision: str | None  # Branch, tag or commit; None is the default branch
+    file: str | None  # of the repository; None where it has one that fits
 
 
 def is_remote(name: object) -> bool:
@@ -126,11 +120,7 @@ def described(name: str, path: Path) -> dict[str, str]:
 
 
 def hub_api(asked: str) -> Any:  # noqa: ANN401  of an extra
-    """Return the hub's client.
-
-    Raises:
-        ConfigError: If the extra is missing.
-    """
+    """Return the hub's client; ConfigError if the extra is missing."""
     need("huggingface_hub", extra="hub", asked=asked)
     quiet = _QUIET if sys.stderr.isatty() else (*_QUIET, "HF_HUB_DISABLE_PROGRESS_BARS")
     os.environ.update(dict.fromkeys(quiet, "1"))  # read at its import
@@ -146,11 +136,7 @@ def hub_api(asked: str) -> Any:  # noqa: ANN401  of an extra
 
 
 def _inside(ask: Any, *words: Any, **more: Any) -> Any:  # noqa: ANN401
-    """Return what the hub says of a file; the client takes its tag for a file's name.
-
-    Raises:
-        ValueError: If that leads out of the cache.
-    """
+    """Return what the hub says of a file; the client takes its tag for a file's name."""
     about = ask(*words, **more)
     if re.fullmatch(r"[\w-]*", about.etag or "") is None:
         raise ValueError(f"the hub gives the file a name out of the cache, {about.etag!r}")
@@ -235,11 +221,7 @@ def _reference(remote: Remote) -> Path:
 
 
 def _chosen(name: str, remote: Remote, files: list[str]) -> str:
-    """Return the file that is meant.
-
-    Raises:
-        CheckpointError: If there is none, or there are several.
-    """
+    """Return the file that is meant."""
     fitting = [file for file in files if file.endswith(TENSORS)]
     if remote.file is not None and remote.file in fitting:
         return remote.file
@@ -258,11 +240,7 @@ def _chosen(name: str, remote: Remote, files: list[str]) -> str:
 
 
 def _check(name: str, path: Path, said_of_it: Any) -> None:  # noqa: ANN401
-    """Compare a download with the size and the hash that the hub states, and remove what differs.
-
-    Raises:
-        CheckpointError: If they differ.
-    """
+    """Compare a download with the size and hash that the hub states; remove what differs."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -285,11 +263,7 @@ def _check(name: str, path: Path, said_of_it: Any) -> None:  # noqa: ANN401
 
 
 def _earlier(name: str, remote: Remote, error: CheckpointError) -> Path:
-    """Return what an earlier start has downloaded.
-
-    Raises:
-        CheckpointError: ``error``, if there is nothing.
-    """
+    """Return what an earlier start has downloaded."""
     folder, reference = _snapshots(remote), _reference(remote)
     known = reference.read_text("utf-8").strip() if reference.is_file() else remote.revision
     commits = sorted(folder.glob(known or "*"), key=lambda one: one.stat().st_mtime)

@@ -20,31 +20,18 @@ from src.weights.untrusted import check_config, check_saved
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """What such a file contains.
+    """What such a file contains."""
 
-    Attributes:
-        path: The file.
-        model: The network as in conf/model: ``_target_`` and constructor arguments.
-        about: Version, commit, source and the like.
-        weights: The network's tensors, under its own names.
-    """
-
-    path: Path
-    model: dict[str, Any]
-    about: dict[str, Any]
-    weights: dict[str, Tensor]
+    path: Path  # the file
+    model: dict[str, Any]  # the network as in conf/model: ``_target_`` and constructor arguments
+    about: dict[str, Any]  # Version, commit, source and the like
+    weights: dict[str, Tensor]  # the network's tensors, under its own names
 
 
 def write_network(
     path: Path, weights: Mapping[str, Tensor], model: Mapping[str, Any], about: Mapping[str, Any]
 ) -> None:
-    """Write a network, whole or not at all.
-
-    Args:
-        path: The file, made or replaced; its folder is made.
-        weights: The network's state dict.
-        model: The network as in conf/model, plain.
-        about: Where it came from; strings, numbers and containers of them.
+    """Write weights, ``model`` as in conf/model, and where they came from, whole or not at all.
 
     Raises:
         CheckpointError: If it cannot be written.
@@ -89,9 +76,6 @@ def read_network(path: Path) -> NetworkFile:
 
 def open_network(source: str | Path | NetworkFile) -> nn.Module:
     """Return the network of a file that ``write_network`` wrote, in evaluation mode.
-
-    Args:
-        source: The file, or what has been read of it.
 
     Raises:
         CheckpointError: If it cannot be read, or is of a class or size that is not there.

@@ -90,10 +90,6 @@ def read_text(path: Path) -> str:
 def check_config(source: str | Path, config: object) -> dict[str, Any]:
     """Return the configuration in a file as new dicts, lists and scalars, fit to be built.
 
-    Args:
-        source: The file, for the message.
-        config: What it holds: section, e.g. ``model``, → its node.
-
     Raises:
         UntrustedError: Naming the key, if it holds anything but plain data, an interpolation, or
             the name of something to call that is not listed for its section.
@@ -124,11 +120,7 @@ def check_saved(source: str | Path, config: object) -> dict[str, Any]:
 
 
 class Reading:
-    """One configuration that is being checked.
-
-    Args:
-        source: Where it comes from, for messages.
-    """
+    """One configuration that is being checked."""
 
     def __init__(self, source: str) -> None:
         self.source, self.size = source, 0

@@ -25,11 +25,7 @@ def zoo_names() -> list[str]:
 
 
 def zoo_file(name: str) -> Path:
-    """Return the file of a network of the zoo.
-
-    Raises:
-        CheckpointError: If there is none of that name.
-    """
+    """Return the file of a network of the zoo; CheckpointError if there is none of that name."""
     names = zoo_names()
     if name not in names:
         raise CheckpointError(f"{name}: no such network comes along, but {', '.join(names)}.")
@@ -39,9 +35,7 @@ def zoo_file(name: str) -> Path:
 def result_ending(checkpoint: str, *, own: str = "restored") -> str:
     """Return how the name of a result ends that lies beside its source, e.g. ``_denoised``.
 
-    Args:
-        checkpoint: As given.
-        own: The word for any network but those of the zoo.
+    ``own`` is the word for any network but those of the zoo.
     """
     if not checkpoint.startswith(ZOO):
         return f"_{own}"

@@ -7,8 +7,7 @@ from typing import Any, Literal
 import pytest
 from torch import Tensor, nn
 
-from src.app.config.schema import agrees, describe
-from src.app.config.validate import parameters_of
+from src.app.config.validate import agrees, describe, parameters_of
 from src.core.errors import ConfigError
 from src.core.registry import locate
 

@@ -27,7 +27,7 @@ import psutil
 import pytest
 from PIL import Image, ImageCms
 
-from src.commands.page.photographs import Offer
+from src.commands.page.offers import Offer
 from src.core.errors import ConfigError
 from src.core.paths import ROOT
 from tests.support.images import pixels, write

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.commands.page.photographs import Offer
+from src.commands.page.offers import Offer
 from tests.support.images import pixels, write
 
 browser = pytest.importorskip("tests.support.browser", reason="aiohttp is absent")

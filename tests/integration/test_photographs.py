@@ -14,7 +14,7 @@ import tifffile
 import torch
 from PIL import ExifTags, Image, ImageCms
 
-from src.data.image_io import AVIF
+from src.data.image_file import AVIF
 from src.models.backbones.ffdnet import FFDNet
 from src.models.backbones.untrained import Bicubic, Identity
 from src.weights.network_file import write_network

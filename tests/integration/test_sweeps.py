@@ -10,16 +10,8 @@ from hydra import compose, initialize_config_dir
 from src.app.config.check import Request, composed
 from src.app.config.typed import with_config_dir
 from src.app.sweeps.frozen import open_sweep
-from src.app.sweeps.sweep import (
-    JobResult,
-    over_seeds,
-    score_direction,
-    score_name,
-    table_of,
-    table_of_seeds,
-    varied_keys,
-    write_results,
-)
+from src.app.sweeps.sweep import JobResult, score_direction, score_name
+from src.app.sweeps.table import over_seeds, table_of, table_of_seeds, varied_keys, write_results
 from src.commands.cli.sweep import refuse_unscored
 from src.core.errors import ConfigError
 from tests.support.runs import TINY, Finished, command

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 
 from src.commands.page.command import limits_of, offers_of
 from src.commands.page.hosts import hosts_of
-from src.commands.page.photographs import Offer
+from src.commands.page.offers import Offer
 from src.commands.page.server import Server
 from src.core.console import make_console
 from src.weights.network_file import write_network

@@ -5,16 +5,7 @@ import shutil
 import signal
 
 from tests.support.runs import Finished
-from tools.faults.scene import (
-    Fault,
-    Scene,
-    ended,
-    fill,
-    goes_on,
-    mounted,
-    nothing_left,
-    read_only,
-)
+from tools.faults.scene import Fault, Scene, ended, fill, goes_on, mounted, nothing_left, read_only
 
 SMALL = ("-t", "tmpfs", "-o", "size=4m", "tmpfs")
 

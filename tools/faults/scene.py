@@ -27,11 +27,7 @@ PAIR = "trainer=ddp_cpu"
 
 
 class Scene:
-    """A scratch folder with a run folder ``run`` in it, and what is done there.
-
-    Args:
-        here: The scratch folder.
-    """
+    """A scratch folder with a run folder ``run`` in it, and what is done there."""
 
     def __init__(self, here: Path) -> None:
         self.here, self.run = here, here / "run"
@@ -93,27 +89,16 @@ class Scene:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that may happen.
+    """One thing that may happen."""
 
-    Attributes:
-        name: What.
-        done: How it is brought about.
-        act: Does it; returns how the command ended.
-        left: Looks at what is left, or fails; returns it in a few words.
-        code: Exit status.
-        says: Fragments that the message must hold.
-        slow: Whether it takes more than a few seconds.
-        root: Whether it needs the rights to mount a disk.
-    """
-
-    name: str
-    done: str
-    act: Callable[[Scene], Finished]
-    left: Callable[[Scene], str]
-    code: int = 1
-    says: tuple[str, ...] = ()
-    slow: bool = True
-    root: bool = False
+    name: str  # what
+    done: str  # how it is brought about
+    act: Callable[[Scene], Finished]  # does it; returns how the command ended
+    left: Callable[[Scene], str]  # looks at what is left, or fails; returns it in a few words
+    code: int = 1  # exit status
+    says: tuple[str, ...] = ()  # fragments that the message must hold
+    slow: bool = True  # whether it takes more than a few seconds
+    root: bool = False  # whether it needs the rights to mount a disk
 
 
 def ended(process: subprocess.Popen[str]) -> Finished:

@@ -35,31 +35,21 @@ SWEEP_LIMIT = 32
 
 @dataclass(frozen=True)
 class Request:
-    """What was typed.
+    """What was typed."""
 
-    Attributes:
-        config_name: Primary config, e.g. ``train``.
-        overrides: The words ``key=value``.
-        multirun: Whether ``-m`` was given.
-        config_dir: The folder of the primary configs, absolute.
-    """
-
-    config_name: str
-    overrides: tuple[str, ...]
-    multirun: bool = False
-    config_dir: str = str(CONF_DIR)
+    config_name: str  # primary config, e.g. ``train``
+    overrides: tuple[str, ...]  # the words ``key=value``
+    multirun: bool = False  # whether ``-m`` was given
+    config_dir: str = str(CONF_DIR)  # the folder of the primary configs, absolute
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A command line that can work.
+    """A command line that can work."""
 
-    Attributes:
-        cfg: The configuration of the job, of a sweep the first one's, with Hydra's own node.
-        plain: Those of all jobs that were checked, plain; empty where only names were checked.
-    """
-
+    # The configuration of the job, of a sweep the first one's, with Hydra's own node.
     cfg: DictConfig
+    # Those of all jobs that were checked, plain; empty where only names were checked.
     plain: tuple[dict[str, Any], ...]
 
 
@@ -67,11 +57,7 @@ class Accepted:
 def composed(request: Request, *, complete: bool = True) -> Iterator[Accepted]:
     """Compose what was typed, refuse what cannot work, and keep Hydra ready while the block runs.
 
-    Nothing is written and no device is touched.
-
-    Args:
-        request: What was typed.
-        complete: Whether the values and targets are checked too; else only the names.
+    Nothing is written and no device is touched. Unless ``complete``, only names are checked.
 
     Raises:
         ConfigError: Saying what came, what is allowed and what to do.

@@ -11,8 +11,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.app.config.options import all_groups, options_of
-from src.app.config.schema import join
+from src.app.config.options import all_groups, join, options_of
 from src.app.config.typed import KEY
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
@@ -43,13 +42,7 @@ def refuse_choice(override: Override) -> None:
 
 
 def explain(error: Exception, config_name: str, parsed: Sequence[Override]) -> str:
-    """Say which override is at fault and what it may have meant.
-
-    Args:
-        error: What Hydra raised.
-        config_name: Primary config; Hydra must be initialised.
-        parsed: The overrides that together could not be composed.
-    """
+    """Say which override is at fault and what it may have meant; Hydra must be initialised."""
     if isinstance(error, MissingConfigException):
         return _unknown_option(error)
     choosing = [item for item in parsed if chooses(item)]

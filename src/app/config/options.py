@@ -19,6 +19,16 @@ WHOLE: Any = {"break_on_hyphens": False, "break_long_words": False}
 INTERNAL = ("hydra", "local", "paths")
 """Groups that are no choice between components."""
 
+OPEN = ("callbacks", "logger", "metrics", "data.benchmarks", "dataset")
+"""Mappings of named nodes, which may hold any number of entries."""
+
+GLOBAL_GROUPS = ("experiment", "local", "debug", "hparams_search")
+"""Groups whose files write at the root and make no node of their own."""
+
+MISSING = "???"
+UNRESOLVED = object()
+"""Stands for a value that only the checkpoint's own configuration can give."""
+
 AUTO = "auto"
 """The value of ``resume`` that means: the run in this job's own folder, if there is one."""
 
@@ -30,17 +40,12 @@ _NESTED_DEFAULTS = {"model/attention": "by model", "data/transform": "none"}
 
 @dataclass(frozen=True)
 class Primary:
-    """A primary config, as written: what may stand at the root of a configuration.
+    """A primary config, as written: what may stand at the root of a configuration."""
 
-    Attributes:
-        values: The keys beside the defaults list, with their default values.
-        groups: Config group to its default option; None where nothing is chosen.
-        laid_over_checkpoint: Whether what is left out is as in a checkpoint's own configuration.
-    """
-
-    values: dict[str, Any]
+    values: dict[str, Any]  # the keys beside the defaults list, with their default values
+    # Config group to its default option; None where nothing is chosen.
     groups: dict[str, str | None]
-    laid_over_checkpoint: bool
+    laid_over_checkpoint: bool  # whether what is left out is as in a checkpoint's own configuration
 
 
 def read_primary(config_name: str, conf_dir: Path = CONF_DIR) -> Primary:
@@ -67,6 +72,11 @@ def read_primary(config_name: str, conf_dir: Path = CONF_DIR) -> Primary:
 def key_of(word: str) -> str:
     """Return the key of a word as typed: ``key=value``, ``+key=value`` or ``~key``."""
     return word.lstrip("+~").partition("=")[0]
+
+
+def join(path: str, key: str) -> str:
+    """Return ``path.key``, or ``key`` at the root."""
+    return f"{path}.{key}" if path else key
 
 
 def options_of(group: str, conf_dir: Path = CONF_DIR) -> list[str]:

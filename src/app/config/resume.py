@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -11,15 +12,9 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from src.app.config.options import AUTO, key_of, read_primary
+from src.app.config.options import AUTO, GLOBAL_GROUPS, key_of, read_primary
 from src.app.config.schema import leaves
-from src.app.config.typed import (
-    KEY,
-    folders_of,
-    is_remembered,
-    is_search_path,
-    with_folders,
-)
+from src.app.config.typed import KEY, folders_of, is_remembered, is_search_path, with_folders
 from src.core.errors import ConfigError, UntrustedError
 from src.core.paths import from_root
 from src.weights.untrusted import Reading, check_config, read_text
@@ -35,25 +30,7 @@ OF_A_START = ("resume", "accept_changes")
 OF_A_RUN = ("resume", "checkpoint")
 """Keys whose values are runs."""
 
-WHOLE = ("experiment", "local", "debug", "hparams_search")
-"""Groups that write at the root, so that it cannot be told what they would change."""
-
 _REFERENCE = re.compile(r"\$\{[\w.]+\}")
-
-
-def with_run(overrides: Sequence[str], *, trains: bool) -> list[str]:
-    """Return ``overrides`` with what the runs add that they go on with, or whose results they read.
-
-    Args:
-        overrides: As typed; a key of ``OF_A_RUN`` is among them.
-        trains: Whether they are of a training, which may resume one.
-
-    Raises:
-        ConfigError: As :func:`with_last` and :func:`with_saved`.
-        UntrustedError: As the other two.
-    """
-    words = with_last(overrides)
-    return with_saved(words) if trains else with_that_of_checkpoint(words)
 
 
 def with_last(overrides: Sequence[str]) -> list[str]:
@@ -95,10 +72,10 @@ def with_saved(overrides: Sequence[str]) -> list[str]:
         return list(overrides)
     folder = from_root(named[0])
     refuse_links(folder)
-    saved = saved_overrides(folder)
+    saved = _parsed(saved_overrides(folder))
     refuse_changes(folder, given_now(folder, overrides))
-    taken = {override.key_or_group for override in given}
-    kept = [str(old.input_line) for old in _parsed(saved) if not _is_below(old.key_or_group, taken)]
+    taken = tuple(f"{override.key_or_group}{sign}" for override in given for sign in "./")
+    kept = [str(old.input_line) for old in saved if not f"{old.key_or_group}.".startswith(taken)]
     _check_search_path(folder, kept)
     return [*kept, *overrides]
 
@@ -126,14 +103,10 @@ def with_that_of_checkpoint(overrides: Sequence[str]) -> list[str]:
 
 
 def _checkpoints(overrides: Sequence[str]) -> list[str]:
-    for override in _parsed(overrides):
-        if override.key_or_group == "checkpoint":
-            value = override.value()
-            several = value.values() if isinstance(value, dict) else value
-            if isinstance(several, str):
-                return [several]
-            return [str(one) for one in several] if isinstance(several, Iterable) else []
-    return []
+    named = (item.value() for item in _parsed(overrides) if item.key_or_group == "checkpoint")
+    value = next(named, [])
+    several = list(value.values()) if isinstance(value, dict) else value
+    return list(map(str, several)) if isinstance(several, list) else [str(several)]
 
 
 def _check_search_path(folder: Path, saved: Sequence[str]) -> None:
@@ -182,7 +155,22 @@ def refuse_changes(folder: Path, given: Sequence[str]) -> None:
         ConfigError: Naming what can be done instead.
     """
     for override in _parsed(given):
-        _refuse_change(override, folder)
+        top = override.key_or_group.replace("/", ".").partition(".")[0]
+        if top in FIXED:
+            raise ConfigError(
+                f"{override.input_line}: a resumed run keeps its {top}; start a new run, with "
+                f"weights={folder} to begin from its weights."
+            )
+        if override.key_or_group == "optimizer":
+            raise ConfigError(
+                f"{override.input_line}: a resumed run keeps its optimizer, whose state was saved; "
+                "single values can change, e.g. optimizer.lr=5e-5."
+            )
+        if top in GLOBAL_GROUPS:  # they write at the root: it cannot be told what they would change
+            raise ConfigError(
+                f"{override.input_line}: a resumed run keeps its own settings; name those to "
+                f"change, e.g. resume={folder} trainer.max_steps=2000."
+            )
 
 
 def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
@@ -197,7 +185,7 @@ def followers(cfg: DictConfig, given: Sequence[str]) -> list[str]:
     """
     changed = {f"${{{key_of(text)}}}" for text in given}
     raw = OmegaConf.to_container(cfg, resolve=False)
-    paths = [path for path, value in leaves(raw) if isinstance(value, str) and value in changed]
+    paths = [path for path, value in leaves(raw) if str(value) in changed]
     return [f"{path}={OmegaConf.select(cfg, path)}" for path in paths if not path.startswith(FIXED)]
 
 
@@ -209,10 +197,8 @@ def saved_overrides(folder: Path) -> list[str]:
         UntrustedError: If they are more than values and choices.
     """
     path = folder / OVERRIDES
-    if not path.is_file():
-        return []
     try:
-        content = yaml.safe_load(read_text(path))
+        content = yaml.safe_load(read_text(path)) if path.is_file() else []
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read; restore it, or remove it.") from error
     if not isinstance(content, list) or not all(isinstance(text, str) for text in content):
@@ -250,43 +236,15 @@ def _check_override(reading: Reading, text: str) -> None:
     chooses = "." not in key and key not in read_primary("train").values
     if chooses and re.search(r"\.\.|(^|['\" ])/", str(value)):
         reading.refuse("it chooses a file outside of the configuration folders")
-    *above, last = re.split(r"[./]", key)
-    node: object = {last: value}
-    for name in reversed(above):
+    node: object = value
+    for name in reversed(re.split(r"[./]", key)):
         node = {name: node}
     check_config(reading.source, node)
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
-    parser = OverridesParser.create()
-    parsed = []
+    parser, parsed = OverridesParser.create(), []
     for text in overrides:
-        try:
+        with suppress(HydraException):  # explained where the whole command line is checked
             parsed.append(parser.parse_override(text))
-        except HydraException:  # explained where the whole command line is checked
-            continue
     return parsed
-
-
-def _is_below(key: str, taken: set[str]) -> bool:
-    """Say whether ``key`` or something above it is in ``taken``."""
-    return any(key == other or key.startswith((f"{other}.", f"{other}/")) for other in taken)
-
-
-def _refuse_change(override: Override, folder: Path) -> None:
-    top = override.key_or_group.replace("/", ".").partition(".")[0]
-    if top in FIXED:
-        raise ConfigError(
-            f"{override.input_line}: a resumed run keeps its {top}; start a new run, with "
-            f"weights={folder} to begin from its weights."
-        )
-    if override.key_or_group == "optimizer":
-        raise ConfigError(
-            f"{override.input_line}: a resumed run keeps its optimizer, whose state was saved; "
-            "single values can change, e.g. optimizer.lr=5e-5."
-        )
-    if top in WHOLE:
-        raise ConfigError(
-            f"{override.input_line}: a resumed run keeps its own settings; name those to change, "
-            f"e.g. resume={folder} trainer.max_steps=2000."
-        )

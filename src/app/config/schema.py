@@ -1,13 +1,10 @@
 """What may stand at the root of a configuration, judged without importing anything it names."""
 
-import inspect
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
@@ -16,24 +13,22 @@ from omegaconf.errors import (
     MissingMandatoryValue,
 )
 
-from src.app.config.options import WHOLE, Primary, options_of
+from src.app.config.options import (
+    GLOBAL_GROUPS,
+    MISSING,
+    UNRESOLVED,
+    WHOLE,
+    Primary,
+    join,
+    options_of,
+)
+from src.app.config.validate import agrees, describe, show
 from src.core.errors import ConfigError, did_you_mean
 from src.core.paths import CONF_DIR
 
-MISSING = "???"
-_SCALARS: dict[Any, Any] = {bool: bool, str: str, int: int, float: int | float, NoneType: NoneType}
-"""What YAML has for an annotation."""
 _SEEDS = 2**32  # NumPy's
 _SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 _SHORTEST = 8  # shorter secrets would be found by chance
-UNRESOLVED = object()
-"""Stands for a value that only the checkpoint's own configuration can give."""
-
-OPEN = ("callbacks", "logger", "metrics", "data.benchmarks", "dataset")
-"""Mappings of named nodes, which may hold any number of entries."""
-
-GLOBAL_GROUPS = ("experiment", "local", "debug", "hparams_search")
-"""Groups whose files write at the root and make no node of their own."""
 
 TYPES: dict[str, Any] = {
     "on_error": Literal["raise", "skip"],
@@ -75,10 +70,7 @@ TYPES: dict[str, Any] = {
 }
 """Root values that take more or less than their default's type."""
 
-EXAMPLES = {
-    "checkpoint": "outputs/denoise/panet_small/2026-01-31_12-00-00",
-    "input": "photos",
-}
+EXAMPLES = {"checkpoint": "outputs/denoise/panet_small/2026-01-31_12-00-00", "input": "photos"}
 
 
 def check_names(cfg: DictConfig, primary: Primary) -> dict[str, Any]:
@@ -122,18 +114,10 @@ def _value_by_value(node: Any, path: str = "", *, partial: bool) -> Any:  # noqa
     return dict(zip(keys, values, strict=True)) if isinstance(node, DictConfig) else values
 
 
-def join(path: str, key: str) -> str:
-    """Return ``path.key``, or ``key`` at the root."""
-    return f"{path}.{key}" if path else key
-
-
 def leaves(node: object, path: str = "", *, in_lists: bool = False) -> Iterator[tuple[str, Any]]:
     """Yield (dotted path, value) of each value below ``node`` that is no mapping.
 
-    Args:
-        node: A plain configuration.
-        path: Where it stands.
-        in_lists: Whether the items of a list are values of their own.
+    A list is one value, or with ``in_lists`` each of its items is.
     """
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -211,19 +195,10 @@ def _check_value(path: str, value: object, default: object) -> None:
         raise ConfigError(f"{path}={show(value)} is not possible; it must be {describe(kind)}.")
 
 
-def show(value: object) -> str:
-    """Return a value as one would type it."""
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def check_leaves(config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     """Refuse a configuration without a value that must be given, or with a secret: runs save it.
 
-    Args:
-        config: The plain, resolved configuration.
-        environment: Names and values; those that sound like a key or a password are secret.
+    Secret are variables of ``environment`` whose names sound like a key or a password.
 
     Raises:
         ConfigError: Naming each missing key, what it means, and an example; or the key with the
@@ -250,9 +225,7 @@ def check_leaves(config: Mapping[str, Any], environment: Mapping[str, str]) -> N
     if lost:
         lines = [_explained(path, config) for path in lost]
         example = " ".join(f"{path}={EXAMPLES.get(path, '<value>')}" for path in lost)
-        raise ConfigError(
-            "Not given, and needed:\n" + "\n".join([*lines, f"For example: {example}"])
-        )
+        raise ConfigError("\n".join(["Not given, and needed:", *lines, f"For example: {example}"]))
 
 
 def _explained(path: str, config: Mapping[str, Any]) -> str:
@@ -268,51 +241,3 @@ def _explained(path: str, config: Mapping[str, Any]) -> str:
     words = re.sub(r"\s*\n\s+#\s*", " ", next(comments, ""))
     lead = f"  {path}=…  "
     return fill(words, 80, initial_indent=lead, subsequent_indent=" " * len(lead), **WHOLE) or lead
-
-
-def agrees(value: object, annotation: Any) -> bool:  # noqa: ANN401
-    """Say whether a plain YAML value may be given where ``annotation`` is asked for.
-
-    A whole number is a float; a truth value is no number; what is not about scalars and lists of
-    them is not judged, except that a scalar is never an object.
-    """
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin in {Union, UnionType}:
-        return any(agrees(value, choice) for choice in arguments)
-    if origin is Literal:
-        return any(value == choice and type(value) is type(choice) for choice in arguments)
-    kind = NoneType if annotation is None else origin or annotation
-    if not inspect.isclass(kind) or kind in {Any, object, inspect.Parameter.empty}:
-        return True
-    if kind in _SCALARS:
-        return isinstance(value, _SCALARS[kind]) and (kind is bool or not isinstance(value, bool))
-    return _fits(value, kind, arguments)
-
-
-def _fits(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
-    if kind.__module__ not in {"builtins", "collections.abc"}:
-        return isinstance(value, str if issubclass(kind, Path) else kind | Mapping | list)
-    if issubclass(kind, Mapping):
-        return isinstance(value, Mapping)
-    if not issubclass(kind, Iterable):  # Callable and its like
-        return True
-    if not isinstance(value, list | tuple):
-        return False
-    if kind is tuple and arguments and Ellipsis not in arguments:
-        return len(value) == len(arguments) and all(map(agrees, value, arguments))
-    return not arguments or all(agrees(item, arguments[0]) for item in value)
-
-
-def describe(annotation: Any) -> str:  # noqa: ANN401
-    """Return an annotation in words, e.g. ``int | None`` or ``raise | skip``."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin in {Union, UnionType}:
-        return " | ".join(describe(choice) for choice in arguments)
-    if origin is Literal:
-        return " | ".join(str(choice) for choice in arguments)
-    if annotation in {None, NoneType}:
-        return "null"
-    if origin is not None:
-        inner = ", ".join("…" if choice is Ellipsis else describe(choice) for choice in arguments)
-        return f"{getattr(origin, '__name__', origin)}[{inner}]"
-    return getattr(annotation, "__name__", str(annotation))

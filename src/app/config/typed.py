@@ -6,6 +6,7 @@ that goes on may name only those that were typed here before.
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,8 @@ from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import HydraException
 
 from src.app.config.options import NESTED, key_of, options_of
-from src.app.config.schema import leaves, show
+from src.app.config.schema import leaves
+from src.app.config.validate import show
 from src.core.errors import ConfigError, UntrustedError
 from src.core.files import write_json
 from src.core.paths import ROOT, from_root, user_cache, with_home
@@ -93,9 +95,7 @@ def _placed(value: Any, *, is_path: bool) -> Any:  # noqa: ANN401
         return [_placed(one, is_path=is_path) for one in value]
     if isinstance(value, dict):
         return {key: _placed(one, is_path=is_path) for key, one in value.items()}
-    if not isinstance(value, str) or value == "-" or value.startswith(("~", "/", "${")):
-        return value
-    if "://" in value:
+    if not isinstance(value, str) or re.match(r"-$|~|/|\$\{|.*://", value):
         return value
     here = str(Path.cwd() / value)
     named = not is_path and ("/" not in value or value.startswith("zoo/"))
@@ -115,7 +115,7 @@ def _as_typed(value: Any) -> str:  # noqa: ANN401
 
 def is_search_path(override: str) -> bool:
     """Say whether ``override`` is ``hydra.searchpath=…``."""
-    return override.lstrip("+").partition("=")[0] == KEY
+    return key_of(override) == KEY
 
 
 def folders_of(overrides: Iterable[str]) -> list[str]:
@@ -175,11 +175,7 @@ def noted(file: str) -> list[str]:
 
 
 def check_folders(overrides: Sequence[str]) -> None:
-    """Refuse a search path with a folder that is not there.
-
-    Raises:
-        ConfigError: Naming it.
-    """
+    """Refuse a search path with a folder that is not there; ConfigError names it."""
     for entry in folders_of(overrides):
         if "://" not in entry and not Path(entry).is_dir():
             raise ConfigError(
@@ -194,11 +190,7 @@ def _absolute(entry: str) -> str:
 
 
 def remember_addresses(config: Iterable[tuple[str, object]]) -> None:
-    """Note the servers and folders that were given, e.g. as ``logger.mlflow.tracking_uri``.
-
-    Args:
-        config: Keys and values as typed, or those of a whole run that begins here.
-    """
+    """Note the servers and folders that were given, e.g. as ``logger.mlflow.tracking_uri``."""
     given = (address_of(key, value) for key, value in config)
     addresses = [address for address in given if address is not None and address not in _USUAL]
     if addresses:
@@ -218,20 +210,12 @@ def address_of(key: str, value: object) -> str | None:
     return f"{_FILE}{from_root(str(value))}" if folder else without_passwords(str(value))
 
 
-def is_known(address: str) -> bool:
-    """Say whether this user has given an address before, or conf/ has it."""
-    return address in {*_typed, *_USUAL, *noted(_REMEMBERED)}
-
-
 def check_addresses(config: "PlainConfig", *, known: bool) -> None:
     """Refuse to go on without a password that the run began with, for none is saved.
 
     And refuse a server, or a folder that runs share, which was never given on this machine: the
     former gets its keys, the latter is written to, and a run that goes on may be from anywhere.
-
-    Args:
-        config: Of the run.
-        known: Whether all of it was given on this machine: the run begins.
+    Those of a run that begins are ``known``.
 
     Raises:
         ConfigError: Naming the key of a password.
@@ -244,10 +228,12 @@ def check_addresses(config: "PlainConfig", *, known: bool) -> None:
                 "or leave it out where the environment gives it, as PGPASSWORD does for PostgreSQL "
                 "and MLFLOW_TRACKING_PASSWORD for MLflow."
             )
+    if known:
+        return
     sections = {name: config.get(name) for name in ("callbacks", "data", "logger")}
-    for key, value in leaves(sections) if not known else ():
-        address = address_of(key, value)
-        if address is not None and not is_known(address):
+    given = {None, *_typed, *_USUAL, *noted(_REMEMBERED)}
+    for key, value in leaves(sections):
+        if address_of(key, value) not in given:
             raise UntrustedError(
                 f"config.yaml: refused, because {key}={value} was never given on this machine. A "
                 "server gets the keys of this machine, and into a folder files are written. If it "

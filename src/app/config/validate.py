@@ -1,38 +1,25 @@
 """Refuse a configuration whose parts cannot be built, before data or device are touched."""
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from src.app.config.options import Primary
-from src.app.config.schema import (
-    GLOBAL_GROUPS,
-    MISSING,
-    OPEN,
-    UNRESOLVED,
-    agrees,
-    describe,
-    join,
-    show,
-)
+from src.app.config.options import GLOBAL_GROUPS, MISSING, OPEN, UNRESOLVED, Primary, join
 from src.core.errors import ConfigError, did_you_mean
 from src.core.registry import locate
 
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
-SUPPLIED: dict[str, tuple[str, ...]] = {
-    "task": (
-        "net",
-        "degradation",
-        "loss",
-        "evaluator",
-        "restorer",
-        "optimizer",
-        "scheduler",
-        "seed",
-    ),
-}
+SUPPLIED = {
+    "task": ("net", "degradation", "loss", "evaluator", "restorer", "optimizer", "scheduler",
+             "seed")
+}  # fmt: skip
 """Arguments that src/app/build.py gives, by the node that it gives them to."""
+
+_SCALARS: dict[Any, Any] = {bool: bool, str: str, int: int, float: int | float, NoneType: NoneType}
+"""What YAML has for an annotation."""
 
 _SEVERAL = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -126,3 +113,58 @@ def _check_argument(
     unknown = value in (MISSING, UNRESOLVED) or isinstance(value, Mapping)
     if not (unknown or is_default or agrees(value, kind)):
         raise ConfigError(f"{path}={show(value)} is not possible: {dotted} takes {describe(kind)}.")
+
+
+def show(value: object) -> str:
+    """Return a value as one would type it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def agrees(value: object, annotation: Any) -> bool:  # noqa: ANN401
+    """Say whether a plain YAML value may be given where ``annotation`` is asked for.
+
+    A whole number is a float; a truth value is no number; what is not about scalars and lists of
+    them is not judged, except that a scalar is never an object.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in {Union, UnionType}:
+        return any(agrees(value, choice) for choice in arguments)
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in arguments)
+    kind = NoneType if annotation is None else origin or annotation
+    if not inspect.isclass(kind) or kind in {Any, object, inspect.Parameter.empty}:
+        return True
+    if kind in _SCALARS:
+        return isinstance(value, _SCALARS[kind]) and (kind is bool or not isinstance(value, bool))
+    return _fits(value, kind, arguments)
+
+
+def _fits(value: object, kind: type, arguments: tuple[Any, ...]) -> bool:
+    if kind.__module__ not in {"builtins", "collections.abc"}:
+        return isinstance(value, str if issubclass(kind, Path) else kind | Mapping | list)
+    if issubclass(kind, Mapping):
+        return isinstance(value, Mapping)
+    if not issubclass(kind, Iterable):  # Callable and its like
+        return True
+    if not isinstance(value, list | tuple):
+        return False
+    if kind is tuple and arguments and Ellipsis not in arguments:
+        return len(value) == len(arguments) and all(map(agrees, value, arguments))
+    return not arguments or all(agrees(item, arguments[0]) for item in value)
+
+
+def describe(annotation: Any) -> str:  # noqa: ANN401
+    """Return an annotation in words, e.g. ``int | None`` or ``raise | skip``."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in {Union, UnionType}:
+        return " | ".join(describe(choice) for choice in arguments)
+    if origin is Literal:
+        return " | ".join(str(choice) for choice in arguments)
+    if annotation in {None, NoneType}:
+        return "null"
+    if origin is not None:
+        inner = ", ".join("…" if choice is Ellipsis else describe(choice) for choice in arguments)
+        return f"{getattr(origin, '__name__', origin)}[{inner}]"
+    return getattr(annotation, "__name__", str(annotation))

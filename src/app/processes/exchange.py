@@ -82,10 +82,6 @@ def publish(place: Place, job: Job | None) -> None:
 def receive(place: Place, patience: timedelta = PATIENCE) -> Job | None:
     """Wait for the job from the first process; None where there is none.
 
-    Args:
-        place: Of this process.
-        patience: How long to wait.
-
     Raises:
         ExemplarError: If it does not come, with what to look at.
     """

@@ -30,23 +30,16 @@ _FILE = "job.yaml"
 
 @dataclass(frozen=True)
 class Job:
-    """What runs, with which configuration, where.
+    """What runs, with which configuration, where."""
 
-    Attributes:
-        config: Resolved and plain, so that nothing in it can be drawn or looked up again.
-        folder: Where the job writes; decided once, by the process that settles the job.
-        target: Dotted name of ``f(job) -> float``, called once in each process.
-        processes: On this machine.
-        hydra: What the command line chose: see ``settled_by_hydra``; {} in one process alone.
-        notes: What else ``target`` must know, plain.
-    """
-
+    # Resolved and plain, so that nothing in it can be drawn or looked up again.
     config: "PlainConfig"
-    folder: str
-    target: str = ""
-    processes: int = 1
+    folder: str  # where the job writes; decided once, by the process that settles the job
+    target: str = ""  # dotted name of ``f(job) -> float``, called once in each process
+    processes: int = 1  # on this machine
+    # What the command line chose: see ``settled_by_hydra``; {} in one process alone.
     hydra: dict[str, Any] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)  # what else ``target`` must know, plain
 
     def digest(self) -> str:
         """Return a hash of everything in it, equal in processes that have the same job."""
@@ -74,11 +67,7 @@ class Job:
 
 
 def parse(text: str) -> Job:
-    """Return the job that ``Job.text`` wrote.
-
-    Raises:
-        ConfigError: If ``text`` is no job.
-    """
+    """Return the job that ``Job.text`` wrote; ConfigError if ``text`` is no job."""
     try:
         return Job(**yaml.safe_load(text))
     except (TypeError, yaml.YAMLError) as error:

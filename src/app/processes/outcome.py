@@ -35,27 +35,18 @@ LOST_SIGNS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one process ended.
+    """How one process ended."""
 
-    Attributes:
-        rank: The process.
-        digest: Of the job that it read.
-        status: ``done``, ``refused`` (the configuration cannot work), ``failed`` (another error
-            that a user may meet), ``fault`` (of the program), ``interrupted``, ``preempted`` (the
-            machine is wanted back) or ``alone`` (the other processes do not answer any more).
-        score: What the job returned; None where it returned nothing or NaN.
-        message: The error; of a fault the traceback.
-        signum: The signal that preempted it.
-        whose: In words, whose code a fault is in; empty for this program's.
-    """
-
-    rank: int
-    digest: str
+    rank: int  # the process
+    digest: str  # of the job that it read
+    # ``done``, ``refused`` (the configuration cannot work), ``failed`` (another error that a user
+    # may meet), ``fault`` (of the program), ``interrupted``, ``preempted`` (the machine is wanted
+    # back) or ``alone`` (the other processes do not answer any more).
     status: str
-    score: float | None = None
-    message: str = ""
-    signum: int = 0
-    whose: str = ""
+    score: float | None = None  # what the job returned; None where it returned nothing or NaN
+    message: str = ""  # the error; of a fault the traceback
+    signum: int = 0  # the signal that preempted it
+    whose: str = ""  # in words, whose code a fault is in; empty for this program's
 
     def write(self, place: Path) -> None:
         """Write the outcome into the folder ``place``.

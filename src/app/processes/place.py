@@ -46,19 +46,12 @@ PATIENCE = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Place:
-    """A process among those that somebody else has started.
+    """A process among those that somebody else has started."""
 
-    Attributes:
-        starter: ``torchrun`` or ``SLURM``; None where this process stands alone.
-        rank: Among all, 0 ≤ rank < world; the first settles the job.
-        world: Number of processes.
-        local_world: Number of them on this machine.
-    """
-
-    starter: str | None = None
-    rank: int = 0
-    world: int = 1
-    local_world: int = 1
+    starter: str | None = None  # ``torchrun`` or ``SLURM``; None where this process stands alone
+    rank: int = 0  # among all, 0 ≤ rank < world; the first settles the job
+    world: int = 1  # number of processes
+    local_world: int = 1  # number of them on this machine
 
     @property
     def machines(self) -> int:
@@ -75,18 +68,16 @@ def here() -> Place:
     """
     if "TORCHELASTIC_RUN_ID" in os.environ and _number("WORLD_SIZE") > 1:
         return _placed_by_torchrun()
-    if "SLURM_STEP_NUM_TASKS" not in os.environ:  # of this srun; a batch script itself has none
+    tasks = _number("SLURM_STEP_NUM_TASKS")  # of this srun; a batch script itself has none
+    if tasks <= 1:
         return Place()
-    tasks = _number("SLURM_STEP_NUM_TASKS")
-    if tasks > 1:
-        nodes = max(1, _number("SLURM_STEP_NUM_NODES"))
-        if tasks % nodes:
-            raise ConfigError(
-                f"SLURM has started {tasks} processes on {nodes} machines, which is not the same "
-                "number on each; use #SBATCH --ntasks-per-node=<devices>."
-            )
-        return Place(SLURM, _number("SLURM_PROCID"), tasks, tasks // nodes)
-    return Place()
+    nodes = max(1, _number("SLURM_STEP_NUM_NODES"))
+    if tasks % nodes:
+        raise ConfigError(
+            f"SLURM has started {tasks} processes on {nodes} machines, which is not the same "
+            "number on each; use #SBATCH --ntasks-per-node=<devices>."
+        )
+    return Place(SLURM, _number("SLURM_PROCID"), tasks, tasks // nodes)
 
 
 def _placed_by_torchrun() -> Place:
@@ -124,11 +115,7 @@ def cluster_environment() -> "ClusterEnvironment":
 
 
 def settle_size(trainer: DictConfig, place: Place) -> int:
-    """Write the number of processes into ``trainer``; return that of this machine.
-
-    Args:
-        trainer: The trainer's node; ``devices`` and ``num_nodes`` are numbers afterwards.
-        place: Where this process stands.
+    """Write the numbers of devices and machines into ``trainer``; return that of processes here.
 
     Raises:
         ConfigError: If the devices are not there, or torchrun or srun has started another number.

@@ -101,11 +101,7 @@ def _is_lightning_refusal(error: BaseException | None) -> bool:
 
 
 def shortage(error: BaseException) -> str | None:
-    """Return the sentence for an error of this kind, or None for any other.
-
-    Args:
-        error: As torch, the data loader or the system has raised it.
-    """
+    """Return the sentence for an error of this kind, or None for any other."""
     text = " ".join(str(error).split())
     if _is_memory(error, text):
         return f"Out of memory ({_short(text)}). {_LESS_MEMORY.get(_command(), _OF_TRAINING)}"
@@ -156,10 +152,6 @@ def whose_code(error: BaseException, config: object) -> str | None:
 
     That is a class or function that a ``_target_`` names, such as a callback of Lightning's, or a
     file of the user's.
-
-    Args:
-        error: With its traceback.
-        config: The configuration, plain.
     """
     named = {}
     for path, dotted in leaves(config, in_lists=True):

@@ -65,20 +65,11 @@ class Cell:
     levels: Mapping[str, str]  # factor → level
     words: tuple[str, ...]  # of `src.train`
     identity: str  # hash of the resolved configuration
-    folder: Path
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it has been trained and scored, on whatever machine."""
-        return (self.folder / CELL).is_file()
+    folder: Path  # with the file CELL where it has been trained and scored, on whatever machine
 
 
 def read_comparison(folder: Path) -> Comparison:
-    """Read the file of a comparison.
-
-    Raises:
-        ConfigError: If it is not there, or not as it is to be.
-    """
+    """Read the file of a comparison; ConfigError if it is not there, or not as it is to be."""
     file = folder / COMPARISON
     try:
         content = yaml.safe_load(read_text(file))
@@ -106,12 +97,7 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def _check_words(file: Path, words: Sequence[object]) -> None:
-    """Refuse words that say more than settings of a training: the file may be anybody's.
-
-    Raises:
-        ConfigError: If one names a place to be written to, which is typed.
-        UntrustedError: As :func:`src.app.config.resume.check_overrides`.
-    """
+    """Refuse words that say more than settings of a training: the file may be anybody's."""
     check_overrides(file, list(map(str, words)))
     for key, _, value in (str(word).lstrip("+~").partition("=") for word in words):
         if key.startswith("paths") or key.rpartition(".")[2] in WRITTEN or address_of(key, value):
@@ -131,12 +117,9 @@ def _levels(file: Path, factor: str, levels: Any) -> dict[str, tuple[str, ...]]:
 
 
 def cells_of(comparison: Comparison, command: str, words: Sequence[str]) -> list[Cell]:
-    """Return all cells of a comparison.
+    """Return all cells of a comparison, done by ``command``; Hydra must be initialised.
 
-    Args:
-        comparison: What it is made of.
-        command: Primary config of a cell; Hydra must be initialised.
-        words: Those that all cells share, ``fixed`` among them.
+    ``words`` are those that all cells share, ``fixed`` among them.
 
     Raises:
         ConfigError: If the words of a cell cannot work.
@@ -198,7 +181,8 @@ def missing_jobs(
         for cell in cells
     ]
     write_json(folder / CELLS / f"{CELLS}.json", rows)
-    missing = [cell for cell in cells if not cell.is_finished and _is_meant(cell, only)]
+    meant = [cell for cell in cells if _is_meant(cell, only)]
+    missing = [cell for cell in meant if not (cell.folder / CELL).is_file()]
     for pattern in only:
         if not any(_is_meant(cell, [pattern]) for cell in cells):
             names = ", ".join("-".join(cell.levels.values()) for cell in cells)

@@ -28,28 +28,18 @@ _GRID = "hydra.sweeper._target_=hydra_plugins.exemplar_sweeper.sweeper.GridSweep
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that may start.
+    """A sweep that may start."""
 
-    Attributes:
-        folder: Where its jobs get theirs.
-        request: What was typed, reading the copies.
-        launcher: Dotted name of who starts them.
-        changed: Files that are not any more as they were when the sweep began.
-    """
-
-    folder: Path
-    request: Request
-    launcher: str
-    changed: tuple[str, ...] = ()
+    folder: Path  # where its jobs get theirs
+    request: Request  # what was typed, reading the copies
+    launcher: str  # dotted name of who starts them
+    changed: tuple[str, ...] = ()  # files that are not any more as they were when the sweep began
 
 
 def open_sweep(request: Request, cfg: DictConfig, *, started_again: bool) -> Sweep:
-    """Freeze the files of a sweep, or take those that it was begun with.
+    """Freeze the files of a sweep, or take those that it was begun with; Hydra must be initialised.
 
-    Args:
-        request: What was typed; Hydra must be initialised.
-        cfg: The configuration of its first job, accepted.
-        started_again: Whether a scheduler has started this command before.
+    ``cfg`` is that of its first job; a scheduler may have ``started_again`` the command.
 
     Raises:
         ConfigError: If its folder has the jobs of another sweep, or of this one and nobody has

@@ -8,14 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.app.config.check import (
-    Request,
-    as_if_running,
-    choices_of,
-    compose_job,
-    of_sweeper,
-    parse,
-)
+from src.app.config.check import Request, as_if_running, choices_of, compose_job, of_sweeper, parse
 from src.app.config.explain import fitted_jobs
 from src.app.config.options import AUTO, read_primary
 from src.app.config.schema import check_names
@@ -27,36 +20,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What an accepted sweep is made of.
+    """What an accepted sweep is made of."""
 
-    Attributes:
-        folder: In which its jobs get theirs.
-        search_path: Folders of options, absolute, beside that of the primary configs.
-        packages: Packages of options.
-        swept: Key → its values, in the order in which Hydra varies them.
-        resumable: Whether its jobs can go on.
-        resumes: Whether they are asked to.
-        searches: Whether the values are chosen on the way, so that no job is known before.
-        launcher: Dotted name of who starts them.
-    """
-
-    folder: Path
-    search_path: tuple[str, ...]
-    packages: tuple[str, ...]
-    swept: dict[str, list[str]]
-    resumable: bool
-    resumes: bool
-    searches: bool
-    launcher: str
+    folder: Path  # in which its jobs get theirs
+    search_path: tuple[str, ...]  # folders of options, absolute, beside that of the primary configs
+    packages: tuple[str, ...]  # packages of options
+    swept: dict[str, list[str]]  # key → its values, in the order in which Hydra varies them
+    resumable: bool  # whether its jobs can go on
+    resumes: bool  # whether they are asked to
+    searches: bool  # whether the values are chosen on the way, so that no job is known before
+    launcher: str  # dotted name of who starts them
 
 
 def sweep_plan(request: Request, cfg: DictConfig) -> SweepPlan:
-    """Return what a sweep is made of.
-
-    Args:
-        request: What was typed; Hydra must be initialised.
-        cfg: The configuration of its first job, accepted.
-    """
+    """Return what a sweep is made of, whose first job is ``cfg``; Hydra must be initialised."""
     with as_if_running(cfg) as job:
         path = folders_of(with_folders([], list(OmegaConf.select(cfg, "hydra.searchpath"))))
         return SweepPlan(
@@ -110,9 +87,7 @@ def checked_jobs(config_name: str, jobs: Sequence[Sequence[str]]) -> list[dict[s
 def fitted_sweep(config_name: str, jobs: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return the jobs that a sweep runs, and say which keys not all of them have.
 
-    Args:
-        config_name: Primary config; Hydra must be initialised.
-        jobs: The words of each, accepted.
+    Hydra must be initialised, and the words of each job be accepted.
     """
     fitted, without = fitted_jobs(config_name, [parse(job) for job in jobs], checked=True)
     for key, count in without.items():

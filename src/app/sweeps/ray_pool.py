@@ -25,17 +25,11 @@ STORE_BYTES = 2**27
 
 @dataclass(frozen=True)
 class Work:
-    """What Hydra's launchers get to run a job, sent to the machine that runs it.
+    """What Hydra's launchers get to run a job, sent to the machine that runs it."""
 
-    Attributes:
-        config: Of the whole sweep.
-        hydra_context: Loads the configuration of one job.
-        task_function: Runs it.
-    """
-
-    config: DictConfig
-    hydra_context: HydraContext
-    task_function: TaskFunction
+    config: DictConfig  # of the whole sweep
+    hydra_context: HydraContext  # loads the configuration of one job
+    task_function: TaskFunction  # runs it
 
     def run(self, number: int, overrides: list[str], state: dict[Any, Any]) -> JobReturn:
         """Run one job in this process; a job that has been begun before goes on."""
@@ -69,20 +63,14 @@ def _begun(mark: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Pool:
-    """The machines.
+    """The machines."""
 
-    Attributes:
-        address: ``auto``, ``ray://machine:10001`` or ``machine:6379``; None starts a Ray on this
-            machine, which ends with the sweep.
-        cpus: Cores of a job.
-        gpus: GPUs of a job: as many as ``trainer.devices``.
-        retries: Times that a job is started again, going on, when its machine is lost.
-    """
-
+    # ``auto``, ``ray://machine:10001`` or ``machine:6379``; None starts a Ray on this machine,
+    # which ends with the sweep.
     address: str | None = None
-    cpus: float = 1
-    gpus: float = 0
-    retries: int = 3
+    cpus: float = 1  # cores of a job
+    gpus: float = 0  # GPUs of a job: as many as ``trainer.devices``
+    retries: int = 3  # times that a job is started again, going on, when its machine is lost
 
     def run(self, work: Work, jobs: Sequence[tuple[int, list[str]]]) -> list[JobReturn]:
         """Run all jobs, side by side where there is room; return what came of each.

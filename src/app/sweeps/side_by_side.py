@@ -25,10 +25,8 @@ def signals_shared(launcher: str) -> Iterator[None]:
 
     Signals stay blocked here and in all that is started, so that a process without a job does not
     die of one, which joblib takes for a broken pool; a thread passes them on to the jobs. Threads
-    of libraries do not block them, so there are handlers as well.
-
-    Args:
-        launcher: Dotted name of Hydra's launcher; nothing is done for others than joblib's.
+    of libraries do not block them, so there are handlers as well. Nothing is done for the jobs of
+    another ``launcher`` of Hydra's.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C, when the jobs have ended.
@@ -80,12 +78,8 @@ def _pass_on(over: threading.Event) -> None:
 def run_beside(job: Callable[[], float], starter: int, not_begun: Callable[[], object]) -> float:
     """Run a job of a sweep; one that is stopped in a process of joblib's returns NaN.
 
-    Its error would make joblib kill the other jobs, which are saving.
-
-    Args:
-        job: Does it, and writes down how it ended.
-        starter: The process that runs the sweep.
-        not_begun: Called in place of a job that comes after one that was stopped.
+    Its error would make joblib kill the other jobs, which are saving. ``not_begun`` is called in
+    place of jobs that come later; ``starter`` is the process that runs the sweep.
     """
     logging.setLogRecordFactory(CleanRecord)
     if os.getppid() != starter:

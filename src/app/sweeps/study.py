@@ -102,9 +102,7 @@ def count(study: optuna.Study) -> int:
     return sum(t.state != TrialState.FAIL or t.user_attrs.get(_FAILED, False) for t in trials)
 
 
-def split_overrides(
-    parsed: list[Override],
-) -> tuple[list[str], dict[str, BaseDistribution]]:
+def split_overrides(parsed: list[Override]) -> tuple[list[str], dict[str, BaseDistribution]]:
     """Return the overrides that are the same in all trials, and key → distribution.
 
     A later override of the same key wins.

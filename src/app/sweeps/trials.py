@@ -15,14 +15,7 @@ from optuna.trial import TrialState
 from src.app.config.schema import leaves
 from src.app.sweeps.plan import fitted_sweep
 from src.app.sweeps.side_by_side import asked_to_stop
-from src.app.sweeps.study import (
-    claim,
-    count,
-    fail,
-    open_study,
-    split_overrides,
-    storage_url,
-)
+from src.app.sweeps.study import claim, count, fail, open_study, split_overrides, storage_url
 from src.app.sweeps.sweep import PRUNED, mark, score_direction, was_cut_short
 from src.core.errors import ConfigError, ExemplarError
 from src.core.files import write_text
@@ -89,12 +82,7 @@ class Search:
             )
 
     def run(self, overrides: Sequence[str], launcher: Launcher) -> None:
-        """Run trials until the study has as many as it is to have.
-
-        Args:
-            overrides: Of all jobs; those with several values are chosen from.
-            launcher: Runs the jobs.
-        """
+        """Run trials until the study has enough; of several values in a word one is chosen."""
         parser = OverridesParser.create(config_loader=self.loader)
         fixed, space = split_overrides(parser.parse_overrides(list(overrides)))
         write_text(self.sweep / "multirun.yaml", OmegaConf.to_yaml(self.config))
@@ -146,11 +134,7 @@ class Search:
             fail(self.study, trial, by_itself=not was_cut_short(folder))
 
     def _say(self) -> None:
-        """Name the best trial.
-
-        Raises:
-            ExemplarError: If there is none.
-        """
+        """Name the best trial."""
         done = self.study.get_trials(states=[TrialState.COMPLETE], deepcopy=False)
         if done:
             best = self.study.best_trial

@@ -11,7 +11,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from torch import Tensor
 
 from src.app.build import plain
 from src.app.inference import pick_device
@@ -45,7 +44,8 @@ def benchmark(cfg: DictConfig) -> float:
     console = make_console()
     with _threads(cfg.threads):
         about = _about(cfg, device)
-        console.print(_header(about))
+        for name in ("date", "commit", "device", "torch", "threads", "precision"):
+            console.print(f"{name:<10} {about[name]}")
         rows = _measure(cfg, device, console)
     if not rows:
         raise DataError(
@@ -128,8 +128,8 @@ def _that_fit(
     free = free_bytes(device)
     for form in cases.chosen_forms(cfg):
         needed = cases.bytes_of_scores(form, kind, cfg.batch, side)
-        if missing := _missing(form, torch.empty(0, device=device)):
-            console.print(f"{form} left out: {missing}")
+        if form == "native" and not available(torch.empty(0, device=device)):
+            console.print("native left out: there is no kernel for this device, or no C++ compiler")
         elif needed > 0.8 * free:
             console.print(
                 f"{form} left out at {side}², {kind}: needs about {needed / 2**30:.1f} GiB, "
@@ -138,13 +138,6 @@ def _that_fit(
         else:
             fitting.append(form)
     return fitting
-
-
-def _missing(form: str, there: Tensor) -> str | None:
-    """Return why a form cannot be had on the device where ``there`` is, if it cannot."""
-    if form == "native" and not available(there):
-        return "there is no kernel for this device, or no C++ compiler"
-    return None
 
 
 def _about(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
@@ -161,13 +154,6 @@ def _about(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
         # without the folders: a record names no machine's paths
         "config": {key: value for key, value in plain(cfg).items() if key not in _FOLDERS},
     }
-
-
-def _header(about: dict[str, Any]) -> str:
-    return "\n".join(
-        f"{name:<10} {about[name]}"
-        for name in ("date", "commit", "device", "torch", "threads", "precision")
-    )
 
 
 def _record_name(cfg: DictConfig) -> str:

@@ -80,9 +80,7 @@ def kind_called(name: str) -> str:
 def table_of(group: str, search_path: Sequence[str] = ()) -> FoldingTable:
     """Return the options of ``group``; networks and attention blocks with paper, cost and size.
 
-    Args:
-        group: Of configurations.
-        search_path: The word ``hydra.searchpath=…`` for options beside those of conf/.
+    ``search_path`` is the word ``hydra.searchpath=…`` for options beside those of conf/.
     """
     names = {
         name: folder / group / f"{name}.yaml"
@@ -151,9 +149,6 @@ def _smallest(group: str, name: str, search_path: Sequence[str]) -> "tuple[str, 
     """Return the target of an option and what it builds, at a published or else an accepted scale.
 
     The published one is what its class has as default.
-
-    Raises:
-        ConfigError: If it builds nothing at any.
     """
     failed: Exception | None = None
     io = [*search_path, f"{group}={name}", "io.in_channels=3", "io.out_channels=3"]

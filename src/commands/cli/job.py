@@ -34,10 +34,6 @@ Command = Callable[[DictConfig], Any]
 def run_alone(cfg: DictConfig, function: Command) -> None:
     """Run ``function`` as Hydra runs a single job: in its folder, with its log.
 
-    Args:
-        cfg: Composed, with Hydra's own node.
-        function: Called with the rest.
-
     Raises:
         ExemplarError, UnexpectedError: What stopped it. The folder goes where nothing was written.
     """

@@ -1,11 +1,13 @@
 """The command line of every entry point: check what was typed, then let Hydra run it."""
 
 import argparse
+import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.app.config.check import Request, composed
 from src.app.config.options import key_of, register_resolvers
-from src.app.config.resume import OF_A_RUN, with_run
+from src.app.config.resume import OF_A_RUN, with_last, with_saved, with_that_of_checkpoint
 from src.app.config.typed import (
     ADDRESSES,
     KEY,
@@ -31,7 +33,7 @@ from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, Place, here
 from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results
 from src.app.processes.user_errors import shortage_behind
-from src.commands.cli.job import UnexpectedError, run_alone
+from src.commands.cli.job import Command, UnexpectedError, run_alone
 from src.core import __version__
 from src.core.errors import ConfigError, ExemplarError
 from src.core.paths import CONF_DIR
@@ -42,20 +44,20 @@ EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT = 2, 1, 130
 _OF_HYDRA = (HydraException, OmegaConfBaseException)
 
 
-def launch(config_name: str, function: Callable[[DictConfig], Any]) -> None:
+def launch(config_name: str, function: Command | None = None) -> None:
     """Run one entry point on ``sys.argv``.
 
     Args:
         config_name: Primary config of conf/, e.g. ``train``.
-        function: What is called with the configuration when the command line has been accepted; it
-            imports what it needs only then, so that help, ``--cfg`` and a typo answer without
-            torch. Its return value goes to Hydra's sweeper.
+        function: What is called with the configuration when the command line has been accepted;
+            its return value goes to Hydra's sweeper. None: the command of that name.
 
     Exits with 2 for a configuration that cannot work, 1 for any other failure, 130 when
     interrupted, 75, 129 or 143 when the machine is wanted back. Only an unexpected error shows
     a traceback.
     """
     prepare_process()
+    function = function or partial(do_command, config_name)
     try:
         with preemptible():
             place = here()
@@ -78,7 +80,15 @@ def launch(config_name: str, function: Callable[[DictConfig], Any]) -> None:
         raise
 
 
-def _lead_or_follow(place: Place, config_name: str, function: Callable[[DictConfig], Any]) -> None:
+def do_command(name: str, cfg: DictConfig) -> Any:  # noqa: ANN401
+    """Do what ``src/commands/<name>/command.py`` does.
+
+    It is imported only now, so that help, ``--cfg`` and a typo answer without torch.
+    """
+    return getattr(importlib.import_module(f"src.commands.{name}.command"), name)(cfg)
+
+
+def _lead_or_follow(place: Place, config_name: str, function: Command) -> None:
     """Of several processes with the same words, let the first do what they say."""
     if place.starter == TORCHRUN:
         end_with_parent()
@@ -99,7 +109,9 @@ def _request(args: argparse.Namespace, config_name: str) -> Request:
         split = (word.lstrip("+").partition("=") for word in words)
         remember_addresses((key, value.strip("'\"")) for key, _, value in split)
     if not keys.isdisjoint(OF_A_RUN):
-        words = with_run(words, trains=config_name == "train")
+        words = with_last(words)
+        trains = config_name == "train"
+        words = with_saved(words) if trains else with_that_of_checkpoint(words)
     if any(KEY in word for word in words):
         check_folders(words)
     sys.argv[1:] = flags + words
@@ -118,7 +130,7 @@ def _without_config_dir(flags: list[str]) -> list[str]:
     return others
 
 
-def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
+def _run(config_name: str, function: Command) -> None:
     """Do what was typed."""
     if "--version" in sys.argv[1:]:  # Hydra would give its own
         print(f"exemplar {__version__}")

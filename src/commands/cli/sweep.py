@@ -23,15 +23,15 @@ from src.app.sweeps.sweep import (
     DONE,
     FAILED,
     clean_multirun,
-    concluded,
     finished_job,
     hand_on,
+    read_result,
     recorded_job,
-    score_before,
     score_direction,
     score_name,
     started_again,
 )
+from src.app.sweeps.table import concluded
 from src.commands.cli.job import Command, UnexpectedError, drop_if_empty, run_target
 from src.core.errors import ConfigError, ExemplarError
 from src.core.preemption import Preemption
@@ -80,9 +80,6 @@ def job_of_sweep(function: Command) -> Command:
 
 def refuse_unscored(config: Mapping[str, Any]) -> None:
     """Refuse a training of a sweep that would not give the score that ``monitor`` names.
-
-    Args:
-        config: Of ``src.train``, plain and resolved.
 
     Raises:
         ConfigError: Saying what is missing.
@@ -137,7 +134,8 @@ def _recorded(function: Command, cfg: DictConfig) -> float:
             score = run_target(function, cfg)
         except (ExemplarError, UnexpectedError) as error:
             result.status, result.message = FAILED, str(error)
-            result.score = score_before(Path(result.folder))  # of what the run was before
+            before = read_result(Path(result.folder))
+            result.score = None if before is None else before.score
             what = HydraConfig.get().job.override_dirname
             print(f"job {result.number} ({what}) failed: {error}", file=sys.stderr)
             return math.nan

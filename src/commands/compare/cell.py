@@ -27,11 +27,8 @@ _SPEED = "perf/images_per_s"
 def keep(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, cost: Mapping[str, Any]) -> None:
     """Write weights and cost of a cell that is trained and scored, and remove all else.
 
-    Args:
-        folder: Of the cell, with its record and its curve.
-        cfg: Of its training.
-        checkpoint: Of its last step.
-        cost: Operations of a training step's forward pass; time and memory of training and scoring.
+    The cost is operations of a training step's forward pass, and time and memory of training and
+    scoring.
     """
     about = {**origin(), "step": checkpoint.step, "task": str(cfg.task["_target_"])}
     model = plain(checkpoint.config)["model"]

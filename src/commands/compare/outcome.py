@@ -214,9 +214,7 @@ def holm(chances: Sequence[float]) -> list[float]:
 def visible(error: float, comparisons: int) -> float:
     """Return the smallest true difference that 4 of 5 repetitions would have shown.
 
-    Args:
-        error: Standard error of the difference.
-        comparisons: Made together; the difference is to pass the strictest step of Holm.
+    ``error`` is its standard error; it is to pass the strictest step of Holm of ``comparisons``.
     """
     normal = stats.norm.ppf
     beyond = normal(1 - (1 - CONFIDENCE) / (2 * max(comparisons, 1))) + normal(POWER)

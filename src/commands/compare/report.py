@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, read_results
 from src.app.sweeps.cells import CELL, CELLS, read_comparison
@@ -77,11 +76,12 @@ def _write_report(folder: Path) -> None:
     if not index.is_file():
         return
     rows = json.loads(index.read_text(encoding="utf-8"))
-    finished = [
-        _finished(folder / CELLS / row["folder"], row)
-        for row in rows
-        if (folder / CELLS / row["folder"] / CELL).is_file()
-    ]
+    finished = []
+    for row in rows:
+        cell = folder / CELLS / row["folder"]
+        if (cell / CELL).is_file():
+            cost = json.loads((cell / CELL).read_text(encoding="utf-8"))
+            finished.append(Finished(cell, row["levels"], row["words"], cost, read_results(cell)))
     console.print(f"Cells       {len(finished)} of {len(rows)} are finished")
     if not finished:
         return
@@ -113,11 +113,6 @@ def _write_report(folder: Path) -> None:
         text = filled.get_template(f"{name}.j2").render(**content, picture=picture)
         write_text(folder / name, text.strip() + "\n")
         console.print(f"Written     {folder / name}")
-
-
-def _finished(folder: Path, row: Mapping[str, Any]) -> Finished:
-    cost = json.loads((folder / CELL).read_text(encoding="utf-8"))
-    return Finished(folder, row["levels"], row["words"], cost, read_results(folder))
 
 
 def _title(condition: str, rest: str) -> str:

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from src.app.build import plain
 from src.core.console import make_console
-from src.core.errors import ConfigError, DataError, ExemplarError, did_you_mean, need
+from src.core.errors import ConfigError, ExemplarError, did_you_mean, need
+from src.core.files import written
 from src.core.paths import from_root
 from src.training.loggers.wandb_run import has_key
 
@@ -99,13 +100,8 @@ def _show(page: Saveable, part: str, output: str | None, console: Console) -> No
         console.print(to_json(page))
         return
     file = from_root(output) / f"{part}.json"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with written(file, "Choose another output folder."):
         file.write_text(to_json(page) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise DataError(
-            f"{file} cannot be written: {error.strerror}. Choose another output folder."
-        ) from error
     console.print(f"{part:<10} {file}")
 
 

@@ -49,15 +49,7 @@ def build_workspace(entity: str, project: str, name: str, benchmark: str) -> ws.
 def build_report(
     entity: str, project: str, name: str, benchmark: str, images: Sequence[str]
 ) -> wr.Report:
-    """Return a report: scores and curves, cost against quality, settings, scores of each image.
-
-    Args:
-        entity: User or team.
-        project: Where the runs are and the report will be.
-        name: Title of the report.
-        benchmark: Whose scores are shown.
-        images: Keys of its images whose panels are shown.
-    """
+    """Return a report: scores and curves, cost against quality, settings, scores of each image."""
     psnr, ssim = scores(benchmark)
     pictures = [f"images/{benchmark}_{image}" for image in images]
     return wr.Report(

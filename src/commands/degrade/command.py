@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 from rich.progress import track
-from torch import Tensor
 
 from src.app.build import make, plain
 from src.app.sweeps.sweep import own_folder
@@ -18,7 +17,8 @@ from src.core.origin import origin
 from src.core.paths import from_root, shown
 from src.core.seeding import generator_for
 from src.data.image_io import to_image, to_tensor, write_png
-from src.data.images import Opener, OpenImages
+from src.data.images import OpenImages
+from src.data.opener import Opener
 from src.data.photograph import Photograph
 from src.data.photograph_writing import write_photograph
 from src.data.prepared import known_sets, prepared_folder
@@ -63,7 +63,11 @@ def degrade(cfg: DictConfig) -> int:
         with noted() as drawn:
             degraded = degradation(target, generator_for("cpu", "noise", *salt, key))
         for part, image in (("input", degraded[0]), ("target", target[0])):
-            _write(output / part / f"{key}.png", image, wide=pixels.dtype != np.uint8)
+            path = output / part / f"{key}.png"
+            if pixels.dtype == np.uint8:
+                write_png(path, to_image(image))
+            else:
+                write_photograph(path, Photograph(image, None, 16, len(image), None, {}, ()), "png")
         rows.append({"image": key, **drawn})
     _remove_images_before(output, set(images.keys))
     write_csv(output / PARAMETERS, _table(rows))
@@ -102,13 +106,6 @@ def _remove_images_before(output: Path, keys: set[str]) -> None:
         for part in ("input", "target"):
             if Path(key).name == key:
                 (output / part / f"{key}.png").unlink(missing_ok=True)
-
-
-def _write(path: Path, image: Tensor, *, wide: bool) -> None:
-    if not wide:
-        write_png(path, to_image(image))
-        return
-    write_photograph(path, Photograph(image, None, 16, len(image), None, {}, ()), "png")
 
 
 def _table(rows: Sequence[Drawn]) -> Iterator[Sequence[object]]:

@@ -53,9 +53,7 @@ def check_start(place: Place) -> Finding:
 def check_address(place: Place, *, listens: bool) -> Finding:
     """Look at ``MASTER_ADDR`` and ``MASTER_PORT`` as torchrun or srun has set them.
 
-    Args:
-        place: This process's.
-        listens: Whether this process will listen there, so that the port must be free.
+    Where this process ``listens``, the port must be free.
     """
     check = "first address"
     name, port = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")

@@ -15,16 +15,15 @@ from src.app.processes.user_errors import as_user_error, whose_code
 from src.commands.evaluate import selfcheck
 from src.commands.evaluate.job import score, settle_evaluation
 from src.commands.evaluate.plan import Combination, combinations, output_folder
-from src.commands.evaluate.record import (
+from src.commands.evaluate.record import Scored, show_doubts
+from src.commands.evaluate.settings import check_request
+from src.commands.evaluate.summary import (
     SPREAD,
     CombinationResult,
-    Scored,
     refuse_failures,
-    show_doubts,
     summary_table,
     write_summary,
 )
-from src.commands.evaluate.settings import check_request
 from src.commands.evaluate.watch import Bars
 from src.core.console import make_console
 from src.core.errors import ExemplarError

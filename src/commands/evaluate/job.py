@@ -33,11 +33,7 @@ def settle_evaluation(cfg: DictConfig, folder: Path) -> Job:
     """Return the job of an evaluation; its number of processes and folder are decided.
 
     What only a checkpoint's own configuration can give stays an interpolation: nothing in it is
-    drawn, and every process reads the same checkpoint.
-
-    Args:
-        cfg: As Hydra has composed it.
-        folder: Where results go, if there are several processes.
+    drawn, and every process reads the same checkpoint. Several processes write into ``folder``.
 
     Raises:
         ConfigError: If the number of processes cannot be, or each would choose a precision.
@@ -98,13 +94,6 @@ def score(
     callbacks: list[L.Callback],
 ) -> Scored:
     """Score one combination; write results.json, scores.csv and pictures into ``folder``.
-
-    Args:
-        cfg: The configuration of ``src.evaluate``.
-        combination: What is scored.
-        checkpoint: What ``combination.checkpoint`` names; None for a model without weights.
-        folder: Made when missing.
-        callbacks: Look on while images are scored.
 
     Raises:
         ExemplarError: If it cannot be scored.

@@ -117,11 +117,7 @@ def _restored(cfg: DictConfig) -> dict[str | None, str | None]:
 
 
 def _restored_of(given: str, folder: Path | None, folders: Sequence[object]) -> Path:
-    """Return where the restored images of one set are: in a sub-folder called like it, if any.
-
-    Raises:
-        DataError: If there are several sets, and no such sub-folder for this one.
-    """
+    """Return where the restored images of one set are: in a sub-folder called like it, if any."""
     if folder is None:
         return from_root(given)
     whole = from_root(given)

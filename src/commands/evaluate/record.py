@@ -1,12 +1,9 @@
-"""What came out: what each record says beside its scores, and all combinations side by side."""
+"""What came out of one combination: its scores, and what its record says beside them."""
 
-import csv
 import hashlib
 import json
-import math
 import shlex
-import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +15,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from src.app.build import plain
-from src.app.results import METRIC_DIGITS, METRIC_NAMES, SCHEMA, finite, score_table
-from src.commands.evaluate.plan import Combination
+from src.app.results import METRIC_NAMES, score_table
 from src.commands.evaluate.settings import READING
-from src.core.console import FoldingTable
-from src.core.errors import ExemplarError
-from src.core.files import write_json
 from src.core.origin import hardware, origin, versions
 from src.core.paths import ROOT
 from src.data.prepared import doubt
@@ -39,9 +32,6 @@ _READ_AS = ("channels", "grey")  # of ``data``
 """Parts of a configuration that move a score; folders and devices do not."""
 _TRAINED_WITH = ("task", "degradation", "loss", "optimizer", "scheduler", "seed", "monitor")
 _TRAINER = ("max_steps", "precision", "accumulate_grad_batches", "gradient_clip_val")
-SPREAD = "±  standard error: over the images of a set; of a mean of seeds, over the seeds"
-"""What the numbers behind ± of ``summary_table`` are."""
-_COLUMNS = ("name", "benchmark", "condition", "images")
 
 
 @dataclass(frozen=True)
@@ -98,15 +88,7 @@ def about(
     name: str | None,
     took: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return all that a record says beside its scores.
-
-    Args:
-        task: What was scored.
-        cfg: What it was built from, resolved.
-        checkpoint: Where its weights came from.
-        name: What it is called in tables; None: after its network.
-        took: Wall time and peak memory.
-    """
+    """Return all that a record says beside its scores; without ``name`` it has the network's."""
     config: dict[str, Any] = plain(cfg)
     metrics = task.evaluator.metrics
     dtype = next((weights.dtype for weights in task.net.parameters()), torch.float32)
@@ -168,12 +150,7 @@ def command() -> str | None:
 
 
 def config_hash(config: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
-    """Return SHA-256 of what in a plain configuration decides scores, and of what was scored how.
-
-    Args:
-        config: The configuration.
-        scored: Fingerprints of the images, their tiles, and the seeds of the noise.
-    """
+    """Return SHA-256 of what decides scores in ``config``, and of what was ``scored`` how."""
     decisive: dict[str, Any] = {key: config[key] for key in _DECIDES if key in config}
     decisive["data"] = {key: config["data"].get(key) for key in _READ_AS}
     decisive["scored"] = scored
@@ -183,130 +160,3 @@ def config_hash(config: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
 def _short(text: str) -> str:
     """Return a path or override without the folder of the repository before it."""
     return text.replace(f"{ROOT}/", "")
-
-
-@dataclass(frozen=True)
-class CombinationResult:
-    """A combination, and its scores or what stopped it."""
-
-    combination: Combination
-    outcome: Scored | ExemplarError
-
-    def score(self) -> float:
-        """Return the score that sweeps look at; NaN where there is none."""
-        return self.outcome.first_score() if isinstance(self.outcome, Scored) else math.nan
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield one row a benchmark: what was scored, means and standard errors, or the error."""
-        condition = dict(self.combination.condition)
-        if not isinstance(self.outcome, Scored):
-            folder = self.combination.images
-            name = self.combination.name or "–"
-            row = {"name": name, "benchmark": folder.name if folder else "–"}
-            yield {**row, "condition": condition, "images": 0, "error": str(self.outcome)}
-            return
-        for benchmark, board in self.outcome.boards.items():
-            yield {
-                "name": self.outcome.about["name"],
-                "benchmark": benchmark,
-                "condition": condition,
-                "images": len(board.restored),
-                "mean": board.means(),
-                "standard_error": board.standard_errors(),
-                "protocol": self.outcome.about["protocol_in_words"],
-                "folder": self.outcome.folder.name,
-                "doubt": doubt(benchmark, self.outcome.sets.get(benchmark)),
-            }
-
-
-def _rows_of(results: Sequence[CombinationResult]) -> list[dict[str, Any]]:
-    """Return the rows of all combinations, and a row more for those that differ in seed alone."""
-    rows = [row for result in results for row in result.rows()]
-    alike: dict[str, dict[int, dict[str, Any]]] = {}
-    for result in results:
-        about = result.outcome.about if isinstance(result.outcome, Scored) else {}
-        training = dict(about.get("training") or {})
-        seed = training.pop("seed", None)
-        training["data"] = {**training.get("data", {}), "seed": None}  # which is the run's
-        for row in result.rows() if seed is not None else ():
-            what = [row["benchmark"], about["config_sha256"], about["step"], training]
-            alike.setdefault(json.dumps(what, sort_keys=True), {})[seed] = row
-    return rows + [_over_seeds(by_seed) for by_seed in alike.values() if len(by_seed) > 1]
-
-
-def _over_seeds(by_seed: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
-    """Return the row of runs that differ in their seed alone: mean ± standard error over seeds."""
-    first, count = next(iter(by_seed.values())), len(by_seed)
-    means = {m: [row["mean"][m] for row in by_seed.values()] for m in first["mean"]}
-    return {
-        **first,
-        "name": f"mean of {count} seeds",
-        "seeds": sorted(by_seed),
-        "mean": {metric: statistics.fmean(values) for metric, values in means.items()},
-        "standard_error": {
-            metric: statistics.stdev(values) / math.sqrt(count) for metric, values in means.items()
-        },
-        "folder": None,
-    }
-
-
-def summary_table(results: Sequence[CombinationResult]) -> FoldingTable:
-    """Return one row a combination, mean ± standard error of each score, and one over seeds."""
-    rows = _rows_of(results)
-    metrics = [metric for metric in _metrics(rows) if not metric.endswith("_input")]
-    numbers = [METRIC_NAMES.get(metric, metric) for metric in metrics] or ["score"]
-    table = FoldingTable(["model", "images", "condition"], numbers)
-    for row in rows:
-        what = (row["name"], f"{row['benchmark']} ({row['images']})", _condition(row))
-        if "error" in row:
-            table.add_row(*what, "failed", style="red")
-        else:
-            table.add_row(*what, *(_cell(row, metric) for metric in metrics))
-    return table
-
-
-def write_summary(folder: Path, results: Sequence[CombinationResult]) -> None:
-    """Write ``summary.json`` and ``summary.csv``, failures included."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = _rows_of(results)
-    write_json(folder / "summary.json", finite({"schema": SCHEMA, "combinations": rows}))
-    with (folder / "summary.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        metrics = _metrics(rows)
-        errors = [f"{metric}_standard_error" for metric in metrics]
-        writer.writerow([*_COLUMNS, *metrics, *errors, "error", "doubt"])
-        for row in rows:
-            scores = [row.get("mean", {}).get(metric) for metric in metrics]
-            spread = [row.get("standard_error", {}).get(metric) for metric in metrics]
-            what = (row["name"], row["benchmark"], _condition(row), row["images"])
-            writer.writerow([*what, *scores, *spread, row.get("error"), row.get("doubt")])
-
-
-def refuse_failures(results: Sequence[CombinationResult], folder: Path) -> None:
-    """Raise if a combination failed, so that the command does not end as if all were well.
-
-    Raises:
-        ExemplarError: Naming each and its reason.
-    """
-    failed = [result for result in results if not isinstance(result.outcome, Scored)]
-    if failed:
-        reasons = "".join(f"\n  {item.combination}: {item.outcome}" for item in failed)
-        raise ExemplarError(
-            f"{len(failed)} of {len(results)} combinations failed; the others are in {folder}."
-            + reasons
-        )
-
-
-def _metrics(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(metric for row in rows for metric in row.get("mean", {})))
-
-
-def _condition(row: dict[str, Any]) -> str:
-    return " ".join(f"{key}={value}" for key, value in row["condition"].items())
-
-
-def _cell(row: dict[str, Any], metric: str) -> str:
-    digits = METRIC_DIGITS.get(metric, 4)
-    value, error = row["mean"].get(metric, math.nan), row["standard_error"].get(metric, math.nan)
-    spread = "" if math.isnan(error) else f" ± {error:.{digits}f}"
-    return f"{value:.{digits}f}{spread}"

@@ -45,12 +45,7 @@ class PublishedRow:
     slow: str | None  # how long it takes, for rows that run on request only
 
     def obstacle(self, folder: Path | None, *, slow_too: bool) -> str | None:
-        """Return why the row cannot be run, or None.
-
-        Args:
-            folder: Where the images are; None where they are not.
-            slow_too: Whether slow rows are asked for.
-        """
+        """Return why the row cannot be run, or None."""
         if folder is None:
             return f"no images; python -m src.prepare dataset={self.benchmark}"
         count = len(ImageFolder(folder).files())
@@ -96,9 +91,9 @@ def run(cfg: DictConfig) -> float:
     outcomes = _outcomes(cfg, rows, given)
     make_console().print(_table(outcomes))
     if cfg.output is not None:
-        folder = from_root(cfg.output)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "selfcheck.json", _record(outcomes))
+        said = [{**asdict(out.row), "ours": out.ours, "not_run": out.obstacle} for out in outcomes]
+        content = {"schema": 1, "checked_by": origin(), "rows": said}
+        write_json(from_root(cfg.output) / "selfcheck.json", content)
     checked = [(out, metric) for out in outcomes for metric in out.ours]
     wrong = [(out, metric) for out, metric in checked if not out.agrees(metric)]
     if wrong:
@@ -168,11 +163,6 @@ def _table(outcomes: list[RecomputedRow]) -> FoldingTable:
             numbers = (f"{ours:.{digits + 1}f}", f"{ours - published:+.{digits + 1}f}")
             table.add_row(name, metric, shown, *numbers, verdict)
     return table
-
-
-def _record(outcomes: list[RecomputedRow]) -> dict[str, Any]:
-    rows = [{**asdict(out.row), "ours": out.ours, "not_run": out.obstacle} for out in outcomes]
-    return {"schema": 1, "checked_by": origin(), "rows": rows}
 
 
 def read_rows(file: Path = ROWS_FILE) -> list[PublishedRow]:

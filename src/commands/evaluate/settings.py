@@ -120,10 +120,6 @@ def check_net(net: nn.Module) -> None:
 def settings(cfg: DictConfig, checkpoint: Checkpoint | None) -> DictConfig:
     """Return all that task and data are built from, resolved.
 
-    Args:
-        cfg: The configuration of ``src.evaluate``, of one combination.
-        checkpoint: What ``cfg.checkpoint`` names.
-
     Raises:
         ConfigError: If a condition does not fit the degradation or the checkpoint.
     """
@@ -175,11 +171,7 @@ def _as_trained(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
 
 
 def _for_network(cfg: DictConfig, checkpoint: Checkpoint) -> DictConfig:
-    """Return ``_as_given`` with the network of a file in place of the task's choice.
-
-    Raises:
-        ConfigError: If the task's images have other channels than the network.
-    """
+    """Return ``_as_given`` with the network of a file in place of the task's choice."""
     merged = _as_given(cfg)
     merged.model = checkpoint.config.model
     for key in ("in_channels", "out_channels"):
@@ -209,18 +201,13 @@ def _as_given(cfg: DictConfig) -> DictConfig:
 
 
 def _judged(cfg: DictConfig) -> DictConfig:
-    """Return settings that score images which are restored already: no network, no degradation.
-
-    Raises:
-        ConfigError: If the protocol makes targets that such images cannot be compared with.
-    """
+    """Return settings that score images which are restored already: no network, no degradation."""
     cfg = cfg.copy()
-    named = cfg.get("task") or {"_target_": "src.training.tasks.restoration.Dejpeg"}
-    scale = cfg.scale or cfg.io.scale
-    cfg.io.scale = scale
-    if scale > 1 or "SuperResolution" in named["_target_"]:  # what is large already stays so
-        named = {"_target_": "src.training.tasks.restoration.Dejpeg"}
-    cfg.task = named
+    scale = cfg.io.scale = cfg.scale or cfg.io.scale
+    task = cfg.get("task")
+    if scale > 1 or not task or "SuperResolution" in task["_target_"]:
+        # what is large already stays so
+        cfg.task = {"_target_": "src.training.tasks.restoration.Dejpeg"}
     for group, name in (("model", "identity"), ("degradation", "identity")):
         cfg[group] = OmegaConf.load(CONF_DIR / group / f"{name}.yaml")
     merged = _as_given(cfg)

@@ -1,7 +1,7 @@
 """Explain: which places of an image attention looks at when it restores one of them."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 
 from src.app.build import plain
-from src.app.inference import (
-    give_back_large_blocks,
-    merge_inference,
-    pick_device,
-    with_attention,
-)
+from src.app.inference import give_back_large_blocks, merge_inference, pick_device, with_attention
 from src.app.restoration import Point, Restoration, looks, restoration
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ConfigError, DataError, did_you_mean
-from src.core.files import sha256, write_json
+from src.core.files import sha256, write_json, written
 from src.core.origin import origin
 from src.core.paths import from_root, shown
 from src.core.seeding import generator_for
@@ -69,12 +64,9 @@ def explain(cfg: DictConfig) -> None:
     net = network_of(checkpoint)
     blocks = _blocks(net, cfg.module, checkpoint)
     device = pick_device(cfg.device)
-    restorer = Restorer(
-        net.to(device), InferencePolicy(**merge_inference(checkpoint, cfg.inference))
-    )
-    way = restoration(
-        restorer, checkpoint, device, scale=cfg.scale, sigma=cfg.sigma, phase=cfg.phase
-    )
+    policy = InferencePolicy(**merge_inference(checkpoint, cfg.inference))
+    told = {key: cfg[key] for key in ("scale", "sigma", "phase")}
+    way = restoration(Restorer(net.to(device), policy), checkpoint, device, **told)
     files = _files(plain(cfg)["input"])
     if cfg.queries > 0:
         _write_means(cfg, checkpoint, way, blocks, files)
@@ -88,11 +80,7 @@ def explain(cfg: DictConfig) -> None:
 
 
 def _blocks(net: torch.nn.Module, asked: str | None, checkpoint: Checkpoint) -> list[str]:
-    """Return the names of the blocks that are asked for, in the network's order.
-
-    Raises:
-        ConfigError: If there is none, or none of that name.
-    """
+    """Return the names of the blocks that are asked for, in the network's order."""
     names = list(shown_blocks(net))
     if not names:
         kind = (checkpoint.config.model.get("attention") or {}).get("_target_", "no attention")
@@ -110,11 +98,7 @@ def _blocks(net: torch.nn.Module, asked: str | None, checkpoint: Checkpoint) -> 
 
 
 def _files(given: str | Sequence[str]) -> dict[str, Path]:
-    """Return key → file of the images that ``input`` names.
-
-    Raises:
-        DataError: If there is none.
-    """
+    """Return key → file of the images that ``input`` names."""
     files: dict[str, Path] = {}
     for one in [given] if isinstance(given, str) else given:
         path = from_root(one)
@@ -125,11 +109,7 @@ def _files(given: str | Sequence[str]) -> dict[str, Path]:
 
 
 def _output(given: str | None, default: Path, source: Path, *, overwrite: bool) -> Path:
-    """Return where the result goes.
-
-    Raises:
-        DataError: If something is there that may not be replaced.
-    """
+    """Return where the result goes."""
     target = default if given is None else from_root(given)
     if target.is_dir():
         target = target / default.name
@@ -140,25 +120,21 @@ def _output(given: str | None, default: Path, source: Path, *, overwrite: bool) 
     return target
 
 
-def _look(way: Restoration, file: Path, points: Sequence[Point]) -> list[Look]:
-    """Return what is looked at for points of a file."""
-    return looks(way, read_photograph(file), shown(file), points)
-
-
 def _write_picture(cfg: DictConfig, way: Restoration, file: Path) -> None:
     """Draw what the block looks at from the points, and print the numbers."""
     points = _points(plain(cfg)["point"], file)
     name = "_".join(map(str, [file.stem, "attention", *points[0]]))
     target = _output(cfg.output, file.with_name(f"{name}.png"), file, overwrite=cfg.overwrite)
-    looks = _look(way, file, points)
-    block = cfg.module or [*looks[0].maps][-1]  # in the order of their calls
+    several = looks(way, read_photograph(file), shown(file), points)
+    block = cfg.module or [*several[0].maps][-1]  # in the order of their calls
     console = make_console(stderr=True)
-    console.print(f"Block       {which(block, looks[0].maps)}")
-    for point, seen in zip(points, looks, strict=True):
+    console.print(f"Block       {which(block, several[0].maps)}")
+    for point, seen in zip(points, several, strict=True):
         console.print(_numbers(point, seen, block, cfg.near))
         console.print(_strongest(seen, block, cfg.strongest, way.enlarge))
-    pairs = [(seen.piece, seen.maps[block]) for seen in looks]
-    _writing(target, lambda: write_png(target, draw_attention(pairs, count=cfg.strongest)))
+    pairs = [(seen.piece, seen.maps[block]) for seen in several]
+    with written(target, "Set output=<file>."):
+        write_png(target, draw_attention(pairs, count=cfg.strongest))
     console.print(f"Written     {shown(target)}")
 
 
@@ -205,14 +181,13 @@ def _write_means(
     for key, file in track(files.items(), "Looking", console=console):
         found: dict[str, list[Spread]] = {block: [] for block in blocks}
         for points in _drawn(file, cfg.queries, cfg.seed, key, maps):
-            for seen in _look(way, file, points):
+            for seen in looks(way, read_photograph(file), shown(file), points):
                 for block, several in found.items():
                     several.append(seen.maps[block].spread(cfg.near))
         for block, several in found.items():
             spreads[block][key] = mean_spread(several)
-    table = FoldingTable(
-        ["block"], ["effective keys", "near", "distance"], ["weight of each scale"]
-    )
+    columns = ["effective keys", "near", "distance"]
+    table = FoldingTable(["block"], columns, ["weight of each scale"])
     content: dict[str, Any] = {}
     for block, images in spreads.items():
         mean = mean_spread(list(images.values()))
@@ -226,7 +201,8 @@ def _write_means(
     about = {**origin(), "checkpoint": str(checkpoint.path), "sha256": sha256(checkpoint.path)}
     about |= {"queries": cfg.queries, "seed": cfg.seed, "near": cfg.near}
     about["inference"] = way.restorer.policy.as_dict()
-    _writing(target, lambda: write_json(target, {**about, "blocks": content}))
+    with written(target, "Set output=<file>."):
+        write_json(target, {**about, "blocks": content})
     console.print(table)
     console.print(f"Written     {shown(target)}")
 
@@ -239,17 +215,3 @@ def _drawn(file: Path, count: int, seed: int, key: str, maps: int) -> Iterator[l
     points = [(int(x * width), int(y * height)) for x, y in drawn]
     held = max(1, _HELD // (maps * width * height))
     return (points[start : start + held] for start in range(0, count, held))
-
-
-def _writing(target: Path, write: Callable[[], None]) -> None:
-    """Write a result.
-
-    Raises:
-        DataError: If it cannot be written.
-    """
-    try:
-        write()
-    except OSError as error:
-        raise DataError(
-            f"{shown(target)} cannot be written: {error.strerror or error}. Set output=<file>."
-        ) from error

@@ -14,8 +14,9 @@ from rich.console import Console
 from torch import nn
 
 from src.app.build import plain
-from src.commands.export.lowered import check_lowered, lower, opened_lowered, pairs, price
+from src.commands.export.lowered import check_lowered, lower, opened_lowered
 from src.commands.export.onnx_file import need_packages, write_onnx
+from src.commands.export.price import pairs, price
 from src.commands.export.program import Size, differences, opened, save, sizes_of, trace
 from src.core.console import make_console
 from src.core.errors import CheckpointError, ConfigError, MismatchError

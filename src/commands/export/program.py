@@ -72,11 +72,7 @@ def save(program: ExportedProgram, path: Path, about: Mapping[str, object]) -> N
 
 
 def run(program: ExportedProgram, degraded: Tensor) -> Tensor:
-    """Return what a program makes of (B, C, H, W).
-
-    Raises:
-        ConfigError: If it was traced for other sizes.
-    """
+    """Return what a program makes of (B, C, H, W); ConfigError if it was traced for other sizes."""
     try:
         with torch.no_grad():
             restored: Tensor = program.module()(degraded)

@@ -130,11 +130,7 @@ def say(words: str) -> None:
 
 
 def opened(path: str) -> Any:  # noqa: ANN401
-    """Return a session for an exported network.
-
-    Raises:
-        SystemExit: If the file is not one.
-    """
+    """Return a session for an exported network; SystemExit if the file is not one."""
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
@@ -183,11 +179,7 @@ def has_more_than_8_bits(photograph: Image.Image) -> bool:
 
 
 def check_output(path: Path) -> None:
-    """Refuse, before the work, an output that cannot be written after it.
-
-    Raises:
-        SystemExit: Saying why.
-    """
+    """Refuse, before the work, an output that cannot be written after it; SystemExit says why."""
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise SystemExit(f"{path} must end like a picture, e.g. .png or .jpg.")
     if not path.parent.is_dir():

@@ -11,7 +11,7 @@ from rich.console import Console
 from src.app.inference import give_back_large_blocks, merge_inference, pick_device
 from src.app.restoration import restoration
 from src.commands.page.hosts import hosts_of, is_here
-from src.commands.page.photographs import Limits, Offer
+from src.commands.page.offers import Limits, Offer
 from src.core.console import make_console
 from src.core.errors import ConfigError, ExemplarError, need
 from src.inference.restorer import InferencePolicy, Restorer
@@ -45,11 +45,7 @@ def offers_of(cfg: DictConfig) -> list[Offer]:
 
 
 def limits_of(cfg: DictConfig) -> Limits:
-    """Return what is accepted.
-
-    Raises:
-        ConfigError: If that is not possible.
-    """
+    """Return what is accepted; ConfigError if that is not possible."""
     for key in ("megapixels", "megabytes", "waiting"):
         if not isinstance(cfg[key], int | float) or not cfg[key] > 0:
             raise ConfigError(f"{key}={cfg[key]} is not possible; it is a number above 0.")
@@ -59,15 +55,11 @@ def limits_of(cfg: DictConfig) -> Limits:
 
 
 def _named(given: str | ListConfig | DictConfig) -> dict[str, str]:
-    """Return name → path of the networks that were asked for; visitors are told no folder of ours.
-
-    Raises:
-        ConfigError: If two would have one name.
-    """
+    """Return name → path of the networks asked for; visitors are told no folder of ours."""
     if isinstance(given, DictConfig):
         return {str(name): str(path) for name, path in given.items()}
     paths = [str(path) for path in ([given] if isinstance(given, str) else given) if path]
-    names = [_name(path) for path in paths]
+    names = [Path(path).name if path.startswith(("/", "~")) else path for path in paths]
     twice, count = max(Counter(names).items(), key=lambda one: one[1], default=("", 0))
     if count > 1:
         raise ConfigError(
@@ -75,10 +67,6 @@ def _named(given: str | ListConfig | DictConfig) -> dict[str, str]:
             f"'checkpoint={{first: {paths[0]}, second: …}}'."
         )
     return dict(zip(names, paths, strict=True))
-
-
-def _name(path: str) -> str:
-    return Path(path).name if path.startswith(("/", "~")) else path
 
 
 def _offer(name: str, path: str, cfg: DictConfig) -> Offer:
@@ -91,11 +79,7 @@ def _offer(name: str, path: str, cfg: DictConfig) -> Offer:
 
 
 async def _serve(
-    offers: list[Offer],
-    limits: Limits,
-    hosts: frozenset[str] | None,
-    cfg: DictConfig,
-    out: Console,
+    offers: list[Offer], limits: Limits, hosts: frozenset[str] | None, cfg: DictConfig, out: Console
 ) -> None:
     from aiohttp import web
 

@@ -63,11 +63,7 @@ def _too_large(size: int, megabytes: float) -> web.HTTPException:
 
 
 def _name_of(part: BodyPartReader, form: Form) -> str:
-    """Return the name of a field.
-
-    Raises:
-        ConfigError: If there is no such field, it came before, or is a file and should be a text.
-    """
+    """Return the name of a field."""
     name = part.name or ""
     if name not in (*_FILES, *_TEXTS):
         raise ConfigError(f"{name} is no field of a form here. {did_you_mean(name, _TEXTS)}")
@@ -91,11 +87,7 @@ def number(text: str | None, name: str) -> float | None:
 
 
 def whole(text: str, name: str) -> int:
-    """Return what was sent as ``name``.
-
-    Raises:
-        ConfigError: If it is no whole number.
-    """
+    """Return what was sent as ``name``; ConfigError if it is no whole number."""
     try:
         return int(text)
     except ValueError as error:

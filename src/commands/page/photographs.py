@@ -1,34 +1,25 @@
-"""What a visitor may choose from, what is accepted, and what one photograph becomes."""
+"""What one photograph becomes: its level told, itself restored, or where attention looks."""
 
 import base64
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
-from src.app.restoration import Point, Restoration, looks, restoration
+from src.app.restoration import Point, looks
+from src.commands.page.offers import Limits, Upload, Wish
 from src.core.errors import ConfigError, ImageFileError, did_you_mean
-from src.data.image_io import opened
-from src.data.photograph import Photograph, read_photograph
-from src.data.photograph_writing import KINDS, UNWRITABLE, encoded, kind_of, losses
-from src.inference.attention_maps import shown_blocks, which
+from src.data.photograph import Photograph
+from src.data.photograph_writing import KINDS, UNWRITABLE, encoded, losses
+from src.inference.attention_maps import which
 from src.inference.attention_picture import draw_attention
 from src.inference.choice import Calls
-from src.inference.restorer import Restorer, takes_noise_level
+from src.inference.restorer import takes_noise_level
 from src.metrics.psnr import psnr
-from src.weights.checkpoint import Checkpoint
-from src.weights.zoo import result_ending
 
-_PURPOSES = {
-    "denoise": "Remove noise",
-    "dejpeg": "Remove JPEG artefacts",
-    "demosaic": "Make colours of a Bayer mosaic",
-    "superresolution": "Enlarge",
-}
 _NEAR = 16
 """Up to this distance in pixels of the network's input, keys count as near."""
 
@@ -40,156 +31,14 @@ _SHOWN = ("png", "jpeg", "webp", "bmp")
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A network that photographs can go through.
-
-    Attributes:
-        name: As ``checkpoint=`` has it.
-        checkpoint: Where the network comes from.
-        restorer: The network with tiles and ensemble; one photograph at a time.
-        way: How a photograph goes through it, where a visitor says nothing else.
-    """
-
-    name: str
-    checkpoint: Checkpoint
-    restorer: Restorer
-    way: Restoration
-
-    @property
-    def scale(self) -> int:
-        """By how much a photograph is enlarged."""
-        return self.way.enlarge * self.restorer.net.scale
-
-    @property
-    def ending(self) -> str:
-        """How names of results end, so that those of two networks differ."""
-        return result_ending(self.name, own=Path(self.name).stem)
-
-    @property
-    def blocks(self) -> list[str]:
-        """The names of the attention blocks that have a picture, in the network's order."""
-        return list(shown_blocks(self.restorer.module))
-
-    @property
-    def label(self) -> str:
-        """What it does, and its name."""
-        task = next((task for task in _PURPOSES if self.way.task.startswith(task)), None)
-        purpose = self.way.task if task is None else _PURPOSES[task]
-        return f"{purpose}{f' ×{self.scale}' if self.scale > 1 else ''} ({self.name})"
-
-    def about(self) -> dict[str, Any]:
-        """Return what scripts and the page are to know."""
-        return {
-            "name": self.name,
-            "label": self.label,
-            "scale": self.scale,
-            "takes_sigma": takes_noise_level(self.restorer.net),
-            "takes_phase": self.way.mosaic is not None,
-            "trained": self.way.trained,
-            "blocks": self.blocks,
-        }
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is accepted: megapixels of a photograph and a result, megabytes of an upload, jobs."""
-
-    megapixels: float
-    megabytes: float
-    waiting: int
-
-    def check(self, name: Path, size: tuple[int, int], scale: int = 1) -> None:
-        """Refuse a photograph, (width, height), that is too large, or would become so."""
-        width, height = (scale * side for side in size)
-        millions = width * height / 1e6
-        if millions > self.megapixels:
-            verb = "has" if scale == 1 else f"enlarged ×{scale} would have"
-            raise ImageFileError(
-                name,
-                f"{verb} {width} × {height} pixels, {millions:.1f} megapixels; "
-                f"{self.megapixels:g} are allowed here. Make it smaller, or cut it.",
-            )
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A photograph that came: its name, what is in it, the format of its result and why."""
-
-    name: Path
-    photograph: Photograph
-    kind: str
-    reason: str | None
-
-
-def read_upload(name: str, content: bytes, limits: Limits) -> Upload:
-    """Return an uploaded file taken apart; its size is looked at before it is decoded.
-
-    Raises:
-        ImageFileError: If it is no image, or too large.
-    """
-    path = Path(Path(name).name or "photograph")
-    if not content:
-        raise ImageFileError(path, "is empty; choose a photograph.")
-    try:
-        with opened(path, content) as image:
-            limits.check(path, image.size)
-            kind, reason = kind_of(image)
-    except ImageFileError as error:
-        bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-        if isinstance(error.__cause__, bombs):  # its advice is for who has started this
-            allowed = f"{limits.megapixels:g} megapixels are allowed here"
-            raise ImageFileError(path, f"is too large ({error.__cause__}); {allowed}.") from error
-        raise
-    return Upload(path, read_photograph(path, content), kind, reason)
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is to become of a photograph; None leaves it to the network."""
-
-    offer: Offer
-    sigma: float | None = None
-    strength: float = 1.0
-    phase: str | None = None
-
-    def way(self) -> Restoration:
-        """Return how a photograph goes through the network.
-
-        Raises:
-            ConfigError: If the network cannot do that.
-        """
-        name = self.offer.name
-        if self.phase is not None and self.offer.way.mosaic is None:
-            raise ConfigError(f"phase={self.phase}: {name} does not demosaic; leave phase out.")
-        if self.sigma is not None and not takes_noise_level(self.offer.restorer.net):
-            raise ConfigError(f"sigma={self.sigma:g}: {name} is told no noise; leave it out.")
-        return restoration(
-            self.offer.restorer,
-            self.offer.checkpoint,
-            self.offer.way.device,
-            sigma=self.sigma,
-            phase=self.phase,
-            strength=self.strength,
-        )
-
-
-@dataclass(frozen=True)
 class Result:
-    """A restored photograph.
+    """A restored photograph."""
 
-    Attributes:
-        name: Of its file.
-        kind: One of ``KINDS``.
-        content: Of its file.
-        about: What was estimated, what is not kept, PSNR.
-        views: Name → file that browsers show: before, restored, target.
-    """
-
-    name: str
-    kind: str
-    content: bytes
-    about: Mapping[str, Any]
-    views: Mapping[str, bytes]
+    name: str  # of its file
+    kind: str  # one of ``KINDS``
+    content: bytes  # of its file
+    about: Mapping[str, Any]  # what was estimated, what is not kept, PSNR
+    views: Mapping[str, bytes]  # name → file that browsers show: before, restored, target
 
 
 def level_of(upload: Upload, wish: Wish) -> dict[str, Any]:
@@ -217,15 +66,9 @@ def restored(
     *,
     views: bool,
 ) -> Result:
-    """Return a photograph restored.
+    """Return ``upload`` restored; with ``clean`` its PSNR, and with ``views`` files for browsers.
 
-    Args:
-        upload: The photograph.
-        clean: What it would be without a fault, for PSNR.
-        wish: With which network, and how.
-        limits: Of the result too.
-        watcher: Called with the part that is done.
-        views: Whether files that browsers show are made too.
+    ``watcher`` is called with the part that is done.
 
     Raises:
         ImageFileError: If it cannot be restored, or its format cannot hold the result.
@@ -247,9 +90,8 @@ def restored(
     content = _file(upload, done, upload.kind)
     shown: dict[str, bytes] = {}
     if views:
-        same = upload.kind in _SHOWN
-        shown = {"before": _file(upload, before, "png")}
-        shown["restored"] = content if same else _file(upload, done, "png")
+        shown["before"] = _file(upload, before, "png")
+        shown["restored"] = content if upload.kind in _SHOWN else _file(upload, done, "png")
         if clean is not None:
             shown["target"] = _file(clean, clean.photograph, "png")
     suffixes = KINDS[upload.kind].suffixes
@@ -271,12 +113,8 @@ def attention(
 ) -> tuple[bytes, dict[str, Any]]:
     """Return where attention looks from a point: a PNG, and numbers and words about it.
 
-    Args:
-        upload: The photograph.
-        wish: Through which network.
-        point: x and y in pixels of the photograph, upright.
-        block: Which of its blocks is drawn; "": the last that is called.
-        watcher: Called all the while; it may end the work.
+    The point is x and y in pixels of the upright photograph; block "" is the last that is called.
+    ``watcher`` is called all the while; it may end the work.
 
     Raises:
         ConfigError: If the network has no such attention, or none that weighs places.

@@ -1,7 +1,6 @@
 """The server: a page, addresses for it and for scripts, one restoration at a time."""
 
 import asyncio
-import io
 import json
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -13,38 +12,20 @@ from threading import Event
 from typing import TypeVar
 from uuid import uuid4
 
-from aiohttp import MultipartWriter, web
+from aiohttp import web
 from rich.console import Console
 
 from src.app.processes.user_errors import shortage
+from src.commands.page.answers import as_file, as_form, with_headers
 from src.commands.page.form import Form, number, read_form, whole
 from src.commands.page.hosts import host_of
-from src.commands.page.photographs import (
-    Limits,
-    Offer,
-    Result,
-    Upload,
-    Wish,
-    attention,
-    level_of,
-    preview,
-    read_upload,
-    restored,
-)
+from src.commands.page.offers import Limits, Offer, Upload, Wish, read_upload
+from src.commands.page.photographs import Result, attention, level_of, preview, restored
 from src.core.errors import ConfigError, ExemplarError, did_you_mean
 from src.core.pages import templates
 from src.core.redact import readable, without_folders
 
 Done = TypeVar("Done")
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; img-src blob: data:; connect-src 'self'; "
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-"""Of every answer: nothing is kept, nothing from outside is loaded."""
 
 
 class _StoppedError(Exception):
@@ -103,7 +84,7 @@ class Server:
                 web.post("/attention", self._attention),
             ]
         )
-        application.on_response_prepare.append(_with_headers)
+        application.on_response_prepare.append(with_headers)
         application.on_cleanup.append(self._close)
         return application
 
@@ -115,9 +96,7 @@ class Server:
 
     @web.middleware
     async def _errors_in_words(
-        self,
-        request: web.Request,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Answer what is wrong with a request in one sentence, which names no folder of ours."""
         if self._hosts is not None and host_of(request.host) not in self._hosts:
@@ -145,11 +124,7 @@ class Server:
 
     @contextmanager
     def _counted(self, request: web.Request) -> Iterator[None]:
-        """Refuse a form where memory holds enough of them, read or not.
-
-        Raises:
-            HTTPServiceUnavailable: If there are twice as many as may wait.
-        """
+        """Refuse a form where memory holds enough of them, read or not."""
         forms = int(request.method == "POST")
         if forms and self._forms >= 2 * self._limits.waiting:
             text = f"{self._forms} uploads are under way already; come again in a minute."
@@ -161,15 +136,9 @@ class Server:
             self._forms -= forms
 
     async def _page(self, request: web.Request) -> web.Response:
-        html = (
-            templates(Path(__file__).parent / "templates")
-            .get_template("page.html.j2")
-            .render(
-                title="Restore photographs",
-                models=[offer.about() for offer in self._offers.values()],
-                limits=self._limits,
-            )
-        )
+        template = templates(Path(__file__).parent / "templates").get_template("page.html.j2")
+        models = [offer.about() for offer in self._offers.values()]
+        html = template.render(title="Restore photographs", models=models, limits=self._limits)
         return web.Response(text=html, content_type="text/html")
 
     async def _models(self, request: web.Request) -> web.Response:
@@ -206,7 +175,7 @@ class Server:
             return restored(upload, clean, wish, self._limits, job.watch, views=views)
 
         result = await self._in_turn(form, restore)
-        return _form_of(result) if views else _file_of(result)
+        return as_form(result) if views else as_file(result)
 
     async def _attention(self, request: web.Request) -> web.Response:
         """Draw where attention looks from the point ``x``, ``y``."""
@@ -223,11 +192,7 @@ class Server:
         return web.Response(body=body, content_type="image/png", headers=headers)
 
     async def _in_turn(self, form: Form, work: Callable[[Job], Done]) -> Done:
-        """Return what ``work`` does when all that came before is done.
-
-        Raises:
-            HTTPServiceUnavailable: If too many wait.
-        """
+        """Return what ``work`` does when all that came before is done."""
         name, job = str(form.get("job") or uuid4()), Job()
         if name in self._jobs:
             raise ConfigError(f"job={name} is under way already; give each a name of its own.")
@@ -259,41 +224,12 @@ class Server:
             given = f"says {name}, and there is no such network" if name else "is missing"
             hint = did_you_mean(name, self._offers)
             raise ConfigError(f"The field model {given} here. {hint}")
-        strength = number(texts.get("strength"), "strength")
-        wish = Wish(
-            self._offers[name],
-            number(texts.get("sigma"), "sigma"),
-            1.0 if strength is None else strength,
-            texts.get("phase") or None,
-        )
+        sigma, strength = (number(texts.get(key), key) for key in ("sigma", "strength"))
+        phase = texts.get("phase") or None
+        wish = Wish(self._offers[name], sigma, 1.0 if strength is None else strength, phase)
         wish.way()  # what is not possible is refused before it waits for its turn
         return wish
 
 
-async def _with_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
-
-
 async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], Done]) -> Done:
     return await asyncio.get_running_loop().run_in_executor(pool, work)
-
-
-def _file_of(result: Result) -> web.Response:
-    name = json.dumps(result.name.encode("ascii", "replace").decode().replace('"', "'"))
-    headers = {
-        "Content-Disposition": f"attachment; filename={name}",
-        "Exemplar-About": json.dumps(result.about),
-    }
-    return web.Response(body=result.content, content_type=f"image/{result.kind}", headers=headers)
-
-
-def _form_of(result: Result) -> web.Response:
-    """Return a form: ``about``, the file of the result, and what a browser shows."""
-    writer = MultipartWriter("form-data")
-    writer.append_json(result.about).set_content_disposition("form-data", name="about")
-    files = {"file": (result.name, result.content)}
-    files |= {key: (f"{key}.png", content) for key, content in result.views.items()}
-    for key, (name, content) in files.items():
-        part = writer.append(io.BytesIO(content))
-        part.set_content_disposition("form-data", name=key, filename=name)
-    return web.Response(body=writer)

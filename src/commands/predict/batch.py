@@ -11,7 +11,7 @@ from pathlib import Path
 from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.files import fitting_name
 from src.core.paths import from_root
-from src.data.image_io import opened, read_bytes
+from src.data.image_file import opened, read_bytes
 from src.data.photograph_writing import KINDS, kind_of, kind_of_name
 from src.data.source import EXTENSIONS, ImageFolder
 
@@ -24,19 +24,13 @@ are two."""
 
 @dataclass(frozen=True)
 class Batch:
-    """Images to restore.
+    """Images to restore."""
 
-    Attributes:
-        jobs: Source → target, of those whose header can be read.
-        kept: Targets that are there already, and stay as they are.
-        faults: What is wrong with the others.
-        kinds: Source → the format of its result, and why it is not its own; of those whose header
-            can be read.
-    """
-
-    jobs: Mapping[Path, Path]
-    kept: tuple[Path, ...]
-    faults: tuple[ImageFileError, ...]
+    jobs: Mapping[Path, Path]  # source → target, of those whose header can be read
+    kept: tuple[Path, ...]  # targets that are there already, and stay as they are
+    faults: tuple[ImageFileError, ...]  # what is wrong with the others
+    # Source → the format of its result, and why it is not its own; of those whose header can be
+    # read.
     kinds: Mapping[Path, tuple[str, str | None]]
 
 
@@ -166,11 +160,7 @@ def _names(
 
 
 def _targets(names: Mapping[Path, Path], output: Path) -> dict[Path, Path]:
-    """Return source → target: ``a.png``, or ``a.jpg.png`` where ``a.bmp`` becomes PNG too.
-
-    Raises:
-        DataError: If two would still share a name.
-    """
+    """Return source → target: ``a.png``, or ``a.jpg.png`` where ``a.bmp`` becomes PNG too."""
     shared = Counter(names.values())
     targets: dict[Path, Path] = {}
     taken: dict[Path, Path] = {}

@@ -16,12 +16,7 @@ from rich.progress import (
 )
 from torch import Tensor
 
-from src.app.inference import (
-    give_back_large_blocks,
-    merge_inference,
-    pick_device,
-    with_attention,
-)
+from src.app.inference import give_back_large_blocks, merge_inference, pick_device, with_attention
 from src.app.restoration import Restoration, restoration
 from src.commands.predict.batch import COMPARISON, OVERWRITE, Batch, plan
 from src.commands.predict.request import Request, read_request, streams
@@ -80,11 +75,7 @@ def _where(request: Request) -> str:
 
 
 def _asked_kind(name: str | None, quality: object) -> str | None:
-    """Return the format that was asked for, or None.
-
-    Raises:
-        ConfigError: If there is none of that name, or the quality is not possible.
-    """
+    """Return the format that was asked for, or None."""
     kind = {"jpg": "jpeg", "tif": "tiff"}.get(str(name).lower(), str(name).lower())
     if name is not None and kind not in KINDS:
         raise ConfigError(f"format={name}: {did_you_mean(kind, KINDS)}")
@@ -210,11 +201,7 @@ def _mover(
 
 
 def _degraded(way: Restoration, source: Path, photograph: Photograph, out: Console) -> Tensor:
-    """Return what the network sees of a photograph, and say what level was read from it.
-
-    Raises:
-        ImageFileError: If the network needs a noise level that nothing tells.
-    """
+    """Return what the network sees of a photograph, and say what level was read from it."""
     sigma = way.level(photograph)
     if sigma is None and takes_noise_level(way.restorer.net):
         raise ImageFileError(source, "is too small to tell its noise level; add sigma=<level>.")
@@ -227,12 +214,7 @@ def _degraded(way: Restoration, source: Path, photograph: Photograph, out: Conso
 def _write(
     source: Path, target: Path, restored: Photograph, kind: str, quality: int | None
 ) -> None:
-    """Write a result.
-
-    Raises:
-        ImageFileError: If the format cannot hold it.
-        ExemplarError: If the folder cannot be written, or the disk is full.
-    """
+    """Write a result."""
     try:
         write_photograph(target, restored, kind, quality)
     except UNWRITABLE as error:

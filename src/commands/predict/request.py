@@ -19,19 +19,13 @@ STREAM = "-"
 
 @dataclass(frozen=True)
 class Request:
-    """Where images come from, and where results go.
+    """Where images come from, and where results go."""
 
-    Attributes:
-        inputs: Files, folders and globs; none where the image comes from standard input.
-        output: A folder or a file; None is beside each source.
-        ending: Of names beside a source.
-        to_stdout: Whether the result goes to standard output.
-    """
-
+    # Files, folders and globs; none where the image comes from standard input.
     inputs: tuple[str, ...]
-    output: Path | None
-    ending: str
-    to_stdout: bool
+    output: Path | None  # a folder or a file; None is beside each source
+    ending: str  # of names beside a source
+    to_stdout: bool  # whether the result goes to standard output
 
 
 def read_request(cfg: DictConfig) -> Request:

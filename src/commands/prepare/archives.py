@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from src.commands.prepare.image_set import is_image
 from src.core.errors import DataError
-from src.data.image_io import read_bytes
+from src.data.image_file import read_bytes
 
 # What the readers of the standard library raise on damaged archives.
 _DAMAGE = (
@@ -41,19 +41,14 @@ class ArchiveError(DataError):
 class Limits:
     """Above what an archive is taken for a bomb; None lifts a limit.
 
-    Attributes:
-        members: Files and folders in one archive.
-        total_gb: All that is unpacked from one archive, in 10⁹ bytes.
-        image_gb: One image, in 10⁹ bytes.
-        ratio: Unpacked over packed size; images hardly shrink, so that 100 is generous.
-
     Raises:
         ValueError: If a limit is not positive.
     """
 
-    members: int | None = 1_000_000
-    total_gb: float | None = 500.0
-    image_gb: float | None = 1.0
+    members: int | None = 1_000_000  # files and folders in one archive
+    total_gb: float | None = 500.0  # all that is unpacked from one archive, in 10⁹ bytes
+    image_gb: float | None = 1.0  # one image, in 10⁹ bytes
+    # Unpacked over packed size; images hardly shrink, so that 100 is generous.
     ratio: float | None = 100.0
 
     def __post_init__(self) -> None:
@@ -62,13 +57,7 @@ class Limits:
                 raise ValueError(f"limits.{name}={value} must be positive, or null for no limit.")
 
     def check(self, archive: Path, *, members: int = 0, unpacked: int = 0, image: int = 0) -> None:
-        """Refuse an archive that is beyond a limit.
-
-        Args:
-            archive: The file.
-            members: Its members so far.
-            unpacked: Their size together, in bytes.
-            image: Size of an image of it, in bytes.
+        """Refuse an archive beyond a limit: of members so far, of bytes unpacked, or of an image.
 
         Raises:
             ArchiveError: Naming the limit.
@@ -85,25 +74,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Tree:
-    """Files that can be read in the order that is cheapest.
+    """Files that can be read in the order that is cheapest."""
 
-    Attributes:
-        sizes: POSIX path of every file that is named like an image → its bytes.
-        read: Yields path and content of each of the given paths; ArchiveError if a member is
-            damaged, a link or too large, ImageFileError if a file cannot be read.
-    """
-
-    sizes: dict[str, int]
+    sizes: dict[str, int]  # POSIX path of every file that is named like an image → its bytes
+    # Yields path and content of each of the given paths; ArchiveError if a member is damaged, a
+    # link or too large, ImageFileError if a file cannot be read.
     read: Callable[[Collection[str]], Iterator[tuple[str, bytes]]]
 
 
 def open_tree(path: Path, limits: Limits, *, name: str | None = None) -> Tree:
     """Return a folder, an archive or an image as a tree; the content decides, not the name.
 
-    Args:
-        path: What is there.
-        limits: For archives.
-        name: What an image is called; its own name if None.
+    An image is called ``name``, or as its file is.
 
     Raises:
         ArchiveError: If it is none of these, damaged, hostile or a bomb.

@@ -21,15 +21,10 @@ from src.data.prepared import fingerprint
 
 @dataclass(frozen=True)
 class Built:
-    """What was put in place.
+    """What was put in place."""
 
-    Attributes:
-        images: One entry a file.
-        left_out: Name of an image that was there and was not taken → why.
-    """
-
-    images: list[Image]
-    left_out: dict[str, str]
+    images: list[Image]  # one entry a file
+    left_out: dict[str, str]  # name of an image that was there and was not taken → why
 
 
 def build(
@@ -44,14 +39,7 @@ def build(
 ) -> Built:
     """Make ``target`` from the images found in ``trees``; an earlier one is replaced at the end.
 
-    Args:
-        image_set: What is wanted.
-        trees: Where the images are, all together.
-        target: The folder to make.
-        sources: For the manifest.
-        tests: Images that a training set must not hold.
-        partial: Whether fewer images than expected will do.
-        console: Shows progress.
+    A training set must hold none of ``tests``; with ``partial`` fewer images than expected will do.
 
     Raises:
         DataError: If images are missing, of a wrong size, or do not fit on the disk.

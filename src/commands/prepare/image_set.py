@@ -23,17 +23,13 @@ CUT = 12
 class Mirror:
     """One place from which one archive can be had.
 
-    Attributes:
-        url: http or https.
-        bytes: Size of the file, where it is published; else None.
-        checksum: ``sha256:<hex>`` or ``md5:<hex>``, where it is published; else None.
-
     Raises:
         ValueError: For another scheme or another kind of checksum.
     """
 
-    url: str
-    bytes: int | None = None
+    url: str  # http or https
+    bytes: int | None = None  # size of the file, where it is published; else None
+    # ``sha256:<hex>`` or ``md5:<hex>``, where it is published; else None.
     checksum: str | None = None
 
     def __post_init__(self) -> None:
@@ -60,33 +56,25 @@ class Mirror:
 class ImageSet:
     """An image set as conf/dataset/*.yaml describes it.
 
-    Attributes:
-        name: Name of the set and of its folder.
-        count: Images that must be there.
-        role: ``test`` or ``train``.
-        archives: Each a list of mirrors (mappings, see :class:`Mirror`); all are needed.
-        layouts: Each a list of patterns of paths, see :func:`choose`.
-        exclude: Name without extension → why that image is left out.
-        sizes: The allowed [width, height], turned or not; None allows those of ``pixels``, cut by
-            less than ``CUT`` or not, and any where these are not known.
-        pixels: Name → fingerprint (:mod:`src.data.prepared`), where the images are known.
-        manual: What to do where there is no free direct link.
-        terms: Of use, as the owner states them.
-
     Raises:
         ValueError: If a value is out of its range.
     """
 
-    name: str
-    count: int
-    role: str = "test"
+    name: str  # name of the set and of its folder
+    count: int  # images that must be there
+    role: str = "test"  # ``test`` or ``train``
+    # Each a list of mirrors (mappings, see :class:`Mirror`); all are needed.
     archives: Sequence[Sequence[Mapping[str, Any]]] = ()
-    layouts: Sequence[Sequence[str]] = ()
+    layouts: Sequence[Sequence[str]] = ()  # each a list of patterns of paths, see :func:`choose`
+    # Name without extension → why that image is left out.
     exclude: Mapping[str, str] = field(default_factory=dict)
+    # The allowed [width, height], turned or not; None allows those of ``pixels``, cut by less than
+    # ``CUT`` or not, and any where these are not known.
     sizes: Sequence[Sequence[int]] | None = None
+    # Name → fingerprint (:mod:`src.data.prepared`), where the images are known.
     pixels: Mapping[str, str] = field(default_factory=dict)
-    manual: str | None = None
-    terms: str = "unknown"
+    manual: str | None = None  # what to do where there is no free direct link
+    terms: str = "unknown"  # of use, as the owner states them
 
     def __post_init__(self) -> None:
         if PurePosixPath(self.name).name != self.name or self.name.startswith("."):
@@ -172,19 +160,18 @@ def choose(paths: Iterable[str], image_set: ImageSet, *, partial: bool) -> list[
     """Return the paths of the set's images, sorted: those under the first layout that fits.
 
     A layout fits when it holds the expected number of images. Failing that, a training set takes
-    the first that holds more, because images of known test sets are still to be left out.
-
-    Args:
-        paths: Everything that is there, as POSIX paths.
-        image_set: What is wanted.
-        partial: Whether the first layout that holds anything fits, as when only a part is there.
+    the first that holds more, because images of known test sets are still to be left out; with
+    ``partial`` the first that holds anything fits. Paths are POSIX paths.
 
     Raises:
         DataError: If none fits, with what each layout holds, or two images share a name.
     """
     images = sorted(path for path in set(paths) if is_image(path))
     wanted = [path for path in images if PurePosixPath(path).stem not in image_set.exclude]
-    found = [_under(wanted, layout) for layout in image_set.layouts]
+    found = [
+        [path for path in wanted if any(matches(path, pattern) for pattern in layout)]
+        for layout in image_set.layouts
+    ]
     fits = [held for held in found if len(held) == image_set.count]
     if image_set.role == "train":
         fits += [held for held in found if len(held) > image_set.count]
@@ -194,10 +181,6 @@ def choose(paths: Iterable[str], image_set: ImageSet, *, partial: bool) -> list[
         raise DataError(_nothing_fits(image_set, images, found))
     _refuse_twins(fits[0])
     return fits[0]
-
-
-def _under(paths: Sequence[str], layout: Sequence[str]) -> list[str]:
-    return [path for path in paths if any(matches(path, pattern) for pattern in layout)]
 
 
 def _refuse_twins(paths: Sequence[str]) -> None:

@@ -19,40 +19,24 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Image:
-    """One image of a prepared set.
+    """One image of a prepared set."""
 
-    Attributes:
-        name: File name.
-        width: In pixels.
-        height: In pixels.
-        channels: 1 for grey, else 3.
-        bytes: Size of the file.
-        sha256: Hash of the file, in hex.
-        pixels: Fingerprint (see :mod:`src.data.prepared`); None where it is not needed.
-    """
-
-    name: str
-    width: int
-    height: int
-    channels: int
-    bytes: int
-    sha256: str
-    pixels: str | None
+    name: str  # file name
+    width: int  # in pixels
+    height: int  # in pixels
+    channels: int  # 1 for grey, else 3
+    bytes: int  # size of the file
+    sha256: str  # hash of the file, in hex
+    pixels: str | None  # fingerprint (see :mod:`src.data.prepared`); None where it is not needed.
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where images came from.
+    """Where images came from."""
 
-    Attributes:
-        place: An address, or a file or folder of the machine on which the set was prepared.
-        sha256: Of an archive; None for a folder.
-        checked: Whether a published checksum agreed; else what came was taken on trust.
-    """
-
-    place: str
-    sha256: str | None
-    checked: bool
+    place: str  # an address, or a file or folder of the machine on which the set was prepared
+    sha256: str | None  # of an archive; None for a folder
+    checked: bool  # whether a published checksum agreed; else what came was taken on trust
 
 
 def write(
@@ -64,12 +48,7 @@ def write(
 ) -> None:
     """Write the manifest of ``folder``; OSError if it cannot be written.
 
-    Args:
-        folder: Holds the images.
-        image_set: What they are.
-        images: One entry a file.
-        sources: Where they came from.
-        left_out: Name of an image that was there and was not taken → why.
+    ``left_out`` has the name of each image that was there and was not taken, and why.
     """
     known = sum(is_known(image, image_set) for image in images) if image_set.pixels else None
     record = {
@@ -113,10 +92,7 @@ def read(folder: Path) -> list[Image]:
 def faults(folder: Path, *, rehash: bool, console: Console) -> Iterator[str]:
     """Yield what of ``folder`` is not as its manifest says.
 
-    Args:
-        folder: A prepared set.
-        rehash: Whether contents are read and hashed, or only names and sizes compared.
-        console: Shows progress.
+    Unless ``rehash``, only names and sizes are compared, and nothing is read and hashed.
 
     Raises:
         DataError: As :func:`read`.

@@ -71,9 +71,7 @@ class Downloader:
     def fetch(self, mirrors: Sequence[Mirror], *, name: str) -> Opened:
         """Return what is in the file of the first mirror that gives it whole.
 
-        Args:
-            mirrors: Tried in this order; a file that cannot be opened is deleted.
-            name: What the file is called where it is an image.
+        A file that cannot be opened is deleted. One that is an image is called ``name``.
 
         Raises:
             DataError: If no mirror gives it, with what each said, or the disk is too small.
@@ -189,16 +187,11 @@ def _md5(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Origins:
-    """Opens what a set is made of.
+    """Opens what a set is made of."""
 
-    Attributes:
-        downloader: Fetches archives.
-        source: A folder or an archive of this machine; None downloads.
-        mirror: Address of a folder with the archives, tried before the published ones; or None.
-    """
-
-    downloader: Downloader
-    source: str | None
+    downloader: Downloader  # fetches archives
+    source: str | None  # a folder or an archive of this machine; None downloads
+    # Address of a folder with the archives, tried before the published ones; or None.
     mirror: str | None
 
     def open(self, image_set: ImageSet) -> list[Opened]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from src.commands.prepare import manifest
 from src.commands.prepare.image_set import ImageSet, size_of
 from src.core.errors import DataError
-from src.data.image_io import has_one_channel, opened
+from src.data.image_file import has_one_channel, opened
 
 
 def header(content: bytes, path: Path) -> tuple[int, int, int]:
@@ -23,13 +23,9 @@ def header(content: bytes, path: Path) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class KnownTests:
-    """The images that nothing may be trained on.
+    """The images that nothing may be trained on."""
 
-    Attributes:
-        names: Fingerprint → set and name, e.g. ``bsd100/101085``.
-    """
-
-    names: dict[str, str]
+    names: dict[str, str]  # fingerprint → set and name, e.g. ``bsd100/101085``
 
     @cached_property
     def sizes(self) -> frozenset[tuple[int, int]]:
@@ -40,9 +36,7 @@ class KnownTests:
 def known_tests(image_sets: Iterable[ImageSet], data_dir: Path) -> KnownTests:
     """Return the images of all test sets whose pixels are published here or prepared already.
 
-    Args:
-        image_sets: All sets of conf/dataset/.
-        data_dir: Where prepared sets are; a damaged one is passed over.
+    A prepared set that is damaged is passed over.
     """
     names: dict[str, str] = {}
     for image_set in image_sets:
@@ -62,11 +56,6 @@ def unchecked(
 
     They were prepared before these images were known: one of theirs has the size of one of these,
     and either was not compared by pixels, or is the same.
-
-    Args:
-        images: Of a test set.
-        image_sets: All sets of conf/dataset/.
-        data_dir: Where prepared sets are.
     """
     sizes = {(image.width, image.height) for image in images}
     pixels = {image.pixels for image in images} | {None}

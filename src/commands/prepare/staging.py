@@ -30,12 +30,7 @@ def _existing(folder: Path) -> Path:
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
-    """Refuse to begin what will not fit.
-
-    Args:
-        folder: Where it goes; it, or a parent of it, exists.
-        needed: Bytes.
-        what: What needs them, for the message.
+    """Refuse to begin what will not fit: ``what``, of ``needed`` bytes.
 
     Raises:
         NoRoomError: If fewer bytes are free, with both numbers.

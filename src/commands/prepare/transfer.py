@@ -41,26 +41,17 @@ class Transient(Exception):  # noqa: N818  as above
 
 @dataclass(frozen=True)
 class Origin:
-    """What a server said about the file that it began to send.
+    """What a server said about the file that it began to send."""
 
-    Attributes:
-        url: The address asked for.
-        validator: Its strong ETag or its date of change, by which the server knows whether the
-            file is still the same; None if it names none.
-        total: Size of the whole file in bytes; None if it does not say.
-    """
-
-    url: str
+    url: str  # the address asked for
+    # Its strong ETag or its date of change, by which the server knows whether the file is still the
+    # same; None if it names none.
     validator: str | None
-    total: int | None
+    total: int | None  # size of the whole file in bytes; None if it does not say
 
 
 class Partial:
-    """The file ``<target>.part`` and, beside it, where it comes from.
-
-    Args:
-        target: What it becomes when it is whole.
-    """
+    """The file ``<target>.part`` of a ``target`` to be and, beside it, where it comes from."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.part")
@@ -143,7 +134,8 @@ def transfer(
         if resumed and not got.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             partial.discard()
             raise Transient("the server resumed at another place than asked")
-        total = _total(got, start)
+        length = got.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdigit() else None
         if mirror.bytes is not None and total not in {None, mirror.bytes}:
             partial.discard()
             raise Final(f"the file has {total:,} bytes, not the published {mirror.bytes:,}")
@@ -245,11 +237,6 @@ def downgraded(urls: Sequence[str]) -> bool:
     """Return whether a chain of redirects leaves https for http."""
     schemes = [urlsplit(url).scheme for url in urls]
     return ("https", "http") in pairwise(schemes)
-
-
-def _total(got: requests.Response, start: int) -> int | None:
-    length = got.headers.get("Content-Length", "")
-    return start + int(length) if length.isdigit() else None
 
 
 def _validator(got: requests.Response) -> str | None:

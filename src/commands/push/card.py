@@ -28,14 +28,7 @@ def card(
 ) -> str:
     """Return a model card in Markdown, with the front matter that the hub reads.
 
-    Args:
-        name: ``owner/name``.
-        checkpoint: Of the network.
-        records: Of evaluations.
-        parameters: Of the network.
-        sha256: Of the weights file.
-        license_name: Of the weights.
-        rounded: Whether the file's weights are those of the checkpoint rounded to 16 bits.
+    ``rounded``: the file's weights are those of the checkpoint rounded to 16 bits.
     """
     rows = [row for record in records.values() for row in _rows(record)]
     task = task_of(checkpoint)

@@ -102,11 +102,7 @@ def _write(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, remote: Remote
 
 
 def _halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights of 16 bits.
-
-    Raises:
-        ConfigError: If one is larger than any number of 16 bits.
-    """
+    """Return weights of 16 bits."""
     halved = {
         name: tensor.half() if tensor.is_floating_point() else tensor
         for name, tensor in weights.items()
@@ -123,9 +119,6 @@ def _records(given: str | None, checkpoint: Checkpoint) -> dict[str, dict[str, A
     """Return name in the repository → record of these weights: those given, or those beside them.
 
     They say nothing of this machine's folders and of the tracking of the training.
-
-    Raises:
-        DataError: If one is damaged, or none of those given is of these weights.
     """
     folder = checkpoint.path.parent
     folder = folder.parent if folder.name == "checkpoints" else folder
@@ -157,11 +150,7 @@ def _public(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _send(folder: Path, remote: Remote, cfg: DictConfig, digest: str) -> str:
-    """Send all files in one commit; return it.
-
-    Raises:
-        CheckpointError: If the hub refuses, breaks off, or states another hash than was sent.
-    """
+    """Send all files in one commit; return it."""
     api, name = hub_api(str(cfg.to)), str(cfg.to)
     hub: Any = importlib.import_module("huggingface_hub")
     files = sorted(path for path in folder.rglob("*") if path.is_file())

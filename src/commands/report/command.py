@@ -1,8 +1,7 @@
 """Report: tables of papers, a page of pictures, or a comparison of two results."""
 
-import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,24 +10,20 @@ from rich.console import Console
 
 from src.app.build import plain
 from src.app.results import METRIC_DIGITS, METRIC_NAMES, finite
-from src.commands.report.comparison import (
-    CONFIDENCE,
-    Comparison,
-    compare,
-    other_differences,
-    pooled,
-)
+from src.commands.report.alike import other_differences, pooled
+from src.commands.report.comparison import CONFIDENCE, Comparison, compare
 from src.commands.report.page import write_page
 from src.commands.report.published import read_papers
 from src.commands.report.records import Record, open_records
 from src.commands.report.tables import render_tables
 from src.core.console import FoldingTable, make_console
-from src.core.errors import ConfigError, DataError, did_you_mean
-from src.core.files import write_json
+from src.core.errors import ConfigError, did_you_mean
+from src.core.files import write_json, written
 from src.core.paths import from_root
 
 FORMATS = ("md", "tex", "html")
 PAGE = "outputs/report.html"
+ADVICE = "Set output=<file>."
 
 
 def report(cfg: DictConfig) -> None:
@@ -47,7 +42,8 @@ def report(cfg: DictConfig) -> None:
     elif cfg.results is not None:
         records = open_records(given["results"], given["better"])
         page = from_root(cfg.output or PAGE)
-        _writing(page, lambda: write_page(page, records, cfg.title, cfg.images, cfg.crop))
+        with written(page, ADVICE):
+            write_page(page, records, cfg.title, cfg.images, cfg.crop)
         console.print(f"Written     {page} ({page.stat().st_size / 1e6:.1f} MB)")
     else:
         _tables(given["papers"], given["formats"], from_root(cfg.experiments), console)
@@ -63,7 +59,8 @@ def _tables(
         for kind in formats:
             file = paper.folder / f"table.{kind}"
             text = render_tables(paper, kind)
-            _writing(file, functools.partial(file.write_text, text, encoding="utf-8"))
+            with written(file, ADVICE):
+                file.write_text(text, encoding="utf-8")
             console.print(f"Written     {file}")
         ours = [row for table in paper.tables for row in table.rows if row.record]
         run = sum(1 for row in ours if row.ours)
@@ -98,7 +95,8 @@ def _compare(
             "also_different": others,
             "comparisons": [{**asdict(item), "verdict": item.verdict} for item in comparisons],
         }
-        _writing(file, lambda: write_json(file, finite(content)))
+        with written(file, ADVICE):
+            write_json(file, finite(content))
         console.print(f"Written     {file}")
 
 
@@ -151,13 +149,3 @@ def _verdict(item: Comparison, first: str, second: str) -> str:
     if item.verdict == "undecided":
         return "no difference that the images can show (the interval holds 0)"
     return f"{second if item.verdict == 'second' else first} is better"
-
-
-def _writing(file: Path, write: Callable[[], object]) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write()
-    except OSError as error:
-        raise DataError(
-            f"{file} cannot be written: {error.strerror}. Set output=<file>."
-        ) from error

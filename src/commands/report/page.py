@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from src.app.results import METRIC_DIGITS, METRIC_NAMES
-from src.commands.report.comparison import Group, compare, group_records
+from src.commands.report.alike import Group, group_records
+from src.commands.report.comparison import compare
 from src.commands.report.records import Record
 from src.commands.report.tables import render
 from src.data.depth import Pixels
@@ -30,12 +31,8 @@ ATTENTION = "attention"
 def write_page(page: Path, records: Sequence[Record], title: str, images: int, crop: int) -> None:
     """Write one self-contained HTML file.
 
-    Args:
-        page: The file.
-        records: What is shown; those of one image set, protocol and degradation stand together.
-        title: Heading.
-        images: Most pictures of each image set.
-        crop: Side of the part that is shown, in pixels.
+    What is of one image set, protocol and degradation stands together, with at most ``images``
+    pictures, of each a part of ``crop`` pixels.
     """
     sections = [_section(group, images, crop) for group in group_records(records)]
     about = [_about(record) for record in records]

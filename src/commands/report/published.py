@@ -155,11 +155,7 @@ def _means(restored: Mapping[str, Mapping[str, float | None]]) -> dict[str, floa
 
 
 def _option(group: str, name: str) -> Any:  # noqa: ANN401
-    """Return a file of conf/ that a table names; a table comes from anywhere.
-
-    Raises:
-        DataError: If there is none.
-    """
+    """Return a file of conf/ that a table names; a table comes from anywhere."""
     known = options_of(group)
     if name not in known:
         raise DataError(f"there is no {group} {name!r}. {did_you_mean(str(name), known)}")

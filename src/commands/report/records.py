@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from src.app.config.schema import join
+from src.app.config.options import join
 from src.app.results import RESULTS, read_results
 from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root
@@ -88,12 +88,10 @@ class Record:
     def images(self, benchmark: str) -> dict[str, Any] | None:
         """Return which images were scored, by their pixels; None where these are not recorded."""
         board = self.benchmarks[benchmark]
-        pixels = board.get("pixels") or {}
-        return (
-            identify(benchmark, {key: pixels[key] for key in board["restored"] if key in pixels})
-            if pixels
-            else None
-        )
+        pixels = board.get("pixels")
+        if not pixels:
+            return None
+        return identify(benchmark, {key: pixels[key] for key in board["restored"] if key in pixels})
 
     def doubt(self, benchmark: str) -> str:
         """Return why no published score of an image set compares; else nothing."""
@@ -120,9 +118,7 @@ def open_records(
 ) -> list[Record]:
     """Return all records below folders, under names that tell them apart.
 
-    Args:
-        given: A folder or file, several, or name → folder or file.
-        better: Score → ``min`` or ``max``, whatever the records say.
+    ``better`` has scores and ``min`` or ``max``, whatever the records say.
 
     Raises:
         ConfigError: If something else is called better.
@@ -153,11 +149,7 @@ def open_records(
 
 
 def _well_formed(content: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Return a record that has all that is read of it: it may come from anywhere.
-
-    Raises:
-        DataError: Naming the first key that is absent or of another kind.
-    """
+    """Return a record that has all that is read of it: it may come from anywhere."""
     wrong = next(_misfits(content, _SHAPE, ""), None) or next(
         (gap for name, board in content["benchmarks"].items() for gap in _gaps(board, name)), None
     )
@@ -203,11 +195,7 @@ def _gaps(board: Mapping[str, Any], name: str) -> Iterator[str]:
 
 
 def record_files(source: Path) -> list[Path]:
-    """Return every results.json at or below ``source``, sorted.
-
-    Raises:
-        DataError: If there is none.
-    """
+    """Return every results.json at or below ``source``, sorted; DataError if there is none."""
     if source.is_file():
         return [source]
     files = sorted(source.rglob(RESULTS))

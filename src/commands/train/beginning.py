@@ -32,10 +32,6 @@ def with_weights(cfg: DictConfig, typed: Sequence[str]) -> DictConfig:
     bring, but for its switches, where all weights are to fit; ``model.<key>=…`` and
     ``model/attention=…`` change that one. Published weights are converted first.
 
-    Args:
-        cfg: Composed, not resolved; other than ``WITHOUT_WEIGHTS``.
-        typed: The overrides as typed.
-
     Raises:
         ConfigError: If the keys contradict each other, or the network does not fit the task.
         CheckpointError: If the weights cannot be read.
@@ -109,11 +105,7 @@ def _converted(cfg: DictConfig) -> str:
 
 
 def _check_fit(checkpoint: Checkpoint, cfg: DictConfig) -> None:
-    """Refuse a network that cannot do the task.
-
-    Raises:
-        ConfigError: Naming what differs.
-    """
+    """Refuse a network that cannot do the task."""
     for key in ("in_channels", "out_channels", "scale"):
         has, needs = int(checkpoint.config.io[key]), int(cfg.io[key])
         noise_map = key == "in_channels" and has == needs + 1
@@ -126,12 +118,7 @@ def _check_fit(checkpoint: Checkpoint, cfg: DictConfig) -> None:
 
 
 def begin_with(net: nn.Module, cfg: DictConfig, checkpoint: Checkpoint | None) -> None:
-    """Copy weights into ``net``, freeze what ``cfg`` names, and say what became of all.
-
-    Args:
-        net: The network of the training.
-        cfg: With ``weights_match`` and ``freeze``.
-        checkpoint: What to start from; None in a resumed training, or where nothing is given.
+    """Copy weights into ``net``, if given, freeze what ``cfg`` names, and say what became of all.
 
     Raises:
         CheckpointError: If the weights do not fit.

@@ -30,8 +30,9 @@ from src.core.preemption import PREEMPTING, Preemption
 from src.core.redact import plain_without_passwords
 from src.data.datamodule import RestorationData
 from src.models.attention import ATTENTION
-from src.training.callbacks.carried import RUN_IDS, FittingStates, NewSettings, SameJob
+from src.training.callbacks.carried import RUN_IDS
 from src.training.callbacks.csv_logger import METRICS, ResumableCSVLogger, last_value
+from src.training.callbacks.going_on import FittingStates, NewSettings, SameJob
 from src.training.callbacks.lr_finder import LearningRateFinder
 from src.training.callbacks.sources import SameSources
 from src.training.callbacks.stopping import GracefulStop

@@ -21,36 +21,25 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Matching:
-    """What became of each tensor, by name with its shape.
+    """What became of each tensor, by name with its shape."""
 
-    Attributes:
-        loaded: In both, of one shape.
-        new: Of the network alone, or of another shape there; as at the start of any training, but
-            for attention.
-        skipped: Of the file alone, or of another shape there.
-        changed: Loaded for another number of image channels; what was done.
-        identity: Attention that is new and begins as the identity.
-        random: Attention that is new and cannot.
-    """
-
-    loaded: Shapes
+    loaded: Shapes  # in both, of one shape
+    # Of the network alone, or of another shape there; as at the start of any training, but for
+    # attention.
     new: Shapes
-    skipped: Shapes
+    skipped: Shapes  # of the file alone, or of another shape there
+    # Loaded for another number of image channels; what was done.
     changed: dict[str, str] = field(default_factory=dict)
-    identity: tuple[str, ...] = ()
-    random: tuple[str, ...] = ()
+    identity: tuple[str, ...] = ()  # attention that is new and begins as the identity
+    random: tuple[str, ...] = ()  # attention that is new and cannot
 
     def report(self, console: Console) -> None:
         """Print three lists, loaded in brief, the others by name; then what was changed."""
-        for title, tensors in (
-            ("loaded", self.loaded),
-            ("new", self.new),
-            ("skipped", self.skipped),
-        ):
-            console.print(f"Weights     {title}: {_count(tensors)}")
-            if title == "loaded":
-                continue
-            for name, shape in tensors.items():
+        for title in ("loaded", "new", "skipped"):
+            tensors: Shapes = getattr(self, title)
+            numbers = sum(map(math.prod, tensors.values()))
+            console.print(f"Weights     {title}: {len(tensors)} tensors, {numbers:,} numbers")
+            for name, shape in tensors.items() if title != "loaded" else ():
                 console.print(f"              {name} {'×'.join(map(str, shape)) or 'one number'}")
         for name, change in self.changed.items():
             console.print(f"            {name}: {change}")
@@ -59,11 +48,6 @@ class Matching:
         if self.random:
             named = ", ".join(self.random)
             console.print(f"Attention   changes what the trunk does: {named}; it has no identity")
-
-
-def _count(tensors: Shapes) -> str:
-    numbers = sum(map(math.prod, tensors.values()))
-    return f"{len(tensors)} tensors, {numbers:,} numbers"
 
 
 def begin_from(net: nn.Module, checkpoint: Checkpoint, match: str) -> Matching:

@@ -28,9 +28,6 @@ from src.metrics.direction import check_monitors, monitor_mode
 def settle_training(cfg: DictConfig) -> Job:
     """Return the job of a training: config resolved, run folder and number of processes decided.
 
-    Args:
-        cfg: As Hydra has composed it.
-
     Returns:
         The job; its notes hold ``overrides`` as typed, whether it ``resumes``, from which
         ``checkpoint``, whether changes of images and code are ``accepted``, and ``given``: the
@@ -44,7 +41,10 @@ def settle_training(cfg: DictConfig) -> Job:
     folder = Path(cfg.paths.output_dir)
     typed = HydraConfig.get().overrides
     overrides = [text for text in typed.task if key_of(text) not in OF_A_START]
-    accepted, resumes = bool(cfg.accept_changes), _goes_on(cfg, folder)
+    begun = (folder / run_folder.CONFIG).exists()
+    resumes = cfg.resume not in {None, AUTO} or (begun and is_start_again(cfg.resume, folder))
+    if begun and not resumes:
+        run_folder.refuse_used(folder)
     point: ResumePoint = NEW
     given: list[str] = []
     if resumes:
@@ -72,7 +72,7 @@ def settle_training(cfg: DictConfig) -> Job:
             "overrides": [*filter(is_search_path, typed.hydra), *overrides],
             "given": given,
             "resumes": resumes,
-            "accepted": accepted,
+            "accepted": bool(cfg.accept_changes),
             "checkpoint": None if point.path is None else str(point.path),
         },
     )
@@ -80,10 +80,6 @@ def settle_training(cfg: DictConfig) -> Job:
 
 def check_data(cfg: DictConfig, config: PlainConfig) -> None:
     """Refuse data that cannot be trained on or scored as asked; no image is read yet.
-
-    Args:
-        cfg: Of the training, resolved.
-        config: The same, plain.
 
     Raises:
         ConfigError: If processes and accumulation do not divide a batch, or nothing logs the score
@@ -132,34 +128,10 @@ def _discriminator(loss: Mapping[str, Any]) -> dict[str, Any]:
     return {key: given.get(key) for key in ("discriminator", "channels", "in_channels")}
 
 
-def _goes_on(cfg: DictConfig, folder: Path) -> bool:
-    """Say whether the job goes on with the run in ``folder``; else refuse that of another run."""
-    resume = cfg.resume
-    if resume not in {None, AUTO}:
-        return True
-    if not (folder / run_folder.CONFIG).exists():
-        return False
-    if is_start_again(resume, folder):
-        return True
-    run_folder.refuse_used(folder)
-    return False
-
-
 def _refuse_unsaid_change(
     old: DictConfig, new: DictConfig, given: Sequence[str], followed: Sequence[str], step: int
 ) -> None:
-    """Refuse a resume whose schedule would change only because something else was given.
-
-    Args:
-        old: The configuration of the run so far.
-        new: That with which it would go on.
-        given: The overrides that are new.
-        followed: Those that follow from them.
-        step: Optimizer steps done.
-
-    Raises:
-        ConfigError: With the learning rates, and what to give for one or the other.
-    """
+    """Refuse a resume whose schedule would change only because something else was given."""
     if any(text.startswith("scheduler=") for text in given):
         return
     for text in followed:

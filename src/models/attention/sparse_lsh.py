@@ -73,8 +73,7 @@ class SparseAttention(nn.Module):
             values = at_least_float32(value).flatten(2).transpose(1, 2)
             order = self._buckets(pixels.detach()).argsort(dim=-1, stable=True)  # (b, r, n)
             results, normalisers = zip(
-                *(self._round(pixels, values, order[:, r]) for r in range(self.rounds)),
-                strict=True,
+                *(self._round(pixels, values, order[:, r]) for r in range(self.rounds)), strict=True
             )
             shares = torch.stack(normalisers).softmax(dim=0)[..., None]  # (r, b, n, 1)
             attended = (torch.stack(results) * shares).sum(dim=0)

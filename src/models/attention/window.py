@@ -89,12 +89,7 @@ def _offsets(side: int) -> Int[Tensor, "n n"]:
 
 
 def _regions(
-    height: int,
-    width: int,
-    rows: int,
-    columns: int,
-    shift: tuple[int, int],
-    device: torch.device,
+    height: int, width: int, rows: int, columns: int, shift: tuple[int, int], device: torch.device
 ) -> Int[Tensor, "rows columns"]:
     """Number the pixels so that those of one window see each other where numbers are equal.
 

@@ -127,11 +127,7 @@ def local_pixel_attention(
 # torch.compile cannot follow a backward that differentiates again
 @torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
 def _apply(
-    query: Tensor,
-    min_norm: Tensor,
-    softmax_scale: float,
-    windows: tuple[int, ...],
-    *levels: Tensor,
+    query: Tensor, min_norm: Tensor, softmax_scale: float, windows: tuple[int, ...], *levels: Tensor
 ) -> Tensor:
     pasted: Tensor = _Local.apply(query, min_norm, softmax_scale, windows, *levels)  # type: ignore[no-untyped-call]
     return pasted

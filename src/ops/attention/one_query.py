@@ -102,12 +102,7 @@ class Spread:
 
 
 def spread(
-    levels: Sequence[Tensor],
-    row: int,
-    column: int,
-    size: Sequence[int],
-    *,
-    radius: float,
+    levels: Sequence[Tensor], row: int, column: int, size: Sequence[int], *, radius: float
 ) -> Spread:
     """Return how the weights of one query are spread.
 

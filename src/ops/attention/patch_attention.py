@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -23,12 +23,6 @@ Implementation = Literal["auto", "dense", "chunked", "native", "triton", "plain"
 """How attention is computed. ``plain`` and ``triton`` stand in files of earlier versions: the first
 was the name of ``chunked``, the second a kernel that was slower than it (docs/decisions/0060).
 """
-
-
-_NO_KERNEL = (
-    "implementation=native: there is no kernel for this device, or no C++ compiler; "
-    "use implementation=auto."
-)
 
 
 def patch_attention(
@@ -78,22 +72,18 @@ def patch_attention(
     options: dict[str, Any] = {"softmax_scale": softmax_scale, "min_norm": min_norm, "scale": scale}
     windows = None if window is None else windows_of(window, len(keys))
     if windows is not None and min(windows) < max(query.shape[-2:]):
-        if _local_kernel_is_taken(query, implementation):
-            pasted = _by_kernel(
-                native_patch_attention, _width(query), query, keys, values, windows, 1, **options
-            )
-            return pasted / overlap
+        if _kernel_is_taken(query, implementation):
+            return _by_kernel(query, keys, values, windows, **options) / overlap
         return local_patch_attention(
             query, keys, values, window=windows, overlap=overlap, **options
         )
     if implementation == "dense":
         return dense_patch_attention(query, keys, values, overlap=overlap, **options)
-    if implementation in {"auto", "native"} and _kernel_is_taken(
-        query, keys, values, scale, memory_budget, by_name=implementation == "native"
+    by_name = implementation == "native"
+    if _kernel_is_taken(query, implementation) and (
+        memory_budget == "auto" or _fits(query, keys, values, scale, memory_budget, by_name=by_name)
     ):
-        pasted = _by_kernel(
-            native_patch_attention, _width(query), query, keys, values, None, 1, **options
-        )
+        pasted = _by_kernel(query, keys, values, None, **options)
         return pasted / overlap if pasted.requires_grad else pasted.div_(overlap)
     return chunked_patch_attention(
         query, keys, values, overlap=overlap, memory_budget=memory_budget, **options
@@ -125,7 +115,7 @@ def pixel_attention(
     if window is None or windows_of(window, 1)[0] >= max(query.shape[-2:]):
         flat = (tensor.flatten(2) for tensor in (query, key, value))
         return fused_pixel_attention(*flat).reshape(value.shape)
-    if not _local_kernel_is_taken(query, implementation):
+    if not _kernel_is_taken(query, implementation):
         return local_pixel_attention(query, key, value, window=window)
     wide = _width(query)
     query_, key_, value_ = (tensor.to(wide) for tensor in (query, key, value))
@@ -168,9 +158,12 @@ def _rows(pixels: Float[Tensor, "b c n"], width: int) -> Float[Tensor, "b 1 n w"
     return filled.unsqueeze(1).contiguous()  # else PyTorch falls back to keeping the scores
 
 
-def _local_kernel_is_taken(query: Tensor, implementation: Implementation) -> bool:
+def _kernel_is_taken(query: Tensor, implementation: Implementation) -> bool:
     if implementation == "native" and not available(query):
-        raise RuntimeError(_NO_KERNEL)
+        raise RuntimeError(
+            "implementation=native: there is no kernel for this device, or no C++ compiler; "
+            "use implementation=auto."
+        )
     return implementation in {"auto", "native"} and available(query)
 
 
@@ -180,47 +173,37 @@ def _width(query: Tensor) -> torch.dtype:
 
 
 def _by_kernel(
-    kernel: Callable[..., tuple[Tensor, ...]],
-    dtype: torch.dtype,
     query: Tensor,
     keys: Sequence[Tensor],
     values: Sequence[Tensor],
-    *more: Any,  # noqa: ANN401
+    windows: Sequence[int] | None,
+    *,
     softmax_scale: float,
     min_norm: Tensor,
     scale: int,
 ) -> Tensor:
-    """Call a kernel for s = 1, ``more`` being its own: s×s cells of values are channels of a pixel.
+    """Call the kernel, which is for s = 1: s×s cells of values are channels of a pixel.
 
     A 3s×3s patch at stride s is a 3×3 patch of cells, so cross-scale attention is the same kernel.
     Nothing is asked of sizes where s is 1, for export's sake.
     """
     cells = values if scale == 1 else [F.pixel_unshuffle(value, scale) for value in values]
+    dtype = _width(query)
     typed = query.to(dtype), [key.to(dtype) for key in keys], [cell.to(dtype) for cell in cells]
-    pasted = kernel(*typed, softmax_scale, min_norm, *more)[0]
+    pasted: Tensor = native_patch_attention(*typed, softmax_scale, min_norm, windows, 1)[0]
     return (pasted if scale == 1 else F.pixel_shuffle(pasted, scale)).to(values[0].dtype)
 
 
-def _kernel_is_taken(
+def _fits(
     query: Tensor,
     keys: Sequence[Tensor],
     values: Sequence[Tensor],
     scale: int,
-    memory_budget: MemoryBudget,
+    memory_budget: int,
     *,
     by_name: bool,
 ) -> bool:
-    """Return whether the C++ kernel is there and fits the budget: no form of it needs less.
-
-    Raises:
-        RuntimeError: If it is not so, but the kernel was asked for by name.
-    """
-    if not available(query):
-        if by_name:
-            raise RuntimeError(_NO_KERNEL)
-        return False
-    if memory_budget == "auto":
-        return True
+    """Return whether the C++ kernel fits the budget: no form of it needs less."""
     needed = _kernel_bytes(query, keys, values, scale)
     if needed > memory_budget and by_name:
         raise RuntimeError(

@@ -83,11 +83,7 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     def __init__(
-        self,
-        dirpath: str | Path,
-        *,
-        monitor: str = "val/psnr",
-        mode: Mode | None = None,
+        self, dirpath: str | Path, *, monitor: str = "val/psnr", mode: Mode | None = None
     ) -> None:
         self._stated = mode
         super().__init__(
@@ -101,11 +97,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Ask which scores are better.
-
-        Raises:
-            ConfigError: If nothing says so.
-        """
+        """Ask which scores are better; ConfigError if nothing says so."""
         super().setup(trainer, pl_module, stage)
         evaluator = getattr(pl_module, "evaluator", None)
         asked = {"monitor": self.monitor, "metrics": getattr(evaluator, "metrics", {})}
@@ -137,19 +129,12 @@ class BestCheckpoint(ModelCheckpoint):
 
 @dataclass(eq=False)
 class AtomicCheckpointIO(CheckpointIO):
-    """Write to a temporary file beside the target, flush it to disk, then rename it over.
+    """Write to a temporary file beside the target, flush it to disk, then rename it over."""
 
-    Args:
-        own: The run folder that all targets are in; None writes anywhere.
-    """
-
-    own: OwnFolder | None = None
+    own: OwnFolder | None = None  # the run folder that all targets are in; None writes anywhere
 
     def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | Path,
-        storage_options: Any | None = None,
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
         """Write ``checkpoint``; an earlier file of that name is intact until the new one is whole.
 
@@ -180,10 +165,7 @@ class AtomicCheckpointIO(CheckpointIO):
             ) from error
 
     def load_checkpoint(
-        self,
-        path: str | Path,
-        map_location: Any | None = None,
-        weights_only: bool | None = True,
+        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Read a checkpoint; ``weights_only`` is always true."""
         return read(Path(path))

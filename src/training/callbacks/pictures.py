@@ -46,13 +46,9 @@ class MediaLogger(Protocol):
 
 @runtime_checkable
 class Scored(Protocol):
-    """A task that keeps the scores of its last validation.
+    """A task that keeps the scores of its last validation."""
 
-    Attributes:
-        scoreboards: Benchmark → scores, gathered from all processes.
-    """
-
-    scoreboards: dict[str, Scoreboard]
+    scoreboards: dict[str, Scoreboard]  # benchmark → scores, gathered from all processes
 
 
 def media_loggers(trainer: Trainer) -> Iterator[MediaLogger]:

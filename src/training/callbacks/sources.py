@@ -26,25 +26,15 @@ def sources(trainer: Trainer) -> dict[str, Any]:
 
 @dataclass(eq=False)
 class SameSources(Callback):
-    """Compare, as soon as the images are opened and before anything is written.
+    """Compare, as soon as the images are opened and before anything is written."""
 
-    Args:
-        before: The ``sources`` in the checkpoint; what it does not have is not compared.
-        go_on: Called with the differences when the run goes on.
-        accepted: Whether to go on all the same.
-    """
-
-    before: Mapping[str, Any]
-    go_on: Callable[[list[str]], None]
+    before: Mapping[str, Any]  # in the checkpoint; what it does not have is not compared
+    go_on: Callable[[list[str]], None]  # called with the differences when the run goes on
     _: KW_ONLY
-    accepted: bool
+    accepted: bool  # whether to go on all the same
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Compare.
-
-        Raises:
-            ConfigError: If there is a difference that was not accepted.
-        """
+        """Compare; ConfigError if there is a difference that was not accepted."""
         changes = differences(self.before, sources(trainer))
         listed = "\n  ".join(changes)
         if changes and not self.accepted:

@@ -34,17 +34,14 @@ def _say(trainer: Trainer) -> None:
         for name, value in values.items()
         if name.startswith(prefix) and name.count("/") == depth and not name.endswith("_input")
     ]
-    parts += [_best(one, values) for one in trainer.checkpoint_callbacks if _watches(one, values)]
+    watched = (one for one in trainer.checkpoint_callbacks if isinstance(one, BestCheckpoint))
+    parts += [_best(one, values) for one in watched if one.monitor in values]
     if trainer.optimizers:
         parts.append(f"lr {trainer.optimizers[0].param_groups[0]['lr']:.3g}")
     if "perf/images_per_s" in values:
         parts.append(f"{values['perf/images_per_s']:.3g} images/s")
     step, steps = trainer.global_step, trainer.max_steps
     logger.info("step %d of %d: %s", step, steps, ", ".join(parts))
-
-
-def _watches(callback: Callback, values: dict[str, float]) -> bool:
-    return isinstance(callback, BestCheckpoint) and callback.monitor in values
 
 
 def _best(callback: Any, values: dict[str, float]) -> str:

@@ -40,13 +40,7 @@ class RunLogger(Protocol):
 
 @contextmanager
 def recorded(loggers: Sequence[Logger], config: PlainConfig, facts: Facts) -> Iterator[None]:
-    """Open the run of each logger, and close it after success, an error or a signal.
-
-    Args:
-        loggers: Those of the trainer; the ones that are no RunLogger are left alone.
-        config: The resolved config, plain.
-        facts: A flat summary of it, to filter and group runs by.
-    """
+    """Open the run of each RunLogger, and close it after success, an error or a signal."""
     runs = [logger for logger in loggers if isinstance(logger, RunLogger)]
     failed = True
     try:

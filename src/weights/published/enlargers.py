@@ -106,11 +106,7 @@ _OF_SCALE = re.compile(r"upsample\.up(\d)\.")
 
 
 def _select_carn_m(tensors: Mapping[str, Tensor], scale: int | None) -> Mapping[str, Tensor]:
-    """Return the tensors of one scale, as the authors call them where there is only one.
-
-    Raises:
-        CheckpointError: If the file has several scales and none of them is chosen.
-    """
+    """Return the tensors of one scale, as the authors call them where there is only one."""
     scales = sorted({int(match[1]) for name in tensors if (match := _OF_SCALE.match(name))})
     if not scales:
         return tensors

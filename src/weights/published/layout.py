@@ -26,18 +26,14 @@ def _all(tensors: Mapping[str, Tensor], scale: int | None) -> Mapping[str, Tenso
 
 @dataclass(frozen=True)
 class Layout:
-    """How one published network is recognised and named.
+    """How one published network is recognised and named."""
 
-    Attributes:
-        describe: Returns the network that tensors under the authors' names are those of.
-        names: Maps all of our names to the authors'.
-        scales: The scales among which the user must choose, where the tensors do not tell.
-        select: Returns, of the tensors of a file for several scales, those of the one chosen.
-    """
-
+    # Returns the network that tensors under the authors' names are those of.
     describe: Callable[[Mapping[str, Tensor]], Node]
-    names: Callable[[Iterable[str]], Names]
+    names: Callable[[Iterable[str]], Names]  # maps all of our names to the authors'
+    # The scales among which the user must choose, where the tensors do not tell.
     scales: tuple[int, ...] = ()
+    # Returns, of the tensors of a file for several scales, those of the one chosen.
     select: Callable[[Mapping[str, Tensor], int | None], Mapping[str, Tensor]] = _all
 
 
@@ -57,10 +53,7 @@ def _renamed(name: str, rules: Rules) -> str:
 def numbers(tensors: Iterable[str], pattern: str, what: str) -> list[int]:
     """Return the numbers in the names that match ``pattern``, sorted, each once.
 
-    Args:
-        tensors: The authors' names.
-        pattern: A regular expression with one group, for the number.
-        what: What the names would look like, for messages.
+    They are its one group; a message says what the names would look like: ``what``.
 
     Raises:
         CheckpointError: If no name matches.

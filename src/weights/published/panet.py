@@ -125,11 +125,7 @@ _STAGES = (
 
 
 def _describe(tensors: Mapping[str, Tensor]) -> Node:
-    """Return the network that the tensors are those of, as in conf/model.
-
-    Raises:
-        CheckpointError: If the tensors are no CSNLN's.
-    """
+    """Return the network that the tensors are those of, as in conf/model."""
     enlarging = f"SEM.{_FUSION}.upsample.0.weight"
     head, tail, grown = shapes_of(tensors, "head.0.0.weight", "tail.0.weight", enlarging)
     channels, depth = head[0], tail[1] // max(1, head[0])

@@ -14,7 +14,8 @@ import pytest
 from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.paths import ROOT
 from src.data import cache
-from src.data.cache import FORMAT, CachedItem, CacheIndex, ImageCache, evict, stamp_of
+from src.data.cache import FORMAT, CachedItem, CacheIndex, ImageCache, stamp_of
+from src.data.cache_use import evict
 from src.data.datamodule import RestorationData
 from src.data.source import FileItem, ImageFolder
 from tests.support.images import pixels, write, write_folder

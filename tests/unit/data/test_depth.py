@@ -14,7 +14,7 @@ from src.core.errors import ImageFileError
 from src.data.datamodule import RestorationData
 from src.data.depth import Pixels
 from src.data.image_io import read_image, to_tensor
-from src.data.images import Opener
+from src.data.opener import Opener
 from src.data.patches import Albumentations
 from src.data.source import ImageFolder
 from src.ops.color import luma

@@ -9,18 +9,8 @@ from PIL import EpsImagePlugin, ExifTags, Image
 
 from src.commands.prepare.pixels import header
 from src.core.errors import ConfigError, DataError, ImageFileError
-from src.data.image_io import (
-    AVIF,
-    DEFAULT_PIXEL_LIMIT,
-    PIXEL_LIMIT,
-    apply_pixel_limit,
-    is_grey,
-    opened,
-    read_image,
-    to_image,
-    to_tensor,
-    write_png,
-)
+from src.data.image_file import AVIF, DEFAULT_PIXEL_LIMIT, PIXEL_LIMIT, apply_pixel_limit, opened
+from src.data.image_io import is_grey, read_image, to_image, to_tensor, write_png
 from tests.support.images import pixels, write
 
 

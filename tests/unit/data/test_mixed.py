@@ -12,7 +12,7 @@ from src.data.datamodule import RestorationData
 from src.data.datasets.synthetic import Synthetic
 from src.data.patches import TrainingPatches
 from src.data.samplers import set_of_sample
-from src.data.source import MixedSources
+from src.data.several import MixedSources
 from tests.support.images import pixels, write, write_folder
 
 

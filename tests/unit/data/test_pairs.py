@@ -8,7 +8,7 @@ import torch
 
 from src.core.errors import ConfigError, DataError
 from src.data.datamodule import RestorationData
-from src.data.images import Opener
+from src.data.opener import Opener
 from src.data.pairs import PairFolders, PairItem
 from src.data.patches import TrainingPatches
 from src.data.samplers import Stages

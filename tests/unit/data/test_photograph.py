@@ -6,7 +6,7 @@ import torch
 from PIL import ExifTags, Image
 
 from src.core.errors import DataError, ImageFileError
-from src.data.image_io import opened
+from src.data.image_file import opened
 from src.data.photograph import Photograph, read_photograph
 from src.data.photograph_writing import kind_of, write_photograph
 from tests.support.images import pixels

@@ -11,7 +11,8 @@ from PIL import Image
 from src.core.errors import ConfigError, DataError
 from src.data.datasets.sample_photos import FOLDER, PHOTOS, SamplePhotos
 from src.data.datasets.synthetic import Synthetic
-from src.data.image_io import AVIF, read_image
+from src.data.image_file import AVIF
+from src.data.image_io import read_image
 from src.data.source import ImageFolder, unique_keys
 from tests.support.images import pixels, write, write_folder
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from src.inference.attention_maps import AttentionMap
+from src.inference.attention_map import AttentionMap
 from src.inference.attention_picture import draw_attention, label_boxes
 
 

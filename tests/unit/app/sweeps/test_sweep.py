@@ -5,15 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from src.app.sweeps.sweep import (
-    CHOSEN_ON,
-    LOST,
-    JobResult,
-    concluded,
-    read_results,
-    was_cut_short,
-    write_results,
-)
+from src.app.sweeps.sweep import LOST, JobResult, read_results, was_cut_short
+from src.app.sweeps.table import CHOSEN_ON, concluded, write_results
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"number": 1}', "null"])

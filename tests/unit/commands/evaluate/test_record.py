@@ -6,13 +6,8 @@ from pathlib import Path
 import pytest
 
 from src.commands.evaluate.plan import Combination
-from src.commands.evaluate.record import (
-    CombinationResult,
-    Scored,
-    show_doubts,
-    summary_table,
-    write_summary,
-)
+from src.commands.evaluate.record import Scored, show_doubts
+from src.commands.evaluate.summary import CombinationResult, summary_table, write_summary
 from src.core.console import make_console
 from src.core.errors import DataError
 from src.data.prepared import identify

@@ -12,15 +12,8 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from src.commands.export.lowered import (
-    Pair,
-    Price,
-    check_lowered,
-    lower,
-    opened_lowered,
-    pairs,
-    price,
-)
+from src.commands.export.lowered import check_lowered, lower, opened_lowered
+from src.commands.export.price import Pair, Price, pairs, price
 from src.commands.export.program import differences
 from src.core.errors import ConfigError, DataError, MismatchError
 from src.inference.portable import PortableNet

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from src.commands.report.comparison import group_records
+from src.commands.report.alike import group_records
 from src.commands.report.page import busiest, data_uri, write_page
 from src.commands.report.records import open_records
 from src.data.image_io import write_png

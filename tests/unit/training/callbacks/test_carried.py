@@ -5,7 +5,8 @@ from typing import Any
 import lightning as L  # noqa: N812
 import torch
 
-from src.training.callbacks.carried import NewSettings, RandomState, _row
+from src.training.callbacks.carried import RandomState, _row
+from src.training.callbacks.going_on import NewSettings
 
 
 class OfRank(L.Trainer):
