@@ -109,8 +109,8 @@ def test_means_are_the_same_where_memory_holds_one_map_at_a_time(
     trained: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes: list[int] = []
-    looks = explain._look
-    monkeypatch.setattr(explain, "_look", lambda *all: passes.append(len(all[-1])) or looks(*all))
+    looks = explain.looks
+    monkeypatch.setattr(explain, "looks", lambda *all: passes.append(len(all[-1])) or looks(*all))
     written = []
     for held in (explain._HELD, 1):
         monkeypatch.setattr(explain, "_HELD", held)

@@ -41,6 +41,7 @@ def settle_training(cfg: DictConfig) -> Job:
     folder = Path(cfg.paths.output_dir)
     typed = HydraConfig.get().overrides
     overrides = [text for text in typed.task if key_of(text) not in OF_A_START]
+    accepted = bool(cfg.accept_changes)  # of this start, which the run's own configuration is not
     begun = (folder / run_folder.CONFIG).exists()
     resumes = cfg.resume not in {None, AUTO} or (begun and is_start_again(cfg.resume, folder))
     if begun and not resumes:
@@ -72,7 +73,7 @@ def settle_training(cfg: DictConfig) -> Job:
             "overrides": [*filter(is_search_path, typed.hydra), *overrides],
             "given": given,
             "resumes": resumes,
-            "accepted": bool(cfg.accept_changes),
+            "accepted": accepted,
             "checkpoint": None if point.path is None else str(point.path),
         },
     )
