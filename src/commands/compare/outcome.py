@@ -55,6 +55,12 @@ class Finished:
             return list(csv.DictReader(file))
 
     @property
+    def machine(self) -> str:
+        """Where it was trained; empty where that was not kept."""
+        hardware = self.cost.get("hardware", {"gpus": [], "processor": ""})
+        return str((hardware["gpus"] or [hardware["processor"]])[0])
+
+    @property
     def wall_seconds(self) -> float:
         """Time from its start to its last score."""
         return float(sum(self.cost[part]["wall_seconds"] for part in ("training", "scoring")))
@@ -224,6 +230,16 @@ def visible(error: float, comparisons: int) -> float:
 def mean_score(cells: Seeds, name: str, metric: str) -> float:
     """Return the mean over seeds of the means over images."""
     return statistics.fmean(one.score(name, metric) for one in cells.values())
+
+
+def on_one_machine(blocks: Mapping[str, Seeds]) -> tuple[str, Mapping[str, Seeds]]:
+    """Return the machine that most cells were trained on, and those cells; times mix no two."""
+    every = [one.machine for cells in blocks.values() for one in cells.values()]
+    machine = statistics.mode(every)
+    return machine, {
+        block: {seed: one for seed, one in cells.items() if one.machine == machine}
+        for block, cells in blocks.items()
+    }
 
 
 def gain_at_equal_time(cells: Seeds, reference: Seeds, name: str, metric: str) -> float:

@@ -19,6 +19,7 @@ from src.commands.compare.outcome import (
     gain_at_equal_time,
     grouped,
     mean_score,
+    on_one_machine,
     scored,
     standing,
 )
@@ -41,8 +42,10 @@ nothing of what another training of the same block would give."""
 EQUAL_TIME = """\
 At equal time: gain on the validation images at the moment when the reference has done all its
 steps, read off the curve of the training (a block that is not done then has not lowered its
-learning rate to the end). Time and memory are those of the machine on which the cell was trained,
-whatever else ran there."""
+learning rate to the end). Time and memory are those of the one machine that is named, on which
+most cells were trained, whatever else ran there."""
+_UNKNOWN = {"seconds_a_step": None, "training": {"peak_gpu_memory_mib": None}}
+"""What is known of the cost of a block that was trained elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -167,13 +170,15 @@ def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str) -> T
     heads = ["block", "parameters", "GFLOP", "ms a step", "GPU MiB", "minutes"]
     heads += [f"{name} {METRIC_NAMES.get(m, m)} at equal time" for name, m in sets.items()]
     rows = []
-    beside = blocks.get(reference, {})
-    theirs = next((one.record["parameters"] for one in beside.values()), math.nan)
-    for block, cells in blocks.items():
-        one = next(iter(cells.values()))
-        costs = [of.cost for of in cells.values()]
+    machine, timed = on_one_machine(blocks)
+    beside = timed.get(reference, {})
+    theirs = next((of.record["parameters"] for of in blocks.get(reference, {}).values()), math.nan)
+    for block, every in blocks.items():
+        one, cells = next(iter(every.values())), timed[block]
+        costs = [of.cost for of in cells.values()] or [_UNKNOWN]
         step = statistics.median(cost["seconds_a_step"] or math.nan for cost in costs)
         memory = max(cost["training"]["peak_gpu_memory_mib"] or math.nan for cost in costs)
+        minutes = [of.wall_seconds / 60 for of in cells.values()] or [math.nan]
         parameters = one.record["parameters"]
         row = [
             block,
@@ -181,13 +186,14 @@ def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str) -> T
             f"{one.cost['flops'] / 1e9:.3g}",
             _text(1e3 * step, ".1f"),
             _text(memory, ",.0f"),
-            f"{statistics.fmean(of.wall_seconds for of in cells.values()) / 60:.1f}",
+            _text(statistics.fmean(minutes), ".1f"),
         ]
         for name, metric in sets.items():
             value = gain_at_equal_time(cells, beside, name, metric)
             row.append(_text(value, f"+.{_digits(metric)}f"))
         rows.append(row)
-    return Table(_title(condition, "cost"), heads, rows)
+    where = f"cost, trained on {machine}" if machine else "cost"
+    return Table(_title(condition, where), heads, rows)
 
 
 def _about(standings: Mapping[tuple[str, str], Sequence[Standing]], reference: str) -> list[str]:

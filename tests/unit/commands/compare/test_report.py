@@ -24,7 +24,14 @@ conclusion: One is better.
 
 
 def _cell(
-    folder: Path, seed: int, block: str, *, more: float = 0, seconds: float = 1, seen: str = "x"
+    folder: Path,
+    seed: int,
+    block: str,
+    *,
+    more: float = 0,
+    seconds: float = 1,
+    seen: str = "x",
+    card: str | None = None,
 ) -> None:
     """Write what a cell leaves that scores ``more`` than 20 dB, 21 dB and so on."""
     here = folder / "cells" / f"{seed}-{block}"
@@ -34,7 +41,8 @@ def _cell(
     head = ["step", "val/photos/psnr"]
     write_csv(here / "metrics.csv", [head, [49, half], [60, ""], [99, whole]])
     resources = {"wall_seconds": 9.0, "peak_memory_mib": 1.0, "peak_gpu_memory_mib": None}
-    cost = {"steps": 100, "seconds_a_step": seconds, "flops": 2e9}
+    cost: dict[str, object] = {"steps": 100, "seconds_a_step": seconds, "flops": 2e9}
+    cost["hardware"] = {"gpus": [card] if card else [], "processor": "slow"}
     write_json(here / CELL, {**cost, "training": resources, "scoring": resources})
 
 
@@ -90,6 +98,20 @@ def test_a_second_seed_is_averaged_and_varied(folder: Path) -> None:
     gains = _lines(folder, "window")[0]
     assert gains[1:5] == ["2", "seeds, images", "25.000", "+1.500 [+1.000, +2.000]"]
     assert "ONE SEED" not in (folder / "table.md").read_text(encoding="utf-8")
+
+
+def test_times_of_two_machines_are_not_mixed(folder: Path) -> None:
+    _cell(folder, 0, "channel", more=1, seconds=2)
+    _cell(folder, 1, "none", seconds=0.1, card="quick")
+    _cell(folder, 1, "window", more=2, seconds=0.1, card="quick")
+    write_report(folder)
+    assert "## cost, trained on slow" in (folder / "table.md").read_text(encoding="utf-8")
+    gains, cost = _lines(folder, "window")
+    assert gains[1] == "2"
+    assert (cost[3], cost[-1]) == ("2000.0", "+10.000")
+    shutil.rmtree(folder / "cells/0-window")
+    write_report(folder)
+    assert _lines(folder, "window")[1][3:] == ["–"] * 4
 
 
 def test_a_block_whose_seed_the_reference_lacks_is_not_compared(folder: Path) -> None:
