@@ -227,8 +227,14 @@ class RestorationTask(ScoredModule):
         Samples are numbered over the whole run; a step's numbers are the same whether they are
         shared by processes, accumulated from several batches, or neither.
         """
-        batches = self.trainer.fit_loop.epoch_loop.total_batch_idx  # within accumulated steps too
-        return (batches * self.trainer.world_size + self.global_rank) * count
+        return (self._micro_step() * self._world() + self.global_rank) * count
+
+    def _world(self) -> int:
+        return self.trainer.world_size
+
+    def _micro_step(self) -> int:
+        """Count batches over the whole run: steps, and batches within an accumulated step."""
+        return self.trainer.fit_loop.epoch_loop.total_batch_idx
 
 
 def check_patch(side: int, net: RestorationNet, *, scale: int) -> None:
