@@ -23,7 +23,8 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from src.app.build import build_task
-from src.app.sweeps.cells import CELLS, read_comparison
+from src.app.config.resume import check_overrides
+from src.app.sweeps.cells import CELL, CELLS, read_comparison
 from src.commands.compare.cell import NETWORK
 from src.core.files import write_json
 from src.core.origin import hardware, origin
@@ -43,8 +44,14 @@ NEAR = 4.0
 
 
 def trained(words: list[str], network: Path) -> RestorationTask:
-    """Return the task of a cell with its trained network."""
-    task = build_task(compose_config(*(word for word in words if "resume=" not in word)))
+    """Return the task of a cell with its trained network.
+
+    Raises:
+        UntrustedError: If the words, which come with a comparison, say more than settings.
+    """
+    settings = [word for word in words if "resume=" not in word]
+    check_overrides(network.with_name(CELL), settings)
+    task = build_task(compose_config(*settings))
     load_weights(task.net, open_checkpoint(network))
     return task.eval()
 

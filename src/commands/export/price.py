@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from hydra.utils import instantiate
 from torch import Tensor, nn
 
+from src.app.build import make
 from src.app.inference import task_of
 from src.commands.export.program import Run, Size
 from src.core.errors import ConfigError
@@ -117,7 +117,7 @@ def _degradation(checkpoint: Checkpoint, net: PortableNet, *, all_levels: bool) 
         [(name, levels)] = known
         node = {"_target_": f"src.degradations.{name}", **(levels if all_levels else {})}
         node |= {"scale": net.scale} if name.startswith("bicubic") else {}
-    built = None if node is None else instantiate(node, _convert_="all").eval()
+    built = None if node is None else make(node).eval()  # checked when it was opened
     if built is None or (_is_told(net) and not hasattr(built, "with_level")):
         raise ConfigError(
             f"{checkpoint.path} does not say how its inputs are degraded, by which a file is "
