@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from src.commands.export.command import export
 from src.commands.export.onnx_file import need_packages
-from src.core.errors import CheckpointError, ConfigError
-from src.core.paths import CONF_DIR
+from src.core.errors import CheckpointError, ConfigError, UntrustedError
+from src.core.paths import CONF_DIR, ROOT
 from src.weights.zoo import zoo_names
 from tests.support.compose import compose_config
 from tests.support.images import write_folder
@@ -39,6 +40,21 @@ def test_a_missing_package_is_named_for_what_was_asked(
     extra = {"onnx": "export", "xml": "openvino"}[suffix]
     with pytest.raises(ConfigError, match=rf"(?s)output=….{suffix} needs .*'{missing}'.*{extra}\]"):
         need_packages(f".{suffix}")
+
+
+def test_a_checkpoint_whose_degradation_names_code_is_refused_before_it_is_judged(
+    tmp_path: Path,
+) -> None:
+    content = torch.load(ROOT / "tests/made_before/run/checkpoints/last.ckpt", weights_only=True)
+    touched = tmp_path / "touched"
+    node = {"_target_": "os.system", "command": f"touch {touched}"}
+    content["restoration"]["config"]["degradation"] = node
+    torch.save(content, tmp_path / "net.ckpt")
+    photos = write_folder(tmp_path / "photos", 1, height=48, width=48)
+    words = [f"checkpoint={tmp_path}/net.ckpt", f"output={tmp_path}/net.pt2", f"judged={photos}"]
+    with pytest.raises(UntrustedError, match=r"os\.system"):
+        export(compose_config(*words, config_name="export"))
+    assert not touched.exists()
 
 
 def test_the_help_names_the_networks_that_come_along() -> None:
