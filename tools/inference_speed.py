@@ -3,13 +3,15 @@
     python -m tools.inference_speed [--networks zoo/denoise …] [--megapixels 0.25 1 12]
 
 - loop: ``net(image)`` without gradients, as authors' scripts run their networks
-- ours: what `src.predict` does: memory order and precision tried first, whole or in tiles
+- ours: what `src.predict` does: memory order and precision tried first, whole or in tiles, in a
+  process that it has prepared
 - compiled: ``torch.compile(net)(image)``; compiling is not counted
 - onnxruntime: the network as `python -m src.export` writes it
 
 Each run is a process of its own, in turn, A B C D A B C D …; memory is the process's peak beside
 what it held before the image. Sizes are those of the restored picture. Nothing else should run
-meanwhile. Writes experiments/benchmarks/<device>_<torch>/inference.csv and .json.
+meanwhile. Writes experiments/benchmarks/<device>_<torch>/inference.csv and .json, anew after each
+network, as the whole takes an hour and a quarter on two cores without AVX-512.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -32,6 +34,8 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
+from src.app.inference import give_back_large_blocks
+from src.app.processes.process import prepare_process
 from src.commands.export.onnx_file import write_onnx
 from src.commands.export.program import trace
 from src.core.heap import give_back_freed
@@ -70,6 +74,9 @@ def form_of(form: str, network: str, threads: int, exported: Path) -> Callable[[
 
 def once(form: str, network: str, pixels: float, threads: int, exported: Path) -> Run:
     """Return megapixels, seconds and peak bytes of one picture, after a first one."""
+    if form == "ours":
+        prepare_process()
+        give_back_large_blocks()
     torch.set_num_threads(threads)
     restore = form_of(form, network, threads, exported)
     contract = cast("RestorationNet", network_of(open_checkpoint(network)))
@@ -91,9 +98,9 @@ def once(form: str, network: str, pixels: float, threads: int, exported: Path) -
     }
 
 
-def in_turn(given: argparse.Namespace) -> dict[tuple[str, float, str], list[Run]]:
-    """Return what every network, size and form took, each run in a process."""
-    found = defaultdict(list)
+def in_turn(given: argparse.Namespace) -> Iterator[dict[tuple[str, float, str], list[Run]]]:
+    """Yield what every size and form took of the networks so far, each run in a process."""
+    found: dict[tuple[str, float, str], list[Run]] = defaultdict(list)
     with TemporaryDirectory() as folder:
         for network in given.networks:
             net = network_of(open_checkpoint(network)).requires_grad_(requires_grad=False)
@@ -119,7 +126,8 @@ def in_turn(given: argparse.Namespace) -> dict[tuple[str, float, str], list[Run]
             if done.returncode:
                 sys.exit(f"{network}, {size} megapixels, {form}:\n{done.stderr}")
             found[network, size, form].append(json.loads(done.stdout.splitlines()[-1]))
-    return found
+            if (size, form) == (given.megapixels[-1], given.forms[-1]):
+                yield found
 
 
 def speed_of(runs: list[Run]) -> float:
@@ -142,21 +150,29 @@ def main() -> None:
         done = once(form, network, given.megapixels[0] * 1e6, given.threads, Path(exported))
         sys.stdout.write(json.dumps(done) + "\n")
         return
-    found = in_turn(given)
-    rows = [
+    for found in in_turn(given):
+        write_record(
+            "inference",
+            rows_of(found, given.forms[0]),
+            {"rounds": given.rounds, "threads": given.threads},
+        )
+
+
+def rows_of(
+    found: Mapping[tuple[str, float, str], list[Run]], first: str
+) -> list[dict[str, str | float]]:
+    """Return a row for each network, size and form; speeds also beside those of ``first``."""
+    return [
         {
             "network": network,
             "megapixels": size,
             "form": form,
             "megapixels_per_s": round(speed_of(runs), 3),
-            f"of_{given.forms[0]}": round(
-                speed_of(runs) / speed_of(found[network, size, given.forms[0]]), 2
-            ),
+            f"of_{first}": round(speed_of(runs) / speed_of(found[network, size, first]), 2),
             "peak_mib": round(max(run["peak"] for run in runs) / 2**20),
         }
         for (network, size, form), runs in found.items()
     ]
-    write_record("inference", rows, {"rounds": given.rounds, "threads": given.threads})
 
 
 if __name__ == "__main__":

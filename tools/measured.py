@@ -23,7 +23,7 @@ def write_record(name: str, rows: Sequence[Mapping[str, Any]], settings: Mapping
     folder = ROOT / "experiments/benchmarks" / f"{'-'.join(words)}_{version}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     about = {

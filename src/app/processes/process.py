@@ -33,10 +33,13 @@ def prepare_process() -> None:
     Attention on the CPU makes and drops results of tens of megabytes each step. glibc returns such
     blocks to the system at once, and the kernel then zeroes new pages for the next result; so it
     is to reuse freed blocks of up to 1 GiB (docs/decisions/0004-keep-freed-memory.md). Peak memory
-    does not change, but it is not given back.
+    does not change, but it is not given back. Commands that restore give it back, and so torch is
+    to ask for huge pages, where the kernel grants them: zeroing small ones takes longer than the
+    network (docs/decisions/0071-huge-pages.md).
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch looks at its first tensor
     tell_malloc({MMAP_THRESHOLD: 2**30, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 2**26})
     logging.setLogRecordFactory(CleanRecord)  # whatever handlers there are
     keep_going_without_output()
