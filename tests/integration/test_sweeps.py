@@ -96,6 +96,24 @@ def test_a_file_edited_while_a_sweep_runs_changes_no_job(tmp_path: Path) -> None
     assert again.changed == (str(edited),)
 
 
+@pytest.mark.long
+def test_a_comparison_that_goes_on_knows_the_files_that_have_come_since(tmp_path: Path) -> None:
+    _experiment(tmp_path / "conf", "1e-4")
+    cells = ("hydra/sweeper=cells", f"hydra.sweeper.folder={tmp_path}", "resume=auto")
+    typed = (*cells, f"hydra.sweep.dir={tmp_path / 'cells'}", "experiment=mine")
+    request = Request("train", tuple(with_config_dir(typed, str(tmp_path / "conf"))), True)
+    for rate in ("1e-4", "7e-4"):
+        _experiment(tmp_path / "conf", rate)
+        with composed(request) as accepted:
+            sweep = open_sweep(request, accepted.cfg, started_again=False)
+        path = next(text for text in sweep.request.overrides if "searchpath" in text)
+        with initialize_config_dir(sweep.request.config_dir, version_base="1.3"):
+            assert compose("train", overrides=["experiment=mine", path]).optimizer.lr == float(rate)
+        assert sweep.changed == ()
+        (tmp_path / "cells/0-none").mkdir(exist_ok=True)
+        (tmp_path / "cells/0-none/config.yaml").touch()  # a cell has begun
+
+
 @pytest.mark.parametrize(
     ("name", "config", "best"),
     [

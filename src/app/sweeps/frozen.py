@@ -39,6 +39,7 @@ class Sweep:
 def open_sweep(request: Request, cfg: DictConfig, *, started_again: bool) -> Sweep:
     """Freeze the files of a sweep, or take those that it was begun with; Hydra must be initialised.
 
+    A comparison is frozen as it is now each time: its finished cells are kept if they are the same.
     ``cfg`` is that of its first job; a scheduler may have ``started_again`` the command.
 
     Raises:
@@ -51,19 +52,18 @@ def open_sweep(request: Request, cfg: DictConfig, *, started_again: bool) -> Swe
     if goes_on:
         _refuse_another(plan, store, started_again=started_again)
     sources = [Path(request.config_dir), *(Path(text) for text in plan.search_path)]
-    changed: list[str] = []
-    if goes_on and store.is_dir():
-        for number, source in enumerate(sources):
-            changed += _differences(source, store / str(number), plan.folder)
-        if changed and _digest(store) not in noted(_OWN):
-            raise UntrustedError(
-                f"{store}: refused, because these files differ from yours, and it is not known "
-                "here that you have frozen them yourself; what they name is called. If they are as "
-                f"you want them, put them in place of {', '.join(changed[:3])}; else choose "
-                "another hydra.sweep.dir."
-            )
-    else:
+    kept = goes_on and store.is_dir()
+    changed = list(_changed(sources, store, plan.folder)) if kept else []
+    if not kept or (changed and plan.compares):
         _copy_all(sources, store, plan)
+        changed = []
+    elif changed and _digest(store) not in noted(_OWN):
+        raise UntrustedError(
+            f"{store}: refused, because these files differ from yours, and it is not known "
+            "here that you have frozen them yourself; what they name is called. If they are as "
+            f"you want them, put them in place of {', '.join(changed[:3])}; else choose "
+            "another hydra.sweep.dir."
+        )
     copies = [str(store / str(number)) for number in range(len(sources))]
     remember(copies[1:])
     frozen = with_folders(request.overrides, [*copies[1:], *plan.packages])
@@ -159,11 +159,14 @@ def _note_digest(store: Path) -> None:
         write_json(user_cache() / _OWN, [*noted(_OWN)[-999:], _digest(store)])
 
 
-def _differences(source: Path, copy: Path, sweep: Path) -> Iterator[str]:
-    for file in sorted({*_files(source, sweep), *_files(copy, sweep / "0")}):
-        one, other = source / file, copy / file
-        if not (one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()):
-            yield str(one)
+def _changed(sources: Sequence[Path], store: Path, sweep: Path) -> Iterator[str]:
+    """Yield the files that are not as their copies."""
+    for number, source in enumerate(sources):
+        copy = store / str(number)
+        for file in sorted({*_files(source, sweep), *_files(copy, sweep / "0")}):
+            one, other = source / file, copy / file
+            if not (one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()):
+                yield str(one)
 
 
 def _files(root: Path, sweep: Path) -> Iterator[Path]:

@@ -29,12 +29,14 @@ class SweepPlan:
     resumable: bool  # whether its jobs can go on
     resumes: bool  # whether they are asked to
     searches: bool  # whether the values are chosen on the way, so that no job is known before
+    compares: bool  # whether each job is known by its configuration: edited files make others
     launcher: str  # dotted name of who starts them
 
 
 def sweep_plan(request: Request, cfg: DictConfig) -> SweepPlan:
     """Return what a sweep is made of, whose first job is ``cfg``; Hydra must be initialised."""
     with as_if_running(cfg) as job:
+        sweeper = str(OmegaConf.select(cfg, "hydra.sweeper._target_"))
         path = folders_of(with_folders([], list(OmegaConf.select(cfg, "hydra.searchpath"))))
         return SweepPlan(
             folder=Path(str(OmegaConf.select(cfg, "hydra.sweep.dir"))).absolute(),
@@ -44,7 +46,8 @@ def sweep_plan(request: Request, cfg: DictConfig) -> SweepPlan:
             resumable="resume" in job,
             resumes=job.get("resume") == AUTO,
             launcher=str(OmegaConf.select(cfg, "hydra.launcher._target_")),
-            searches="Basic" not in str(OmegaConf.select(cfg, "hydra.sweeper._target_")),
+            searches="Basic" not in sweeper,
+            compares=sweeper.endswith(".CellSweeper"),
         )
 
 
