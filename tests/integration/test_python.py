@@ -162,8 +162,11 @@ def test_the_hub_gives_our_networks_whatever_the_current_folder_holds(
 
 
 @pytest.mark.long
-def test_importing_the_names_imports_no_lightning_and_no_torch() -> None:
+def test_what_restores_imports_only_what_it_needs() -> None:
     code = "import sys, src; sys.exit(len({'torch', 'lightning', 'hydra'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-    code = "import sys; from src import restore; sys.exit('lightning' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+    heavy = "{'lightning', 'torchmetrics', 'torch._dynamo', 'matplotlib', 'sympy'}"
+    for imports in ("from src import restore", "import src.commands.predict.command"):
+        code = f"import sys; {imports}; print({heavy} & set(sys.modules))"
+        said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=-1)
+        assert said.stdout == b"set()\n"

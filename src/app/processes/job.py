@@ -12,6 +12,7 @@ from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from src.app.processes.process import begin_collecting
 from src.core.errors import ConfigError
 from src.core.files import write_text
 from src.core.registry import locate
@@ -62,7 +63,9 @@ class Job:
 
     def call(self) -> float:
         """Do the job's part of this process."""
-        result: float = locate(self.target)(self)
+        target = locate(self.target)
+        begin_collecting()
+        result: float = target(self)
         return result
 
 

@@ -1,7 +1,9 @@
 """What a process of ours is given before torch is imported: how to wait, hold memory, and print."""
 
+import atexit
 import codecs
 import errno
+import gc
 import io
 import logging
 import os
@@ -36,13 +38,25 @@ def prepare_process() -> None:
     does not change, but it is not given back. Commands that restore give it back, and so torch is
     to ask for huge pages, where the kernel grants them: zeroing small ones takes longer than the
     network (docs/decisions/0071-huge-pages.md).
+
+    Python's garbage collector rests until ``begin_collecting``, and has nothing to look at when
+    the process ends (docs/decisions/0072-no-collection-of-modules.md).
     """
+    gc.disable()
+    atexit.register(gc.freeze)
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch looks at its first tensor
     tell_malloc({MMAP_THRESHOLD: 2**30, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 2**26})
     logging.setLogRecordFactory(CleanRecord)  # whatever handlers there are
     keep_going_without_output()
+
+
+def begin_collecting() -> None:
+    """Let the garbage collector work from now on, and leave alone what has been imported."""
+    if not gc.isenabled():  # else it has begun: jobs of a sweep come here one after another
+        gc.freeze()
+        gc.enable()
 
 
 def end_with_parent() -> None:

@@ -31,7 +31,12 @@ from src.app.config.typed import (
 )
 from src.app.processes.exchange import follow, leading
 from src.app.processes.place import PATIENCE, TORCHRUN, Place, here
-from src.app.processes.process import end_with_parent, prepare_process, refuse_lost_results
+from src.app.processes.process import (
+    begin_collecting,
+    end_with_parent,
+    prepare_process,
+    refuse_lost_results,
+)
 from src.app.processes.user_errors import shortage_behind
 from src.commands.cli.job import Command, UnexpectedError, run_alone
 from src.core import __version__
@@ -85,7 +90,9 @@ def do_command(name: str, cfg: DictConfig) -> Any:  # noqa: ANN401
 
     It is imported only now, so that help, ``--cfg`` and a typo answer without torch.
     """
-    return getattr(importlib.import_module(f"src.commands.{name}.command"), name)(cfg)
+    command = getattr(importlib.import_module(f"src.commands.{name}.command"), name)
+    begin_collecting()
+    return command(cfg)
 
 
 def _lead_or_follow(place: Place, config_name: str, function: Command) -> None:

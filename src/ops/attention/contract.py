@@ -5,6 +5,7 @@ attention (Mei et al., 2020, arXiv:2006.01424); the arithmetic is that of the au
 implementations. Sums are in 32 bits at least, whatever the type of the features.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -34,6 +35,21 @@ def window_of(at: int, size: int, level: int, window: int) -> slice:
     # The pixel of the level at the query's centre, in whole numbers.
     first = min(max((2 * at + 1) * level // (2 * size) - side // 2, 0), level - side)
     return slice(first, first + side)
+
+
+def windows_of(window: int | Sequence[int], levels: int) -> tuple[int, ...]:
+    """Return one window a level.
+
+    Raises:
+        ValueError: If a window has no pixel, or there are not as many as levels.
+    """
+    windows = (window,) * levels if isinstance(window, int) else tuple(window)
+    if len(windows) != levels or min(windows) < 1:
+        raise ValueError(
+            f"window={window}: a search window has at least 1 pixel a side; give one number, or "
+            f"one for each of the {levels} levels."
+        )
+    return windows
 
 
 def unfold_patches(features: Float[Tensor, "b c h w"], scale: int = 1) -> Float[Tensor, "b d n"]:

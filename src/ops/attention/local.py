@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from src.core.heap import kept_for_reuse
-from src.ops.attention.contract import OVERLAP, no_autocast, patch_norms, window_of
+from src.ops.attention.contract import OVERLAP, no_autocast, patch_norms, window_of, windows_of
 
 BLOCK, BLOCK_ON_GPU = 8, 24
 """Queries along each axis that share a region: few, or the region is much larger than a window; but
@@ -75,21 +75,6 @@ def local_patch_attention(
     pasted: Tensor = _apply(query.to(dtype), lowest, softmax_scale, windows, *levels)
     whole = pasted if scale == 1 else F.pixel_shuffle(pasted, scale)
     return (whole / overlap).to(values[0].dtype)
-
-
-def windows_of(window: int | Sequence[int], levels: int) -> tuple[int, ...]:
-    """Return one window a level.
-
-    Raises:
-        ValueError: If a window has no pixel, or there are not as many as levels.
-    """
-    windows = (window,) * levels if isinstance(window, int) else tuple(window)
-    if len(windows) != levels or min(windows) < 1:
-        raise ValueError(
-            f"window={window}: a search window has at least 1 pixel a side; give one number, or "
-            f"one for each of the {levels} levels."
-        )
-    return windows
 
 
 def local_pixel_attention(

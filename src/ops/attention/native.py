@@ -64,10 +64,13 @@ def available(query: Tensor) -> bool:
     return query.device.type == "cpu" and bool(_compiled())
 
 
-# torch.compile asks once; it could not follow what a compiler does
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _compiled() -> bool:
     return load("patch_attention") is not None
+
+
+# torch.compile asks once; it could not follow what a compiler does. This is what
+# torch.compiler.assume_constant_result does, which imports torch._dynamo: seconds of each start.
+_compiled.__dict__["_dynamo_marked_constant"] = True
 
 
 @torch.library.custom_op("exemplar::patch_attention", mutates_args=())

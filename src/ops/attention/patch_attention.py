@@ -12,9 +12,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from src.core.memory import MemoryBudget
 from src.ops.attention.chunked import chunked_patch_attention
-from src.ops.attention.contract import OVERLAP
+from src.ops.attention.contract import OVERLAP, windows_of
 from src.ops.attention.dense import dense_patch_attention
-from src.ops.attention.local import local_patch_attention, local_pixel_attention, windows_of
 from src.ops.attention.native import DTYPES, available, native_bytes, native_patch_attention
 
 logger = logging.getLogger(__name__)
@@ -74,6 +73,8 @@ def patch_attention(
     if windows is not None and min(windows) < max(query.shape[-2:]):
         if _kernel_is_taken(query, implementation):
             return _by_kernel(query, keys, values, windows, **options) / overlap
+        from src.ops.attention.local import local_patch_attention
+
         return local_patch_attention(
             query, keys, values, window=windows, overlap=overlap, **options
         )
@@ -116,6 +117,8 @@ def pixel_attention(
         flat = (tensor.flatten(2) for tensor in (query, key, value))
         return fused_pixel_attention(*flat).reshape(value.shape)
     if not _kernel_is_taken(query, implementation):
+        from src.ops.attention.local import local_pixel_attention
+
         return local_pixel_attention(query, key, value, window=window)
     wide = _width(query)
     query_, key_, value_ = (tensor.to(wide) for tensor in (query, key, value))

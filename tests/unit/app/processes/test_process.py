@@ -1,4 +1,4 @@
-"""A process that is prepared asks the kernel for huge pages, unless its user has said otherwise."""
+"""A process that is prepared asks for huge pages, and does not collect what it has imported."""
 
 import os
 import subprocess
@@ -46,3 +46,31 @@ def mib_asked_for(said: dict[str, str]) -> int:
 def test_huge_pages_are_asked_for_large_tensors_unless_the_user_says_otherwise() -> None:
     assert mib_asked_for({}) >= 60
     assert mib_asked_for({"THP_MEM_ALLOC_ENABLE": "0"}) == 0
+
+
+IMPORTS = """
+import atexit, gc
+atexit.register(lambda: print(len(gc.get_objects())))  # after those that come after it
+from src.app.processes.process import begin_collecting, prepare_process
+prepare_process()
+import torch
+print(gc.isenabled())
+begin_collecting()
+print(gc.isenabled(), len(gc.get_objects()))
+of_a_first_job = [[number] for number in range(10_000)]
+begin_collecting()  # a second job of a sweep
+print(len(gc.get_objects()))
+"""
+
+
+@pytest.mark.long
+def test_what_is_imported_is_not_collected_and_what_comes_after_is_until_the_end() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    resting, first, second, at_the_end = done.stdout.splitlines()
+    assert resting == "False"
+    assert first.split()[0] == "True"
+    assert int(first.split()[1]) < 1000
+    assert int(second) > 10_000
+    assert int(at_the_end) < 1000

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from src.ops.attention.cpp.build import load
 from src.ops.attention.dense import dense_patch_attention
-from src.ops.attention.native import native_patch_attention
+from src.ops.attention.native import _compiled, native_patch_attention
 from src.ops.attention.patch_attention import patch_attention
 
 pytestmark = pytest.mark.skipif(
@@ -187,6 +187,15 @@ def test_the_result_does_not_depend_on_the_number_of_threads(batch: int) -> None
             results.append(native_patch_attention(query, keys, values, 10.0, MIN_NORM, None, 1))
     for other in results[1:]:
         assert all(map(torch.equal, results[0], other))
+
+
+@pytest.mark.long
+def test_whether_the_kernel_is_there_is_marked_as_torch_marks_what_it_asks_once() -> None:
+    def asked() -> bool:
+        return True
+
+    marks = vars(torch.compiler.assume_constant_result(asked))
+    assert marks.items() <= vars(_compiled).items()
 
 
 @pytest.mark.long
