@@ -76,7 +76,7 @@ smoke: $(INSTALLED)  ## Two real training steps: make smoke TASK=denoise MODEL=p
 test: $(INSTALLED)  ## Run the quick tests; ARGS="-k word" goes to pytest
 	$(PYTEST) -m "not slow and not long" $(ARGS)
 
-test-long: $(INSTALLED)  ## Run those of 1.5 s and more that CI runs too
+test-long: $(INSTALLED)  ## Run those of 0.7 s and more, which CI runs too
 	$(PYTEST) -m "long and not slow" $(ARGS)
 
 test-all: $(INSTALLED)  ## Run every test

@@ -72,6 +72,7 @@ def test_help_of_train_names_every_group_and_hides_parts(tmp_path: Path) -> None
     assert "model/attention: " in usual
 
 
+@pytest.mark.long
 def test_cfg_shows_the_configuration_and_makes_no_folder(tmp_path: Path) -> None:
     words = ("--cfg", "job", "seed=7", f"paths.output_root={tmp_path / 'runs'}")
     done = _python("-m", "src.train", *words, cwd=tmp_path)
@@ -80,12 +81,14 @@ def test_cfg_shows_the_configuration_and_makes_no_folder(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_command_without_a_run_folder_writes_only_where_it_is_told(tmp_path: Path) -> None:
     done = _launch("succeed", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "auto.done"]
 
 
+@pytest.mark.long
 def test_a_refused_job_says_why_without_a_traceback(tmp_path: Path) -> None:
     done = _launch("refuse_cpu", "device=cpu", folder=tmp_path)
     assert done.returncode == 1

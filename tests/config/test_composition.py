@@ -51,6 +51,7 @@ def test_each_attention_block_and_each_model_is_accepted(model: str, attention: 
     check(Request("train", (f"model={model}", f"model/attention={attention}")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", ["data", "degradation", "protocol", "metrics"])
 def test_every_option_can_be_laid_over_a_checkpoint(group: str) -> None:
     register_resolvers(claim=False)
@@ -127,6 +128,7 @@ def test_a_typo_inside_a_recipe_is_refused_too(conf: Path) -> None:
         check(Request("train", ("experiment=recipe",), config_dir=str(conf)))
 
 
+@pytest.mark.long
 def test_options_come_from_another_folder_too(tmp_path: Path) -> None:
     loss = tmp_path / "loss/huber.yaml"
     loss.parent.mkdir()

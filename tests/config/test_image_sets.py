@@ -63,6 +63,7 @@ def test_df2k_is_div2k_and_flickr2k() -> None:
     assert [one.name for one in chosen_sets(cfg)] == ["div2k", "div2k_valid", "flickr2k"]
 
 
+@pytest.mark.long
 def test_every_test_set_but_the_one_on_request_is_in_all_test() -> None:
     cfg = compose_config("dataset=all_test", config_name="prepare")
     tests = {one.name for one in SETS.values() if one.role == "test"}

@@ -143,6 +143,7 @@ def test_recipe_builds_the_published_number_of_parameters(name: str) -> None:
     assert sum(weights.numel() for weights in net.parameters()) == PUBLISHED[name].parameters
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["panet/denoise_color_s50", "csnln/super_resolution_x4"])
 def test_many_gpus_leave_batch_steps_schedule_and_precision_as_they_are(name: str) -> None:
     register_resolvers(claim=False)

@@ -21,6 +21,7 @@ def test_bad_command_line_is_refused_with_a_message_that_helps(refusal: Refusal)
         assert fragment in message
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("refusal", [NAMES[0], NAMES[6], NAMES[-1]], ids=lambda item: item.typed)
 def test_process_exits_with_2_and_one_message_and_no_traceback(
     refusal: Refusal, tmp_path: Path

@@ -79,6 +79,7 @@ def test_the_recipe_trains_and_is_scored(tmp_path: Path) -> None:
     assert again.code == 0, again.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -38,6 +38,7 @@ def test_local_attention_takes_the_weights_and_scores_alike_within_its_window(
     assert "LocalPyramidAttention" in json.dumps(record["model"])
 
 
+@pytest.mark.long
 def test_predict_takes_it_too(trained: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "in", 1)
     words = (f"checkpoint={trained}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}")
@@ -45,6 +46,7 @@ def test_predict_takes_it_too(trained: Path, tmp_path: Path) -> None:
     assert done.code == 0, done.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "says"),
     [

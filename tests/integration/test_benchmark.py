@@ -113,6 +113,7 @@ def test_a_training_step_takes_the_forms_into_the_network(tmp_path: Path) -> Non
     assert all(float(row["difference"]) < 1e-5 for row in rows[1:])
 
 
+@pytest.mark.long
 def test_any_model_is_measured_as_it_is_configured(tmp_path: Path) -> None:
     words = ("what=model", "model=dncnn", "sizes=[8]")
     (row,) = run(tmp_path, *words, "precision=bfloat16")
@@ -146,6 +147,7 @@ def test_what_cannot_be_measured_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_form_that_would_not_fit_is_left_out_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

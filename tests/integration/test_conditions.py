@@ -48,6 +48,7 @@ def test_each_set_is_scored_at_each_level_as_evaluation_scores_it(
         assert combination["mean"]["psnr"] == pytest.approx(logged, abs=1e-3), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -81,6 +82,7 @@ def test_conditions_of_pairs_are_refused_without_naming_a_degradation(
     assert "degradation=gaussian" not in done.err
 
 
+@pytest.mark.long
 def test_the_length_of_the_gradient_is_logged_where_asked(tmp_path: Path) -> None:
     train_tiny(tmp_path / "run", "callbacks.non_finite_guard.log_norm=true")
     with (tmp_path / "run/metrics.csv").open(newline="") as file:
@@ -89,6 +91,7 @@ def test_the_length_of_the_gradient_is_logged_where_asked(tmp_path: Path) -> Non
     assert all(float(norm) > 0 for norm in norms)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("word", ["scheduler=constant", "optimizer.lr=0", "trainer.max_steps=2"])
 def test_a_finder_that_cannot_find_is_refused(word: str, tmp_path: Path) -> None:
     where = f"hydra.run.dir={tmp_path / 'run'}"

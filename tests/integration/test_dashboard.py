@@ -34,6 +34,7 @@ def no_key(tmp_path: Path) -> Iterator[None]:
         yield
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_key")
 def test_a_dry_run_writes_both_parts_as_json_without_a_key(tmp_path: Path) -> None:
     done = command("dashboard", "project=mine", "dry_run=true", f"output={tmp_path / 'out'}")
@@ -43,6 +44,7 @@ def test_a_dry_run_writes_both_parts_as_json_without_a_key(tmp_path: Path) -> No
     assert workspace["project"] == report["project"]["name"] == "mine"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_key")
 def test_a_dry_run_prints_what_would_be_saved() -> None:
     done = command("dashboard", "dry_run=true", "parts=[workspace]")

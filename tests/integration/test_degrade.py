@@ -22,6 +22,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.long
 def test_a_second_run_makes_the_same_files_and_another_seed_others(
     clean: Path, tmp_path: Path
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_second_run_makes_the_same_files_and_another_seed_others(
     assert settings["degradation"]["_target_"] == "src.degradations.chain.Chain"
 
 
+@pytest.mark.long
 def test_the_images_are_those_that_evaluation_scores(clean: Path, tmp_path: Path) -> None:
     noise = "degradation.sigma=[10,40]"
     done = command(
@@ -74,6 +76,7 @@ def test_sixteen_bits_are_degraded_and_written_with_all_of_them(tmp_path: Path) 
     assert len(np.unique(noisy)) > 256
 
 
+@pytest.mark.long
 def test_overwriting_leaves_no_image_of_the_run_before(clean: Path, tmp_path: Path) -> None:
     words = ("degradation=identity", f"output={tmp_path}/out", "overwrite=true")
     assert command("degrade", f"input={clean}", *words).code == 0

@@ -29,6 +29,7 @@ def _mosaics(folder: Path, phase: Phase) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_mosaic_of_one_channel_gives_the_picture_of_the_zero_filled_one(
     trained_to_demosaic: Path, tmp_path: Path
 ) -> None:
@@ -43,6 +44,7 @@ def test_a_mosaic_of_one_channel_gives_the_picture_of_the_zero_filled_one(
     assert "greens" not in done.out + done.err
 
 
+@pytest.mark.long
 def test_a_phase_that_cannot_be_is_warned_of(trained_to_demosaic: Path, tmp_path: Path) -> None:
     photos = _mosaics(tmp_path / "in", "rggb")
     words = (f"checkpoint={trained_to_demosaic}", f"input={photos}", f"output={tmp_path / 'out'}")
@@ -54,6 +56,7 @@ def test_a_phase_that_cannot_be_is_warned_of(trained_to_demosaic: Path, tmp_path
     assert "Did you mean" in refused.err
 
 
+@pytest.mark.long
 def test_the_phases_of_an_evaluation_are_conditions(
     trained_to_demosaic: Path, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ def _evaluate(checkpoint: Path, output: Path, *words: str) -> dict[str, Any]:
     return results
 
 
+@pytest.mark.long
 def test_results_say_what_was_scored_how_and_with_what(trained: Path, tmp_path: Path) -> None:
     results = _evaluate(trained, tmp_path)
     assert results["schema"] == 2
@@ -54,12 +55,14 @@ def test_the_record_says_in_which_precision_it_was_restored(trained: Path, tmp_p
     assert next(scores) == pytest.approx(next(scores), abs=0.01)
 
 
+@pytest.mark.long
 def test_the_mean_is_that_of_the_images(trained: Path, tmp_path: Path) -> None:
     board = _evaluate(trained, tmp_path)["benchmarks"]["synthetic"]
     scores = [image["psnr"] for image in board["restored"].values()]
     assert board["mean"]["psnr"] == pytest.approx(np.mean(scores), abs=1e-9)
 
 
+@pytest.mark.long
 def test_scores_csv_holds_the_same_scores(trained: Path, tmp_path: Path) -> None:
     board = _evaluate(trained, tmp_path)["benchmarks"]["synthetic"]
     with (tmp_path / "scores.csv").open(newline="") as file:
@@ -111,6 +114,7 @@ def test_the_score_of_an_image_does_not_depend_on_its_neighbours(
     )
 
 
+@pytest.mark.long
 def test_another_protocol_changes_the_noise_with_it(trained: Path, tmp_path: Path) -> None:
     results = _evaluate(trained, tmp_path, "protocol=denoise_rgb_float")
     assert results["protocol"]["input_8bit"] is False
@@ -126,6 +130,7 @@ def test_stronger_noise_lowers_the_score_of_the_input(trained: Path, tmp_path: P
     assert difference[1] - difference[0] == pytest.approx(6, abs=1)  # half the noise: 6.02 dB
 
 
+@pytest.mark.long
 def test_pictures_are_written_where_they_are_asked_for(trained: Path, tmp_path: Path) -> None:
     _evaluate(trained, tmp_path / "out", f"picture={tmp_path / 'before_after.png'}")
     with Image.open(tmp_path / "before_after.png") as image:
@@ -139,6 +144,7 @@ def test_without_pictures_only_numbers_are_written(trained: Path, tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "scores.csv"}
 
 
+@pytest.mark.long
 def test_the_target_in_a_panel_is_the_image_itself(trained: Path, tmp_path: Path) -> None:
     image = pixels(20, 24)
     write(tmp_path / "set/a.png", image)

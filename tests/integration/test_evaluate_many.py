@@ -61,6 +61,7 @@ def test_every_combination_leaves_what_it_would_alone(trained: Path, tmp_path: P
     assert [float(row["psnr"]) for row in table] == [row["mean"]["psnr"] for row in rows]
 
 
+@pytest.mark.long
 def test_a_record_says_by_what_and_at_what_cost(tmp_path: Path) -> None:
     done = _many(tmp_path, "task=denoise", "model=identity", _sets(tmp_path), "sigma=[10,20]")
     assert done.code == 0, done.err
@@ -75,6 +76,7 @@ def test_a_record_says_by_what_and_at_what_cost(tmp_path: Path) -> None:
     assert first["config_sha256"] != other["config_sha256"]  # other pixels
 
 
+@pytest.mark.long
 def test_a_combination_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
     sets = _sets(tmp_path)
     (tmp_path / "sets/one/b.png").write_bytes(b"no image")
@@ -112,6 +114,7 @@ def test_a_metric_of_ones_own_that_fails_is_said_to_be_ones_own(
     assert "(raised in metrics.bad (own_score.bad))" in done.err
 
 
+@pytest.mark.long
 def test_how_sets_are_read_may_be_said(tmp_path: Path) -> None:
     (tmp_path / "sets").mkdir()
     cache = f"data.cache_dir={tmp_path / 'decoded'}"

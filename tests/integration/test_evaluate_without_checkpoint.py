@@ -19,6 +19,7 @@ def _evaluate(tmp_path: Path, *words: str) -> Finished:
     return command("evaluate", *words, *common)
 
 
+@pytest.mark.long
 def test_the_model_is_the_score_to_beat(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "photos", height=33, width=40)
     words = ("task=super_resolution", "task.scale=3", "model=bicubic", "data=folder")
@@ -33,6 +34,7 @@ def test_the_model_is_the_score_to_beat(tmp_path: Path) -> None:
     assert len(list((tmp_path / "scores/images").glob("*.png"))) == 3
 
 
+@pytest.mark.long
 def test_a_network_with_random_weights_is_not_scored(tmp_path: Path) -> None:
     finished = _evaluate(tmp_path, "task=denoise", "model=panet_tiny")
     assert finished.code != 0

@@ -21,6 +21,7 @@ def _explain(checkpoint: Path, source: Path, *words: str) -> Finished:
     return command("explain", f"checkpoint={checkpoint}", f"input={source}", *words)
 
 
+@pytest.mark.long
 def test_a_picture_lies_beside_the_image_and_numbers_are_printed(
     trained: Path, photo: Path
 ) -> None:
@@ -34,6 +35,7 @@ def test_a_picture_lies_beside_the_image_and_numbers_are_printed(
     assert "×0.6" in done.err
 
 
+@pytest.mark.long
 def test_several_points_are_several_rows(trained: Path, photo: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one.png", tmp_path / "two.png"
     _explain(trained, photo, "point=[3,4]", f"output={one}")
@@ -44,6 +46,7 @@ def test_several_points_are_several_rows(trained: Path, photo: Path, tmp_path: P
     assert np.array_equal(both[: len(alone), : alone.shape[1]], alone)
 
 
+@pytest.mark.long
 def test_means_over_random_points_are_written_the_same_twice(trained: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_png(tmp_path / f"in/{name}.png", pixels(20, 24))
@@ -93,6 +96,7 @@ def test_a_network_without_attention_is_refused_with_what_to_do(photo: Path) -> 
     assert "python -m src.train model=panet_tiny" in done.err
 
 
+@pytest.mark.long
 def test_a_result_that_is_there_stays(trained: Path, photo: Path) -> None:
     there = photo.with_name("photo_attention_20_12.png")
     there.write_bytes(b"mine")

@@ -63,6 +63,7 @@ def test_the_first_score_on_published_weights_is_that_of_evaluate(
     assert _first_score(run) == pytest.approx(scores["mean"]["psnr"], abs=5e-3)
 
 
+@pytest.mark.long
 def test_the_network_comes_with_the_weights(trained: Path, tmp_path: Path) -> None:
     run = _tune(tmp_path / "tuned", f"weights={trained}")
     theirs, ours = open_checkpoint(trained), open_checkpoint(run)
@@ -161,6 +162,7 @@ def test_rates_of_parts_stay_in_proportion_when_a_run_goes_on(tmp_path: Path) ->
     assert rates() == pytest.approx([1e-2, 1e-3])
 
 
+@pytest.mark.long
 def test_a_network_of_another_scale_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     net = EDSR(scale=3, channels=4, blocks=2)
     model = {"_target_": "src.models.backbones.edsr.EDSR", "scale": 3, "channels": 4, "blocks": 2}
@@ -186,6 +188,7 @@ def test_frozen_parameters_stay_and_the_others_move(trained: Path, tmp_path: Pat
     assert not [name for name in moved if name.startswith(("trunk.", "head."))]
 
 
+@pytest.mark.long
 def test_a_pattern_that_fits_nothing_is_refused_with_the_names(tmp_path: Path) -> None:
     done = command("train", *TINY, "freeze=[body.*]", f"hydra.run.dir={tmp_path / 'run'}")
     assert done.code == 2

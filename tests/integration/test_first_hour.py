@@ -103,6 +103,7 @@ def test_sets_take_the_place_of_what_the_data_would_score(tmp_path: Path) -> Non
     assert "both say what is scored" in refused.err
 
 
+@pytest.mark.long
 def test_a_misspelt_folder_leaves_no_run_folder(tmp_path: Path) -> None:
     photos = write_folder(tmp_path / "photos")
     for words in (("train_dir=nope",), (f"train_dir={photos}", "val_dir=nope")):
@@ -137,6 +138,7 @@ def test_images_that_two_processes_refuse_leave_no_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_images_that_are_refused_leave_no_run_and_none_is_announced(tmp_path: Path) -> None:
     photos, scored = write_folder(tmp_path / "photos"), write_folder(tmp_path / "scored")
     write(scored / "banner.png", pixels(10, 90))
@@ -149,6 +151,7 @@ def test_images_that_are_refused_leave_no_run_and_none_is_announced(tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_a_trial_run_validates_the_middle_of_an_image_only(tmp_path: Path) -> None:
     words = _words(tmp_path / "run", "debug=smoke", "callbacks.middle_only.side=32")
     done = command("train", *words)
@@ -159,6 +162,7 @@ def test_a_trial_run_validates_the_middle_of_an_image_only(tmp_path: Path) -> No
     assert {read_image(panel, channels=3).shape for panel in panels} == {(32, 4 * 32, 3)}
 
 
+@pytest.mark.long
 def test_a_failing_callback_of_lightnings_is_named_as_lightnings(tmp_path: Path) -> None:
     broken = (
         "+callbacks.finetune={_target_: lightning.pytorch.callbacks.BackboneFinetuning,"
@@ -178,6 +182,7 @@ def test_an_exported_network_has_the_mode_of_other_files(trained: Path, tmp_path
     assert len({stat.S_IMODE(file.stat().st_mode) for file in files}) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("word", "says"),
     [

@@ -289,6 +289,7 @@ def test_a_push_comes_back_with_equal_bytes_and_scores(
     assert origin["sha256"] == sha256(snapshot)
 
 
+@pytest.mark.long
 def test_the_card_has_a_front_matter_with_the_scores(trained: Path, tmp_path: Path) -> None:
     command("evaluate", f"checkpoint={trained}", f"output={tmp_path / 'scores'}")
     words = (f"results={tmp_path / 'scores'}", f"output={tmp_path / 'card'}", "license=mit")
@@ -305,6 +306,7 @@ def test_the_card_has_a_front_matter_with_the_scores(trained: Path, tmp_path: Pa
     assert f"| {scores['mean']['psnr']:.2f} |" in text
 
 
+@pytest.mark.long
 def test_what_is_pushed_says_nothing_of_this_machine(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "of alice"
     command("evaluate", f"checkpoint={trained}", f"output={folder}", "images=false")
@@ -346,6 +348,7 @@ def test_scores_of_other_weights_are_not_pushed(trained: Path, tmp_path: Path) -
     assert not (tmp_path / "card/other").exists()
 
 
+@pytest.mark.long
 def test_rounded_weights_are_named_and_lose_no_number(trained: Path, tmp_path: Path) -> None:
     done = command("push", f"checkpoint={trained}", f"output={tmp_path / 'card'}", "half=true")
     assert done.code == 0, done.err
@@ -361,6 +364,7 @@ def test_rounded_weights_are_named_and_lose_no_number(trained: Path, tmp_path: P
     assert not (tmp_path / "large/model.safetensors").exists()
 
 
+@pytest.mark.long
 def test_a_network_of_the_zoo_takes_its_own_card_along(tmp_path: Path) -> None:
     done = command("push", "checkpoint=zoo/denoise", f"output={tmp_path / 'card'}", "half=true")
     assert done.code == 0, done.err
@@ -380,6 +384,7 @@ PUSH_FAULTS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("fault", "words"), PUSH_FAULTS)
 def test_an_interrupted_push_changes_nothing_and_can_be_repeated(
     hub: Hub, trained: Path, fault: Fault, words: str

@@ -93,6 +93,7 @@ def test_several_rivals_are_in_one_table_and_can_be_compared(
     assert page.code == 0, page.err
 
 
+@pytest.mark.long
 def test_without_an_output_the_scores_are_beside_those_of_evaluations(
     clean: Path, enlarged: Path, tmp_path: Path
 ) -> None:
@@ -199,6 +200,7 @@ def test_what_cannot_be_judged_is_refused(
     assert said in done.err
 
 
+@pytest.mark.long
 def test_several_sets_have_a_sub_folder_each(clean: Path, enlarged: Path, tmp_path: Path) -> None:
     other = shutil.copytree(clean, tmp_path / "other")
     both = (f"sets=[{clean},{other}]", "protocol=sr_y", "scale=3", f"restored={tmp_path}/rival")

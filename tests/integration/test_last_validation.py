@@ -17,6 +17,7 @@ def _validated(folder: Path) -> list[int]:
     return [int(row["step"]) + 1 for row in rows(folder) if row.get("val/psnr")]
 
 
+@pytest.mark.long
 def test_a_run_shorter_than_its_interval_has_a_score_a_best_state_and_metrics(
     tmp_path: Path,
 ) -> None:

@@ -35,6 +35,7 @@ def _photo(channels: int, side: int = 24) -> torch.Tensor:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("task", "model"),
     CASES,

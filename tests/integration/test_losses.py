@@ -11,6 +11,7 @@ from tests.support.runs import command, train_tiny
 from tests.unit.losses.test_weighted_sum import vgg
 
 
+@pytest.mark.long
 def test_each_term_is_logged_before_its_weight(tmp_path: Path) -> None:
     train_tiny(tmp_path / "run", "loss=sum", "loss.terms.fft=0.5", steps=1)
     with (tmp_path / "run/metrics.csv").open(newline="") as file:
@@ -36,6 +37,7 @@ def test_a_run_with_a_perceptual_loss_is_scored_without_its_file(tmp_path: Path)
     assert "curl -LO" in again.err
 
 
+@pytest.mark.long
 def test_a_term_that_is_none_is_refused_with_the_nearest(tmp_path: Path) -> None:
     words = ("loss=sum", "+loss.terms.sssim=1", f"hydra.run.dir={tmp_path / 'run'}")
     done = command("train", *words)

@@ -27,6 +27,7 @@ def old_run(tmp_path: Path) -> Path:
     return Path(shutil.copytree(MADE / "run", tmp_path / "run"))
 
 
+@pytest.mark.long
 def test_a_checkpoint_scores_as_it_did(old_run: Path, tmp_path: Path) -> None:
     done = command("evaluate", f"checkpoint={old_run}", f"output={tmp_path / 'scores'}")
     assert done.code == 0, done.err
@@ -53,6 +54,7 @@ def test_a_network_in_a_file_restores(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["small.png"]
 
 
+@pytest.mark.long
 def test_an_experiment_file_trains(tmp_path: Path) -> None:
     experiment = {
         "callbacks": {"ema": {"_target_": "src.callbacks.ema.Ema", "decay": 0.9}},

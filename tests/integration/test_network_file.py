@@ -76,6 +76,7 @@ def test_predict_tells_a_network_the_noise_level_that_is_given(tmp_path: Path) -
     assert (read_image(tmp_path / "out/a.png", channels=3) == expected).all()
 
 
+@pytest.mark.long
 def test_evaluate_scores_it_on_a_task(converted: Path, tmp_path: Path) -> None:
     done = _evaluate(converted, tmp_path, "task=denoise", "degradation.sigma=[10,10]")
     assert done.code == 0, done.err

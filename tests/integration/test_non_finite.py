@@ -21,6 +21,7 @@ def _overflowing(folder: Path, *words: str) -> str:
     return done.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["l1", "l2"])
 def test_an_overflow_stops_with_module_step_and_advice(tmp_path: Path, loss: str) -> None:
     said = _overflowing(tmp_path / "run", f"loss={loss}")
@@ -42,6 +43,7 @@ def test_the_last_checkpoint_is_the_last_good_state_and_can_be_resumed(tmp_path:
     assert all(torch.equal(tensor, good[name]) for name, tensor in held["state_dict"].items())
 
 
+@pytest.mark.long
 def test_without_the_guard_the_bad_state_is_saved(tmp_path: Path) -> None:
     """What the guard is for; if this stops being so, the tests above prove nothing."""
     run = tmp_path / "run"

@@ -22,6 +22,7 @@ def _losses(run: Path) -> list[float]:
         return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not _has("tensorboard"), reason="the extra `tensorboard` is not installed")
 def test_tensorboard_holds_scores_pictures_and_tables(tmp_path: Path) -> None:
     # W&B at once: several loggers are a list
@@ -65,6 +66,7 @@ def test_a_missing_extra_is_refused_with_the_command_that_installs_it() -> None:
         need("no_such_package", extra="some", asked="logger=nowhere")
 
 
+@pytest.mark.long
 def test_the_csv_file_is_written_whatever_logger_is_chosen(tmp_path: Path) -> None:
     logging.getLogger("wandb").setLevel(logging.ERROR)
     train_tiny(tmp_path / "run", "logger=wandb", "logger.wandb.mode=disabled", steps=1)

@@ -78,6 +78,7 @@ BOMB = _chunks(struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0), b"")
 SMALL = _png(pixels())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -187,6 +188,7 @@ def test_a_field_that_means_nothing_is_refused_at_once(
     assert len(said) < 500
 
 
+@pytest.mark.long
 def test_uploads_that_never_end_are_bounded_and_others_are_served_when_they_go(
     offered: list[Offer],
 ) -> None:
@@ -216,6 +218,7 @@ def test_uploads_that_never_end_are_bounded_and_others_are_served_when_they_go(
     assert said == "4 uploads are under way already; come again in a minute."
 
 
+@pytest.mark.long
 def test_the_level_is_estimated_and_another_changes_the_result(offered: list[Offer]) -> None:
     grey = np.full((96, 96, 3), 128.0) + np.random.default_rng(0).normal(0, 20, (96, 96, 3))
     content = _png(grey.clip(0, 255).astype(np.uint8))
@@ -321,6 +324,7 @@ def test_no_error_tells_a_folder_of_the_server(offered: list[Offer]) -> None:
     assert not [text for text in said if folder in text]
 
 
+@pytest.mark.long
 def test_networks_are_named_without_their_folders(offered: list[Offer]) -> None:
     told = next(offer.checkpoint.path for offer in offered if offer.name == "told")
     assert pages.offers(f"checkpoint={told}")[0].name == told.name
@@ -410,6 +414,7 @@ def test_more_than_may_wait_are_asked_to_come_back(offered: list[Offer]) -> None
     assert asyncio.run(visit()) == [200, 200, 503, 503]
 
 
+@pytest.mark.long
 def test_work_of_a_visitor_who_has_gone_is_stopped(offered: list[Offer]) -> None:
     offer = next(offer for offer in offered if offer.name == "zoo/denoise")
     calls: list[int] = []
@@ -433,6 +438,7 @@ def test_work_of_a_visitor_who_has_gone_is_stopped(offered: list[Offer]) -> None
     assert 0 < len(calls) < tiles
 
 
+@pytest.mark.long
 def test_nothing_is_written_to_disk(
     offered: list[Offer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -470,6 +476,7 @@ def _looked(
     return asyncio.run(visit())
 
 
+@pytest.mark.long
 def test_attention_of_a_point_is_what_the_command_draws_and_prints(
     offered: list[Offer], trained: Path, tmp_path: Path
 ) -> None:
@@ -526,6 +533,7 @@ def test_networks_say_which_blocks_of_attention_they_have(offered: list[Offer]) 
     )
 
 
+@pytest.mark.long
 def test_any_block_can_be_drawn_and_the_last_is_without_asking(offered: list[Offer]) -> None:
     asked = {"model": "told", "sigma": "9"}
     pictures = [
@@ -539,6 +547,7 @@ def test_any_block_can_be_drawn_and_the_last_is_without_asking(offered: list[Off
     assert pictures[0][1] == pictures[-1][1] != pictures[1][1]
 
 
+@pytest.mark.long
 def test_points_are_those_of_the_upright_photograph(offered: list[Offer]) -> None:
     image, file = Image.fromarray(pixels(20, 24)), io.BytesIO()
     exif = Image.Exif()
@@ -575,6 +584,7 @@ def test_attention_of_any_kind_of_photograph_is_drawn(
     assert Image.open(io.BytesIO(body)).size > (100, 100)
 
 
+@pytest.mark.long
 def test_two_points_at_once_get_what_each_would_get_alone(offered: list[Offer]) -> None:
     points = [{"x": "1", "y": "2"}, {"x": "20", "y": "3"}, {"x": "20", "y": "18"}]
 
@@ -679,6 +689,7 @@ def test_curl_gets_a_file_and_the_command_ends_well(tmp_path: Path, signum: sign
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.long
 def test_an_address_that_is_taken_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

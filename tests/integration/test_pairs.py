@@ -63,6 +63,7 @@ def test_two_processes_train_as_one_on_pairs(pairs: tuple[str, ...], tmp_path: P
         torch.testing.assert_close(two[name], tensor, rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -79,6 +80,7 @@ def test_what_pairs_cannot_be_is_refused(
     assert said in done.err
 
 
+@pytest.mark.long
 def test_on_pairs_ffdnet_takes_one_noise_level_for_all(
     pairs: tuple[str, ...], tmp_path: Path
 ) -> None:

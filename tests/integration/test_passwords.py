@@ -64,6 +64,7 @@ def test_a_search_has_none(tmp_path: Path) -> None:
     assert _with_it(tmp_path) == []
 
 
+@pytest.mark.long
 def test_the_address_of_a_wandb_server_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,6 +205,7 @@ def _check_extras(before: Image.Image, after: Image.Image, *, turned: bool) -> N
     assert after.info.get("comment") == before.info.get("comment")
 
 
+@pytest.mark.long
 def test_a_colour_photograph_through_a_network_of_one_channel_keeps_its_colours(
     networks: Mapping[str, Path], tmp_path: Path
 ) -> None:
@@ -251,6 +252,7 @@ def test_what_is_not_possible_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_another_format_is_written_where_it_is_asked_for_and_what_it_lacks_is_said(
     networks: Mapping[str, Path], tmp_path: Path
 ) -> None:
@@ -271,6 +273,7 @@ def test_another_format_is_written_where_it_is_asked_for_and_what_it_lacks_is_sa
     assert np.array_equal(_levels(tmp_path / "out/b.webp")[..., 0], np.rint(WIDE[..., 0] / 257))
 
 
+@pytest.mark.long
 def test_a_lower_quality_makes_a_smaller_file(networks: Mapping[str, Path], tmp_path: Path) -> None:
     COLOUR.save(tmp_path / "a.jpg")
     sizes = []
@@ -342,6 +345,7 @@ def test_strength_goes_softer_and_stronger(run: Path, tmp_path: Path) -> None:
     assert "strength=3 is not possible; it is 0 (none) to 2" in done.err
 
 
+@pytest.mark.long
 def test_the_level_of_noise_is_estimated_for_a_network_that_is_told_it(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = FFDNet(4, 3, channels=4, blocks=1)

@@ -33,6 +33,7 @@ def test_a_folder_keeps_its_sub_folders(trained: Path, tmp_path: Path) -> None:
     assert _restored(trained, tmp_path / "in", tmp_path / "out") == {"a.png", "sub/a.bmp"}
 
 
+@pytest.mark.long
 def test_relative_names_start_where_the_user_is(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_glob_takes_what_it_matches(trained: Path, tmp_path: Path) -> None:
     assert names == {"a.png", "b.png", "c.png"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 2), (13, 21), (131, 17)])
 def test_every_size_keeps_its_size(trained: Path, tmp_path: Path, size: tuple[int, int]) -> None:
     source = write(tmp_path / "a.png", pixels(*size))
@@ -60,6 +62,7 @@ def test_every_size_keeps_its_size(trained: Path, tmp_path: Path, size: tuple[in
     assert read_image(tmp_path / "out/a.png", channels=3).shape == (*size, 3)
 
 
+@pytest.mark.long
 def test_the_same_image_is_restored_alike_alone_and_among_others(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -69,6 +72,7 @@ def test_the_same_image_is_restored_alike_alone_and_among_others(
     assert (tmp_path / "many/b.png").read_bytes() == (tmp_path / "one/b.png").read_bytes()
 
 
+@pytest.mark.long
 def test_a_bad_file_in_the_middle_is_named_when_the_others_are_done(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -92,6 +96,7 @@ def test_a_bad_file_in_the_middle_is_named_when_the_others_are_done(
     assert times == {file: file.stat().st_mtime_ns for file in times}
 
 
+@pytest.mark.long
 def test_an_unreadable_image_is_skipped_only_when_told(trained: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "in", 2)
     (tmp_path / "in/broken.png").write_bytes(b"no image")
@@ -103,6 +108,7 @@ def test_an_unreadable_image_is_skipped_only_when_told(trained: Path, tmp_path: 
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("word", ["overwrite=true", "existing=overwrite"])
 def test_results_are_replaced_only_when_told(trained: Path, tmp_path: Path, word: str) -> None:
     source = write(tmp_path / "a.png", pixels())
@@ -130,6 +136,7 @@ def test_an_input_is_never_its_own_output(trained: Path, tmp_path: Path, name: s
     assert source.read_bytes() == before
 
 
+@pytest.mark.long
 def test_results_inside_the_input_folder_are_not_restored_again(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -140,6 +147,7 @@ def test_results_inside_the_input_folder_are_not_restored_again(
     assert first == second == {"a.png", "b.png"}
 
 
+@pytest.mark.long
 def test_images_that_would_share_a_result_get_names_that_tell_them_apart(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -152,6 +160,7 @@ def test_images_that_would_share_a_result_get_names_that_tell_them_apart(
     assert len({(tmp_path / "out" / name).read_bytes() for name in names}) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("typed", ["folder", "glob", "file"])
 def test_a_name_that_is_not_utf_8_is_restored_and_shown_escaped(
     trained: Path, tmp_path: Path, typed: str
@@ -181,6 +190,7 @@ def test_brackets_in_a_path_are_shown_as_they_are(trained: Path, tmp_path: Path)
     assert str(output) in done.err
 
 
+@pytest.mark.long
 def test_tiles_and_ensemble_are_taken_from_the_command_line(trained: Path, tmp_path: Path) -> None:
     source = write(tmp_path / "a.png", pixels(40, 50))
     _restored(trained, source, tmp_path / "plain")

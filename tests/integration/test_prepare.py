@@ -55,6 +55,7 @@ def test_images_of_another_size_than_the_sets_are_refused(source: Path, tmp_path
     assert not (tmp_path / "set5").exists()
 
 
+@pytest.mark.long
 def test_a_second_call_does_nothing_and_says_so(source: Path, tmp_path: Path) -> None:
     words = ("dataset=set5", SIZES, f"paths.data_dir={tmp_path / 'data'}")
     assert command("prepare", *words, f"source={source}").code == 0
@@ -126,6 +127,7 @@ def test_known_images_get_their_usualnames(tmp_path: Path) -> None:
     assert names(tmp_path / "set5") == ["baby.bmp", "manifest.json"]
 
 
+@pytest.mark.long
 def test_images_of_a_prepared_test_set_are_left_out_of_a_training_set(
     source: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +144,7 @@ def test_images_of_a_prepared_test_set_are_left_out_of_a_training_set(
     assert record["left_out"] == {"seen.bmp": "is the test image set5/c"}
 
 
+@pytest.mark.long
 def test_a_training_set_that_was_prepared_before_a_test_set_is_named(
     source: Path, tmp_path: Path
 ) -> None:
@@ -172,6 +175,7 @@ def _contents(place: Path) -> bytes:
     return b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
 
 
+@pytest.mark.long
 def test_a_password_in_the_address_of_a_mirror_is_written_nowhere(tmp_path: Path) -> None:
     with FlakyServer() as server:
         cut = Answer(GOOD, cut=len(GOOD) // 2, ranges=True, headers={"ETag": '"one"'})

@@ -32,6 +32,7 @@ def source(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "copy", 5)
 
 
+@pytest.mark.long
 def test_a_failed_replacement_leaves_the_earlier_set_as_it_was(
     source: Path, tmp_path: Path
 ) -> None:
@@ -49,6 +50,7 @@ def test_what_a_killed_process_left_is_cleared_away(source: Path, tmp_path: Path
     assert names(tmp_path / "data") == ["set5"]
 
 
+@pytest.mark.long
 def test_a_set_lost_half_way_through_its_replacement_comes_back(
     source: Path, tmp_path: Path
 ) -> None:
@@ -57,6 +59,7 @@ def test_a_set_lost_half_way_through_its_replacement_comes_back(
     assert prepare_set5(tmp_path / "data", "verify=true") == 5
 
 
+@pytest.mark.long
 def test_two_processes_do_not_prepare_in_one_folder(source: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     command = [sys.executable, "-c", IN_A_FOLDER, str(tmp_path / "data")]

@@ -29,6 +29,7 @@ def noisy() -> np.ndarray:
     return (clean + noise).clip(0, 255).round().astype(np.uint8)
 
 
+@pytest.mark.long
 def test_every_kind_of_image_comes_back_as_it_came_and_as_predict_writes_it(
     noisy: np.ndarray, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_grey_comes_back_grey_and_alpha_comes_back(noisy: np.ndarray) -> None:
     assert (np.asarray(restored)[..., 3] == noisy[..., 0]).all()
 
 
+@pytest.mark.long
 def test_sixteen_bits_come_back(noisy: np.ndarray, tmp_path: Path) -> None:
     deep = noisy[..., 1].astype(np.uint16) * 257
     expected = restore(deep, "denoise")

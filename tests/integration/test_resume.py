@@ -34,6 +34,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words",
     [
@@ -233,6 +234,7 @@ def test_what_a_resumed_run_keeps_cannot_be_changed(trained: Path, word: str, sa
     assert not (trained / "resumed.jsonl").exists()
 
 
+@pytest.mark.long
 def test_a_typo_beside_resume_is_refused_with_the_nearest_name(trained: Path) -> None:
     done = command("train", f"resume={trained}", "trainer.max_step=3")
     assert done.code == 2

@@ -196,6 +196,7 @@ def test_training_goes_on_when_its_output_cannot_be_written(output: str, tmp_pat
     assert saved(folder) == 4
 
 
+@pytest.mark.long
 def test_what_a_command_was_to_print_is_not_lost_without_a_word(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         asked = [sys.executable, "-m", "src.train", "--cfg", "job"]

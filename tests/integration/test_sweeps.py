@@ -156,6 +156,7 @@ def test_the_table_shows_what_differs_in_the_configurations() -> None:
     assert jobs[1].value("optimizer.lr") == "7e-4"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("word", "says"),
     [

@@ -70,6 +70,7 @@ def test_a_checkpoint_carries_config_version_and_commit(trained: Path) -> None:
     assert carried["commit"]
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_checkpoint_bit_by_bit(trained: Path, tmp_path: Path) -> None:
     train_tiny(tmp_path / "again")
     assert_same(trained, tmp_path / "again")
@@ -82,12 +83,14 @@ def test_the_number_of_loader_processes_changes_nothing(trained: Path, tmp_path:
     assert_same(trained, tmp_path / "workers")
 
 
+@pytest.mark.long
 def test_another_seed_gives_other_weights(trained: Path, tmp_path: Path) -> None:
     train_tiny(tmp_path / "other", "seed=1")
     with pytest.raises(AssertionError, match="state_dict"):
         assert_same(trained, tmp_path / "other")
 
 
+@pytest.mark.long
 def test_the_run_says_where_it_is_and_what_comes_next(tmp_path: Path) -> None:
     said = train_tiny(tmp_path / "run").err
     assert f"Run folder  {tmp_path / 'run'}" in said
@@ -96,6 +99,7 @@ def test_the_run_says_where_it_is_and_what_comes_next(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.long
 def test_weights_starts_from_the_network_of_another_run(trained: Path, tmp_path: Path) -> None:
     slow = ("optimizer.lr=0", f"weights={trained / 'checkpoints/last.ckpt'}")
     train_tiny(tmp_path / "from", *slow, steps=1)
@@ -104,6 +108,7 @@ def test_weights_starts_from_the_network_of_another_run(trained: Path, tmp_path:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.long
 def test_a_folder_that_holds_a_run_is_not_overwritten(run: Path) -> None:
     before = (run / "checkpoints/last.ckpt").read_bytes()
     done = command("train", *TINY, "trainer.max_steps=1", f"hydra.run.dir={run}")
@@ -112,6 +117,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(run: Path) -> None:
     assert (run / "checkpoints/last.ckpt").read_bytes() == before
 
 
+@pytest.mark.long
 def test_the_job_log_can_be_switched_off_in_hydras_words(tmp_path: Path) -> None:
     train_tiny(tmp_path / "run", "hydra/job_logging=disabled")
     assert not (tmp_path / "run" / "train.log").exists()

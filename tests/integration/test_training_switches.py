@@ -64,6 +64,7 @@ def averaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _train(tmp_path_factory.mktemp("averaged") / "run", "callbacks=ema", steps=2)
 
 
+@pytest.mark.long
 def test_what_is_saved_and_loaded_is_the_average(averaged: Path) -> None:
     held = read(averaged / "checkpoints" / LAST)
     average, weights = held["state_dict"], held["current_model_state"]
@@ -73,6 +74,7 @@ def test_what_is_saved_and_loaded_is_the_average(averaged: Path) -> None:
     assert all(torch.equal(loaded[name.removeprefix("net.")], average[name]) for name in names)
 
 
+@pytest.mark.long
 def test_what_is_scored_is_the_average(averaged: Path, tmp_path: Path) -> None:
     """Evaluate, which knows only the saved weights, gives the score that training logged."""
     logged = [row["val/psnr"] for row in rows(averaged) if row["val/psnr"]]
@@ -100,6 +102,7 @@ def test_an_average_can_begin_at_a_resume(tmp_path: Path) -> None:
     assert int(held["averaging_state"]["n_averaged"]) == 2
 
 
+@pytest.mark.long
 def test_a_later_patch_that_does_not_fit_is_refused_before_the_first_step(tmp_path: Path) -> None:
     words = ("trainer.max_steps=4", "data.progressive=[[3,15,4]]", f"hydra.run.dir={tmp_path}/run")
     done = command("train", *TINY, *words)

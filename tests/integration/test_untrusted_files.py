@@ -106,6 +106,7 @@ def _put(run: Path, key: str, value: object) -> None:
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "key",
     ["callbacks.checkpoint_last.dirpath", "callbacks.x.path", "logger.csv.save_dir",
@@ -121,6 +122,7 @@ def test_a_run_folder_does_not_write_into_another(key: str, run: Path, tmp_path:
     assert not (tmp_path / "another").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["data.cache_dir", "logger.x.store", "callbacks.x.storage"])
 def test_a_run_that_goes_on_writes_to_no_place_that_was_never_given_here(
     key: str, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -145,6 +147,7 @@ def test_a_run_that_goes_on_writes_to_no_place_that_was_never_given_here(
             assert command("train", *words, *again).code == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("key", "value"),
     [("seed", "x"), ("seed", -1), ("freeze", 3), ("inference", 3), ("trainer.precision", "x")],
@@ -159,6 +162,7 @@ def test_a_value_of_another_kind_in_a_run_folder_is_refused_by_name(
     assert f"error: {run}/config.yaml: {key}={value}" in done.err
 
 
+@pytest.mark.long
 def test_a_refused_start_leaves_no_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     run = tmp_path / "mine/denoise/tiny/1"
@@ -167,6 +171,7 @@ def test_a_refused_start_leaves_no_empty_folder(tmp_path: Path) -> None:
     assert [*tmp_path.rglob("*")] == [tmp_path / "mine"]
 
 
+@pytest.mark.long
 def test_what_a_state_was_refused_for_is_in_crash_log(run: Path) -> None:
     path = run / "checkpoints/last.ckpt"
     content = read(path)
@@ -177,6 +182,7 @@ def test_what_a_state_was_refused_for_is_in_crash_log(run: Path) -> None:
     assert "KeyError" in (run / "crash.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_the_cache_of_an_evaluation_is_this_machines_and_only_entries_leave_it(
     run: Path, tmp_path: Path
 ) -> None:
@@ -341,6 +347,7 @@ def test_a_checkpoint_that_lacks_what_every_one_has_is_refused_by_name(
         load(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("key", "value"),
     [

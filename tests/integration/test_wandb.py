@@ -49,6 +49,7 @@ def test_a_run_is_closed_once_and_says_what_it_belongs_to(logged: RunFile, run: 
     assert json.loads((run / "run_ids.json").read_text()) == {"wandb": logged.run["id"]}
 
 
+@pytest.mark.long
 def test_the_config_is_plain_with_flat_words_to_filter_by(logged: RunFile) -> None:
     flat = {"task": "denoise", "model": "panet_tiny", "attention": "pyramid", "data": "synthetic"}
     assert {key: logged.config[key] for key in flat} == flat
@@ -57,6 +58,7 @@ def test_the_config_is_plain_with_flat_words_to_filter_by(logged: RunFile) -> No
     assert logged.config["config"]["data"]["patch_size"] == 16
 
 
+@pytest.mark.long
 def test_every_score_is_there_once_under_the_trainers_step(logged: RunFile, run: Path) -> None:
     assert logged.metrics == {"trainer/global_step": "", "*": "trainer/global_step"}
     with (run / "metrics.csv").open(newline="") as file:
@@ -136,6 +138,7 @@ def test_a_failed_run_is_closed_as_failed(tmp_path: Path) -> None:
     assert read_closed(path).exits == [1]
 
 
+@pytest.mark.long
 def test_a_training_that_does_not_begin_begins_no_run_and_leaves_no_folder(tmp_path: Path) -> None:
     photos = write_folder(tmp_path / "photos")
     (photos / "broken.png").write_text("no image")
@@ -149,6 +152,7 @@ def test_a_training_that_does_not_begin_begins_no_run_and_leaves_no_folder(tmp_p
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_disabled_leaves_no_trace(tmp_path: Path) -> None:
     done = train_tiny(tmp_path / "run", "logger=wandb", "logger.wandb.mode=disabled", steps=1)
     assert "offline" not in done.out + done.err

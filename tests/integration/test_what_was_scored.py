@@ -48,6 +48,7 @@ def test_the_hash_covers_how_each_image_went_through_the_network(tmp_path: Path)
     assert records[0]["config_sha256"] != records[1]["config_sha256"]
 
 
+@pytest.mark.long
 def test_a_set_that_differs_from_the_published_one_is_marked(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set5", 5)  # not Set5, whatever the folder says
     record, done = _evaluated(tmp_path, *NOISE, f"sets={folder}")

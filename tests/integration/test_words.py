@@ -37,6 +37,7 @@ def _psnr(path: Path) -> float:
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
+@pytest.mark.long
 def test_a_noisy_photograph_is_restored_beside_itself(noisy: Path) -> None:
     done = command("predict", "task=denoise", f"input=['{noisy}/a.png','{noisy}/b.jpg']")
     assert done.code == 0, done.err
@@ -44,6 +45,7 @@ def test_a_noisy_photograph_is_restored_beside_itself(noisy: Path) -> None:
         assert _psnr(noisy / result) > _psnr(noisy / name) + 5
 
 
+@pytest.mark.long
 def test_results_of_an_earlier_start_are_not_restored_again(noisy: Path) -> None:
     words = ("predict", "task=denoise", f"input='{noisy}'", "compare=true", "format=webp")
     first, second = command(*words), command(*words)
@@ -53,6 +55,7 @@ def test_results_of_an_earlier_start_are_not_restored_again(noisy: Path) -> None
     assert {file.name for file in noisy.iterdir()} == {"a.png", "b.jpg", *results}
 
 
+@pytest.mark.long
 def test_a_file_that_is_asked_for_by_name_and_is_there_is_an_error(noisy: Path) -> None:
     words = ("predict", "task=denoise", f"input='{noisy}/a.png'", f"output='{noisy}/b.jpg'")
     before = (noisy / "b.jpg").read_bytes()
@@ -65,6 +68,7 @@ def test_a_file_that_is_asked_for_by_name_and_is_there_is_an_error(noisy: Path) 
     assert (noisy / "b.jpg").read_bytes() != before
 
 
+@pytest.mark.long
 def test_one_image_may_name_its_result_and_several_may_not(noisy: Path, tmp_path: Path) -> None:
     result = tmp_path / "result.webp"
     done = command("predict", "task=denoise", f"input='{noisy}/a.png'", f"output='{result}'")

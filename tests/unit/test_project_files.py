@@ -97,6 +97,7 @@ def test_an_index_can_describe_the_package() -> None:
     assert {"authors", "keywords", "classifiers", "urls", "readme", "license"} <= PROJECT.keys()
 
 
+@pytest.mark.long
 def test_every_results_json_in_the_repository_is_a_record() -> None:
     for file in sorted((ROOT / "experiments").glob("**/results.json")):
         assert read_results(file)["benchmarks"], file

@@ -48,8 +48,9 @@ class Primary:
     laid_over_checkpoint: bool  # whether what is left out is as in a checkpoint's own configuration
 
 
+@cache  # each saved word of a run folder asks for it
 def read_primary(config_name: str, conf_dir: Path = CONF_DIR) -> Primary:
-    """Read ``<conf_dir>/<config_name>.yaml`` without composing it, or ConfigError."""
+    """Read ``<conf_dir>/<config_name>.yaml`` without composing it, or ConfigError; change nothing."""
     file = conf_dir / f"{config_name}.yaml"
     if not file.is_file():
         names = sorted(path.stem for path in conf_dir.glob("*.yaml"))

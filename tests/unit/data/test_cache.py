@@ -322,6 +322,7 @@ def common_place() -> Iterator[Path]:
         yield Path(place)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", [0o2775, 0o1777], ids=["a group's", "everybody's"])
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_two_users_share_a_cache_and_it_serves_warm_where_nobody_can_write(

@@ -136,6 +136,7 @@ def test_animations_are_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "a.webp", channels=3)
 
 
+@pytest.mark.long
 def test_decompression_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
     with pytest.raises(ImageFileError, match="is too large"):

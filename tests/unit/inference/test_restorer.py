@@ -200,6 +200,7 @@ def test_a_window_limits_attention_while_images_are_restored_and_not_in_training
         assert torch.equal(net(image), restored[7])
 
 
+@pytest.mark.long
 def test_a_window_is_said_and_counted() -> None:
     image, need = torch.rand(1, 3, 200, 180), {}
     for window in (None, 9):

@@ -64,6 +64,7 @@ def test_the_penalty_is_half_the_squared_slope_at_clean_images() -> None:
     assert more == pytest.approx(1.5 * float(slope.detach().square().sum()) / 2, rel=1e-3)
 
 
+@pytest.mark.long
 def test_the_discriminator_learns_in_its_own_step_alone_and_tells_images_apart() -> None:
     loss = AdversarialLoss(channels=4, lr=1e-2).train()
     before = [weights.clone() for weights in loss.discriminator.parameters()]

@@ -49,6 +49,7 @@ def test_gradient_and_spectrum_against_loops() -> None:
     assert value("fft", restored, target) == pytest.approx(spectrum.mean(), rel=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("side", "theirs"), [(176, 0.91805376), (256, 0.92453213)])
 def test_ms_ssim_is_that_of_another_implementation(side: int, theirs: float) -> None:
     """`theirs`: ``pytorch_msssim.ms_ssim(restored, target, data_range=1.0)`` of its 1.0.0.
@@ -123,6 +124,7 @@ def vgg() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+@pytest.mark.long
 def test_the_perceptual_loss_compares_features_of_the_file(tmp_path: Path) -> None:
     net = vgg()
     named = {f"features.{name}": tensor for name, tensor in net.state_dict().items()}

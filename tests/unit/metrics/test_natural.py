@@ -46,6 +46,7 @@ def test_brisque_is_that_of_another_implementation(name: str, theirs: float) -> 
     assert float(brisque(even, even)) == pytest.approx(theirs, abs=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("metric", [niqe, brisque])
 def test_noise_makes_an_image_less_natural_and_less_is_better(metric: Metric) -> None:
     image = photograph("chelsea")

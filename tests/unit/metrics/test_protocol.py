@@ -116,6 +116,7 @@ def test_the_others_score_every_pixel_of_every_channel(task: str, channels: int)
     assert torch.allclose(protocol.prepare(image), image, atol=1e-12)
 
 
+@pytest.mark.long
 def test_only_the_float_protocol_says_that_inputs_are_not_rounded() -> None:
     for task, rounded in (("super_resolution", True), ("super_resolution_y", False)):
         cfg = compose_config(f"task={task}")

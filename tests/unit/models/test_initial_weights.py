@@ -41,12 +41,14 @@ def test_shared_parameters_are_equal_around_every_block(model: str) -> None:
         assert differ == [], (one, other)
 
 
+@pytest.mark.long
 def test_the_trunk_is_the_same_around_another_block() -> None:
     none, pyramid = _weights("panet_tiny", "none"), _weights("panet_tiny", "pyramid")
     assert none.keys() == pyramid.keys()
     assert all(torch.equal(none[name], pyramid[name]) for name in none)
 
 
+@pytest.mark.long
 def test_seed_and_name_change_the_values_and_the_global_stream_does_not() -> None:
     torch.rand(7)
     first, again = _weights("panet_tiny", "none"), _weights("panet_tiny", "none")

@@ -47,6 +47,7 @@ def test_a_changed_copy_is_found(name: str, change: str) -> None:
     assert [*pairs(train, test), *pairs(test, train)]
 
 
+@pytest.mark.long
 def test_different_photographs_are_not() -> None:
     train = {name: photograph(name) for name in ("astronaut", "coffee", "rocket")}
     test = {name: photograph(name) for name in ("chelsea", "camera", "coins")}

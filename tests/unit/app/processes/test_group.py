@@ -58,6 +58,7 @@ def test_each_process_has_its_place_and_the_one_job_and_this_one_stays_clean(
     assert told[0][4] == f"OMP_NUM_THREADS={max(1, (os.cpu_count() or 1) // 2)}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("target", "kind", "says"),
     [
@@ -93,6 +94,7 @@ def test_an_interrupt_reaches_every_process(tmp_path: Path) -> None:
     assert [outcome.status for outcome in outcomes if outcome] == ["interrupted"] * 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("target", "says"),
     [
@@ -118,6 +120,7 @@ def test_a_schedulers_signal_reaches_every_process_and_comes_back(
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
 
+@pytest.mark.long
 def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
     job = _job("wait_for_interrupt", tmp_path)
     code = (

@@ -53,6 +53,7 @@ def test_where_no_memory_is_known_its_panel_is_empty() -> None:
     assert not peaks.axison
 
 
+@pytest.mark.long
 def test_words_stay_words_and_equal_rows_give_equal_files(tmp_path: Path) -> None:
     for name in ("one.svg", "two.svg"):
         write_plot(tmp_path / name, CURVES, "a title")

@@ -100,6 +100,7 @@ def test_a_second_seed_is_averaged_and_varied(folder: Path) -> None:
     assert "ONE SEED" not in (folder / "table.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_times_of_two_machines_are_not_mixed(folder: Path) -> None:
     _cell(folder, 0, "channel", more=1, seconds=2)
     _cell(folder, 1, "none", seconds=0.1, card="quick")
@@ -133,6 +134,7 @@ def test_cells_of_other_images_are_not_compared(folder: Path) -> None:
         write_report(folder)
 
 
+@pytest.mark.long
 def test_the_page_is_escaped_and_has_the_same_numbers(folder: Path) -> None:
     write_report(folder)
     page = (folder / "page.html").read_text(encoding="utf-8")

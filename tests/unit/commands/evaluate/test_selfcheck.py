@@ -78,6 +78,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     return use_rows
 
 
+@pytest.mark.long
 def test_a_row_that_agrees_is_said_to(data_dir: Path, use: Use, capsys: Capture) -> None:
     use(rows_file(data_dir, mosaiced_psnr(data_dir / "Tiny")))
     assert check(data_dir, f"output={data_dir / 'out'}") == 1
@@ -92,6 +93,7 @@ def test_a_row_that_differs_fails_and_is_named(data_dir: Path, use: Use, capsys:
     assert "DIFFERS" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("given", ["sets={}/Tiny", "data=folder data.val_dir={}/Tiny"])
 def test_a_folder_may_be_named_directly(data_dir: Path, use: Use, given: str) -> None:
     use(rows_file(data_dir, mosaiced_psnr(data_dir / "Tiny")))
@@ -108,6 +110,7 @@ def test_nothing_to_check_is_an_error(data_dir: Path, use: Use, capsys: Capture)
     assert "needsthepackageno_such_package:pipinstall'exemplar[no_such_package]'" in said
 
 
+@pytest.mark.long
 def test_at_80_columns_the_command_that_mends_a_row_is_in_one_piece(
     data_dir: Path, use: Use, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

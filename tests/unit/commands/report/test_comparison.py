@@ -74,6 +74,7 @@ def test_a_score_of_one_record_alone_is_said_and_the_others_are_compared(
         compare(*open_records(paths))
 
 
+@pytest.mark.long
 def test_an_unknown_direction_is_refused_with_the_key_that_states_it(tmp_path: Path) -> None:
     for name, scores in (("a", FIRST), ("b", SECOND)):
         write_evaluation(tmp_path / name, scores, metric="odd")

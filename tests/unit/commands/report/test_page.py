@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from src.commands.report.alike import group_records
@@ -52,6 +53,7 @@ def test_the_page_names_no_other_place(tmp_path: Path) -> None:
     assert "Content-Security-Policy" in text
 
 
+@pytest.mark.long
 def test_images_that_are_not_the_published_set_are_marked(tmp_path: Path) -> None:
     write_evaluation(tmp_path / "r", {"a": 30.0}, benchmark="set5", seen={"a": "24x20:0"})
     done = command("report", f"results={tmp_path / 'r'}", f"output={tmp_path / 'page.html'}")

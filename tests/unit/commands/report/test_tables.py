@@ -142,6 +142,7 @@ def test_a_row_of_a_known_set_takes_its_images_and_no_others(experiments: Path) 
         _paper(experiments)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("edited", ["set", "mean", "restored", "border"])
 def test_a_record_edited_by_hand_does_not_become_its_row(edited: str, tmp_path: Path) -> None:
     shutil.copytree(EXPERIMENTS / "csnln", tmp_path / "csnln")
@@ -182,6 +183,7 @@ def test_an_unknown_paper_is_met_with_the_known_ones(experiments: Path) -> None:
         read_papers(experiments, ["q"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [file.parent.name for file in EXPERIMENTS.glob("*/table.yaml")])
 def test_the_committed_table_is_what_its_rows_and_records_say(name: str) -> None:
     (paper,) = read_papers(EXPERIMENTS, [name])

@@ -206,6 +206,7 @@ def test_the_operator_keeps_torchs_rules_for_compile_and_export() -> None:
         torch.library.opcheck(native_patch_attention, arguments)
 
 
+@pytest.mark.long
 def test_half_a_million_keys_of_equal_weight_round_nothing_away() -> None:
     """On a whole photograph each key gives so little that a growing sum would lose part of it."""
     draw = torch.Generator().manual_seed(0)

@@ -27,6 +27,7 @@ def test_a_network_of_one_channel_more_is_given_sigma_over_255() -> None:
     assert task.restorer(seen).shape == BATCH["target"].shape
 
 
+@pytest.mark.long
 def test_the_level_as_map_is_the_level_as_setting() -> None:
     torch_state = _task("degradation.sigma=[30,30]")
     fixed = _task("model.in_channels=3", "model.sigma=30", "degradation.sigma=[30,30]")

@@ -140,6 +140,7 @@ def test_grey_of_denoising_is_matlabs_rgb2gray_of_0_to_255() -> None:
     assert torch.equal(task.degrade(Clean(target=grey, key=["a"]))["target"], grey[:, :1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "margin"),
     [(("task=super_resolution", "task.scale=2", "model=bicubic"), 8), (("task=dejpeg",), 8)],
