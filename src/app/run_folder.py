@@ -97,9 +97,11 @@ def go_on(
     The config and the overrides of the folder become those with which it goes on, so that the next
     ``resume`` needs no word of this one repeated.
     """
-    entry = {**about, **environment()}
-    with (folder / "resumed.jsonl").open("a", encoding="utf-8") as file:
-        file.write(without_passwords(json.dumps(entry)) + "\n")
+    entry = without_passwords(json.dumps({**about, **environment()}))
+    record = folder / "resumed.jsonl"
+    before = record.read_text(encoding="utf-8") if record.is_file() else ""
+    # written whole, in a new file: a kill half way would leave a line that no program can read
+    write_text(record, f"{before}{entry}\n")
     if about["overrides"]:
         _write_config(folder, config)
     if overrides != saved_overrides(folder):  # a search path that has moved, too
