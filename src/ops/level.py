@@ -8,7 +8,6 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float
 from PIL import Image
-from scipy.special import gammaincinv
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -40,6 +39,8 @@ def estimate_sigma(image: Float[Tensor, "c h w"]) -> float | None:
     if min(height, width) < side or count < 4 * size:
         return None
     stride = max(1, math.isqrt(count // _PATCHES))
+    from scipy.special import gammaincinv  # only now: half a second of each start
+
     patches = F.unfold(image[None].double() * 255, side, stride=stride)[0]
     square = patches.view(channels, side, side, -1)
     strength = sum(square.diff(dim=axis).square().sum(dim=(0, 1, 2)) for axis in (1, 2))

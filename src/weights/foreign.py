@@ -21,8 +21,6 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 from torch import Tensor
 
 from src.core.errors import CheckpointError
@@ -99,6 +97,8 @@ def read_matlab(path: Path) -> dict[str, Tensor]:
         CheckpointError: If it is missing, damaged, holds no such net, or is of MATLAB's version 7.3
             and h5py is not there.
     """
+    from scipy.io.matlab import MatReadError  # only now, for files of MATLAB
+
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file.")
     try:
@@ -129,6 +129,8 @@ def read_matlab(path: Path) -> dict[str, Tensor]:
 
 
 def _layers(path: Path) -> list[_Layer]:
+    from scipy.io import loadmat
+
     try:
         net = loadmat(path, struct_as_record=False, variable_names=["net"])["net"][0, 0]
     except NotImplementedError:  # of version 7.3

@@ -167,7 +167,7 @@ def test_the_hub_gives_our_networks_whatever_the_current_folder_holds(
 def test_what_restores_imports_only_what_it_needs() -> None:
     code = "import sys, src; sys.exit(len({'torch', 'lightning', 'hydra'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-    heavy = "{'lightning', 'torchmetrics', 'torch._dynamo', 'matplotlib', 'sympy'}"
+    heavy = "{'lightning', 'torchmetrics', 'torch._dynamo', 'matplotlib', 'sympy', 'scipy'}"
     for imports in ("from src import restore", "import src.commands.predict.command"):
         code = f"import sys; {imports}; print({heavy} & set(sys.modules))"
         said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=-1)

@@ -73,6 +73,7 @@ def patch_attention(
     if windows is not None and min(windows) < max(query.shape[-2:]):
         if _kernel_is_taken(query, implementation):
             return _by_kernel(query, keys, values, windows, **options) / overlap
+        # only now: its decorator imports torch._dynamo, seconds of each start
         from src.ops.attention.local import local_patch_attention
 
         return local_patch_attention(
@@ -117,7 +118,7 @@ def pixel_attention(
         flat = (tensor.flatten(2) for tensor in (query, key, value))
         return fused_pixel_attention(*flat).reshape(value.shape)
     if not _kernel_is_taken(query, implementation):
-        from src.ops.attention.local import local_pixel_attention
+        from src.ops.attention.local import local_pixel_attention  # as above
 
         return local_pixel_attention(query, key, value, window=window)
     wide = _width(query)
