@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.app.sweeps.cells import CELLS, read_comparison
-from src.commands.cli.launch import launch
+from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, launch
 from src.core.errors import ConfigError, ExemplarError
 from src.core.redact import readable
 
@@ -70,7 +70,7 @@ def main() -> None:
             _report(folder)
     except ExemplarError as error:
         print(readable(f"error: {error}"), file=sys.stderr)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_ERROR)
 
 
 def _run(folder: Path, words: list[str], only: str) -> None:
@@ -78,10 +78,15 @@ def _run(folder: Path, words: list[str], only: str) -> None:
     patterns = ",".join(f"'{pattern}'" for pattern in only.split(",") if pattern)
     sweep.append(f"hydra.sweeper.only=[{patterns}]")
     sys.argv[1:] = ["-m", "hydra/sweeper=cells", *sweep, "resume=auto", *words]
+    refused = False
     try:
         launch("train", cell)
+    except SystemExit as stop:
+        refused = stop.code == EXIT_CONFIG  # no cell was begun, their list is an earlier one
+        raise
     finally:
-        _report(folder)
+        if not refused:
+            _report(folder)
 
 
 def _report(folder: Path) -> None:

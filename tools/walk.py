@@ -6,6 +6,7 @@ standard output, the two counts to standard error.
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import CodeType, FrameType
 from typing import Any
 
@@ -53,7 +54,9 @@ def functions_before_fit(words: list[str]) -> list[CodeType]:
 
 def main() -> None:
     """Walk, and say how long the way was."""
-    codes = functions_before_fit([*WORDS, *sys.argv[1:]])
+    with TemporaryDirectory() as folder:  # of the run, which holds nothing yet
+        given = [f"paths.output_root={folder}", *sys.argv[1:]]
+        codes = functions_before_fit([*WORDS, *given])
     functions = [
         code for code in codes if not code.co_name.startswith("<") or code.co_name == "<lambda>"
     ]

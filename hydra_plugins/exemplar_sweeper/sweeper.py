@@ -98,11 +98,13 @@ class CellSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the cells, each in its own folder."""
+        from src.app.config.typed import is_search_path  # noqa: PLC0415
         from src.app.sweeps.cells import missing_jobs  # noqa: PLC0415
 
         if self.config is None or self.launcher is None:
             raise RuntimeError("Hydra calls setup before sweep")
         command = self.config.hydra.job.config_name
-        jobs = missing_jobs(self.folder, command, arguments, self.only)
+        path = [word for word in self.config.hydra.overrides.hydra if is_search_path(word)]
+        jobs = missing_jobs(self.folder, command, arguments, self.only, path)
         if jobs:
             self.launcher.launch(jobs, initial_job_idx=0)

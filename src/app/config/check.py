@@ -199,7 +199,8 @@ def _check_sweep_and_resume(cfg: DictConfig, request: Request) -> None:
         raise ConfigError(f"resume={resume} goes on with one run; leave out -m.")
     if resume is not None and not from_root(str(resume)).is_dir():
         root = from_root(str(OmegaConf.select(cfg, "paths.output_root")))
-        newest = sorted(root.glob("*/*/????-??-??_??-??-??*"), key=lambda folder: folder.name)[-3:]
+        begun = root.glob("*/*/????-??-??_??-??-??*/config.yaml")
+        newest = sorted((file.parent for file in begun), key=lambda folder: folder.name)[-3:]
         listed = "".join(f"\n  resume={folder}" for folder in reversed(newest))
         raise ConfigError(
             f"resume={resume}: there is no such run folder. "

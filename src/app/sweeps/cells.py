@@ -116,16 +116,19 @@ def _levels(file: Path, factor: str, levels: Any) -> dict[str, tuple[str, ...]]:
     }
 
 
-def cells_of(comparison: Comparison, command: str, words: Sequence[str]) -> list[Cell]:
+def cells_of(
+    comparison: Comparison, command: str, words: Sequence[str], search_path: Sequence[str] = ()
+) -> list[Cell]:
     """Return all cells of a comparison, done by ``command``; Hydra must be initialised.
 
-    ``words`` are those that all cells share, ``fixed`` among them.
+    ``words`` are those that all cells share, ``fixed`` among them; ``search_path`` is the word
+    that says where options from elsewhere are, which is of this machine and no word of a cell.
 
     Raises:
         ConfigError: If the words of a cell cannot work.
     """
     chosen = [(levels, (*words, *own)) for levels, own in comparison.combinations()]
-    configs = checked_jobs(command, [together for _, together in chosen])
+    configs = checked_jobs(command, [(*search_path, *together) for _, together in chosen])
     cells = []
     for (levels, together), config in zip(chosen, configs, strict=True):
         identity = identity_of(config)
@@ -157,7 +160,11 @@ def _decisive(node: Any, key: str) -> Any:  # noqa: ANN401
 
 
 def missing_jobs(
-    folder: Path, command: str, words: Sequence[str], only: Sequence[str] = ()
+    folder: Path,
+    command: str,
+    words: Sequence[str],
+    only: Sequence[str] = (),
+    search_path: Sequence[str] = (),
 ) -> list[list[str]]:
     """Write the list of all cells, and return the words of those that are not finished.
 
@@ -166,11 +173,12 @@ def missing_jobs(
         command: Primary config of a cell; Hydra must be initialised.
         words: Those that all cells share.
         only: Patterns of the names of cells that are to be run, as a shell has them; none: all.
+        search_path: ``hydra.searchpath=…``, if it was given.
 
     Raises:
         ConfigError: If a pattern fits no cell.
     """
-    cells = cells_of(read_comparison(folder), command, words)
+    cells = cells_of(read_comparison(folder), command, words, search_path)
     rows = [
         {
             "folder": cell.folder.name,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.app.config.options import GLOBAL_GROUPS
 from src.app.sweeps.sweep import DONE, PRUNED, JobResult, read_results
-from src.core.errors import ExemplarError
+from src.core.errors import ConfigError, ExemplarError
 from src.core.files import write_csv, write_json
 
 if TYPE_CHECKING:  # it imports rich, which every start would wait for
@@ -137,18 +137,28 @@ def _short(value: str) -> str:
         return value
 
 
+def _left_in(sweep: Path) -> list[JobResult]:
+    return read_results(sweep) if sweep.is_dir() else []
+
+
 @contextmanager
 def concluded(sweep: Path) -> Iterator[None]:
     """Run the sweep in a folder; write its results and print its table in whatever way it ends.
 
+    Of a sweep that is refused before its first job nothing is written: all is of an earlier start.
+
     Raises:
         ExemplarError: If a job has failed, naming all that have.
     """
+    before, refused = _left_in(sweep), False
     try:
         yield
+    except ConfigError:
+        refused = _left_in(sweep) == before
+        raise
     finally:
-        results = read_results(sweep) if sweep.is_dir() else []
-        if results:
+        results = _left_in(sweep)
+        if results and not refused:
             from src.core.console import make_console
 
             write_results(sweep, results)

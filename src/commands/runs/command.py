@@ -13,7 +13,7 @@ import yaml
 from src.core.console import FoldingTable, make_console
 from src.core.errors import ConfigError, UntrustedError
 from src.core.locks import is_taken
-from src.core.paths import from_root
+from src.core.paths import from_root, with_home
 from src.metrics.direction import monitor_mode
 from src.weights.untrusted import check_saved, read_text
 
@@ -26,7 +26,7 @@ def runs(words: Sequence[str]) -> int:
     if len(words) > 1 or {"-h", "--help"} & set(words):
         make_console().print(f"python -m src.runs [folder]   the runs below it; of none: {_FOLDER}")
         return 0 if {"-h", "--help"} & set(words) else 2
-    root = from_root(words[0] if words else _FOLDER)
+    root = with_home(words[0]).absolute() if words else from_root(_FOLDER)
     configs = sorted(root.rglob("config.yaml"), key=lambda file: file.stat().st_mtime)
     table = FoldingTable(["run"], ["step", "of", "best"], ["score", "task", "model", "state"])
     rows = [row for row in map(_row, (file.parent for file in configs)) if row is not None]

@@ -7,6 +7,7 @@ import pytest
 
 from src.app.sweeps.sweep import LOST, JobResult, read_results, was_cut_short
 from src.app.sweeps.table import CHOSEN_ON, concluded, write_results
+from src.core.errors import ConfigError
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"number": 1}', "null"])
@@ -41,3 +42,21 @@ def test_scores_of_validations_are_said_to_choose_the_checkpoint(
     with concluded(tmp_path):
         pass
     assert (CHOSEN_ON in capsys.readouterr().err) == bool(metric)
+
+
+def test_a_sweep_that_is_refused_shows_no_results_of_an_earlier_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    JobResult(0, ["seed=0"], str(tmp_path / "0"), status="done", score=1.0).write()
+    with pytest.raises(ConfigError), concluded(tmp_path):
+        raise ConfigError("model/attention=squeze")
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ConfigError), concluded(tmp_path):
+        _refused_after_a_job(tmp_path)
+    assert "Sweep" in capsys.readouterr().err
+
+
+def _refused_after_a_job(sweep: Path) -> None:
+    """Do what a search may: its later trials are composed only then."""
+    JobResult(1, ["seed=1"], str(sweep / "1"), status="done", score=2.0).write()
+    raise ConfigError("model.channels=33")

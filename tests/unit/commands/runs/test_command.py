@@ -51,6 +51,15 @@ def test_a_folder_that_this_process_has_is_its_own_and_one_without_runs_is_said(
     assert "there is no run below" in capsys.readouterr().err
 
 
+def test_a_typed_folder_starts_at_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(tmp_path / "mine/a/done", steps=1, scores=(31.0,), monitor="val/psnr")
+    monkeypatch.chdir(tmp_path)
+    assert runs(["mine"]) == 0
+    assert "a/done" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("metric", [{"_target_": "her_node.f"}, "her_word.f"], ids=["node", "word"])
 def test_a_run_from_anywhere_has_nothing_imported(
     metric: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

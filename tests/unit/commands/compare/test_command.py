@@ -1,0 +1,43 @@
+"""What `src.compare` says when it is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from src.core.paths import CONF_DIR
+from tests.support.runs import TINY, command
+
+FACTORS = "attention: {{channel: model/attention={option}, none: model/attention=none}}"
+
+
+def _asked(folder: Path, option: str) -> None:
+    factors = FACTORS.format(option=option)
+    text = f"title: Typed wrong\nfixed: {json.dumps(TINY)}\nfactors:\n  {factors}\n"
+    (folder / "comparison.yaml").write_text(text + "reference: {attention: none}\n")
+
+
+@pytest.mark.long
+def test_a_refused_comparison_counts_no_cells_of_an_earlier_start(tmp_path: Path) -> None:
+    _asked(tmp_path, "channel")
+    before = [{"folder": "none-1", "levels": {"attention": "none"}, "words": [], "sha256": ""}]
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells/cells.json").write_text(json.dumps(before))
+    assert "0 of 1 are finished" in command("compare", str(tmp_path), "run=false").err
+    _asked(tmp_path, "chanel")
+    refused = command("compare", str(tmp_path))
+    assert refused.code == 2
+    assert "Did you mean channel" in refused.err
+    assert "are finished" not in refused.err
+
+
+@pytest.mark.long
+def test_a_block_from_outside_the_repository_is_compared(tmp_path: Path) -> None:
+    own = tmp_path / "conf/model/attention/channel_of_mine.yaml"
+    own.parent.mkdir(parents=True)
+    shutil.copyfile(CONF_DIR / "model/attention/channel.yaml", own)
+    _asked(tmp_path, "channel_of_mine")
+    path = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
+    composed = command("compare", str(tmp_path), path, "cells=nonesuch")  # nothing is trained
+    assert "cells=nonesuch fits no cell. There are: channel, none." in composed.err
