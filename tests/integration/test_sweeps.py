@@ -102,6 +102,7 @@ def test_a_comparison_that_goes_on_knows_the_files_that_have_come_since(tmp_path
     cells = ("hydra/sweeper=cells", f"hydra.sweeper.folder={tmp_path}", "resume=auto")
     typed = (*cells, f"hydra.sweep.dir={tmp_path / 'cells'}", "experiment=mine")
     request = Request("train", tuple(with_config_dir(typed, str(tmp_path / "conf"))), True)
+    begun = []
     for rate in ("1e-4", "7e-4"):
         _experiment(tmp_path / "conf", rate)
         with composed(request) as accepted:
@@ -112,6 +113,11 @@ def test_a_comparison_that_goes_on_knows_the_files_that_have_come_since(tmp_path
         assert sweep.changed == ()
         (tmp_path / "cells/0-none").mkdir(exist_ok=True)
         (tmp_path / "cells/0-none/config.yaml").touch()  # a cell has begun
+        begun.append(sweep)
+    with initialize_config_dir(begun[0].request.config_dir, version_base="1.3"):
+        path = next(text for text in begun[0].request.overrides if "searchpath" in text)
+        first = compose("train", overrides=["experiment=mine", path])
+    assert first.optimizer.lr == 1e-4  # one that still runs is not disturbed
 
 
 @pytest.mark.parametrize(

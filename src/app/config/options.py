@@ -50,7 +50,7 @@ class Primary:
 
 @cache  # each saved word of a run folder asks for it
 def read_primary(config_name: str, conf_dir: Path = CONF_DIR) -> Primary:
-    """Read ``<conf_dir>/<config_name>.yaml`` without composing it, or ConfigError."""
+    """Read ``<conf_dir>/<config_name>.yaml`` uncomposed, or ConfigError; change nothing in it."""
     file = conf_dir / f"{config_name}.yaml"
     if not file.is_file():
         names = sorted(path.stem for path in conf_dir.glob("*.yaml"))

@@ -39,7 +39,8 @@ class Sweep:
 def open_sweep(request: Request, cfg: DictConfig, *, started_again: bool) -> Sweep:
     """Freeze the files of a sweep, or take those that it was begun with; Hydra must be initialised.
 
-    A comparison is frozen as it is now each time: its finished cells are kept if they are the same.
+    A comparison is frozen as it is now each time, beside what others that run it have frozen: its
+    finished cells are kept if they are the same.
     ``cfg`` is that of its first job; a scheduler may have ``started_again`` the command.
 
     Raises:
@@ -48,11 +49,13 @@ def open_sweep(request: Request, cfg: DictConfig, *, started_again: bool) -> Swe
         UntrustedError: If its frozen files are others than this user's, and were not frozen here.
     """
     plan = sweep_plan(request, cfg)
+    sources = [Path(request.config_dir), *(Path(text) for text in plan.search_path)]
     store, goes_on = plan.folder / FOLDER, plan.resumable and _has_jobs(plan.folder)
+    if plan.compares:  # others may be running its cells, from the files as they were for them
+        store = store.with_name(f"{FOLDER}_{_digest_of(sources, plan.folder)[:12]}")
     if goes_on:
         _refuse_another(plan, store, started_again=started_again)
-    sources = [Path(request.config_dir), *(Path(text) for text in plan.search_path)]
-    kept = goes_on and store.is_dir()
+    kept = (goes_on or plan.compares) and store.is_dir()
     changed = list(_changed(sources, store, plan.folder)) if kept else []
     if not kept or (changed and plan.compares):
         _copy_all(sources, store, plan)
@@ -151,6 +154,16 @@ def _digest(store: Path) -> str:
     for file in sorted(path for path in store.rglob("*") if path.is_file()):
         digest.update(f"{file.relative_to(store)}\0".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _digest_of(sources: Sequence[Path], sweep: Path) -> str:
+    """Return a hash of what is to be frozen."""
+    digest = hashlib.sha256()
+    for number, source in enumerate(sources):
+        for file in sorted(_files(source, sweep)):
+            digest.update(f"{number}/{file}\0".encode(errors="surrogateescape"))
+            digest.update(hashlib.sha256((source / file).read_bytes()).digest())
     return digest.hexdigest()
 
 

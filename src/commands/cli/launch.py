@@ -62,7 +62,7 @@ def launch(config_name: str, function: Command | None = None) -> None:
     a traceback.
     """
     prepare_process()
-    function = function or partial(do_command, config_name)
+    function = _ready(function) if function else partial(do_command, config_name)
     try:
         with preemptible():
             place = here()
@@ -93,6 +93,12 @@ def do_command(name: str, cfg: DictConfig) -> Any:  # noqa: ANN401
     command = getattr(importlib.import_module(f"src.commands.{name}.command"), name)
     begin_collecting()
     return command(cfg)
+
+
+def _ready(function: Command) -> Command:
+    """Return ``function``, which is there: the collector has no import of a command to wait for."""
+    begin_collecting()
+    return function
 
 
 def _lead_or_follow(place: Place, config_name: str, function: Command) -> None:
@@ -157,6 +163,7 @@ def _run(config_name: str, function: Command) -> None:
     elif request.multirun:
         from src.commands.cli.sweep import run_sweep  # only now: a single job needs none of it
 
+        begin_collecting()  # each configuration that is composed leaves megabytes of cycles
         run_sweep(request, function)
     else:
         with composed(request) as accepted:

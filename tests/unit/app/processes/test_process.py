@@ -74,3 +74,23 @@ def test_what_is_imported_is_not_collected_and_what_comes_after_is_until_the_end
     assert int(first.split()[1]) < 1000
     assert int(second) > 10_000
     assert int(at_the_end) < 1000
+
+
+JOBS = """
+import gc
+from src.commands.cli.launch import launch
+launch("degrade", lambda cfg: print(gc.isenabled()))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", [(), ("-m", "seed=1,2")])
+def test_what_is_composed_and_done_is_collected_whoever_does_it(
+    mode: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = [*mode, f"input={tmp_path}", f"output={tmp_path / 'out'}"]
+    folders = [f"hydra.run.dir={tmp_path / 'run'}", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    line = [sys.executable, "-c", JOBS, *words, *folders]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    said = [word for word in done.stdout.splitlines() if word in ("True", "False")]
+    assert said == (["True", "True"] if mode else ["True"])
