@@ -5,12 +5,17 @@ less often: a tenth of the time of tests that run commands.
 
 Lightning and torchmetrics are imported before any module of ours: what ours import while jaxtyping
 instruments them, Python compiles anew, although their compiled files are there.
+
+The logging of absl, which OpenVINO brings, is told to write to the process's own stream: it closes
+any other when a command sets logging up, and what pytest has put in its place is read on.
 """
 
 import atexit
 import gc
 import importlib
 import signal
+import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -25,6 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
         atexit.register(gc.freeze)
         for module in ("lightning.pytorch", "torchmetrics.image"):
             importlib.import_module(module)
+        if find_spec("absl"):
+            absl = importlib.import_module("absl.logging")
+            absl.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 def pytest_collection_finish() -> None:

@@ -49,6 +49,7 @@ NAMES = [
     _train("trainer.max_step=3", says=("max_step", "max_steps")),
     _train("mdel.channels=3", says=("mdel", "Did you mean model")),
     _train("tsak=denoise", says=("tsak", "Did you mean task")),
+    _train("modle=panet", says=("modle", "Did you mean model")),
     _train("model=panett", says=("panett", "Did you mean panet")),
     _train("model/attention=pyramyd", says=("pyramyd", "Did you mean pyramid")),
     _train("model/atention=pyramid", says=("model/atention", "model/attention")),

@@ -1,6 +1,5 @@
 """OpenVINO for tests, which may tell nobody of its import."""
 
-import sys
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,9 +15,4 @@ def openvino_or_skip() -> Any:  # noqa: ANN401
     """
     if find_spec("openvino") is None:
         pytest.skip("the extra 'openvino' is not installed")
-    package = openvino()
-    # It imports absl's logging where TensorBoard has brought that. Its handler would close pytest's
-    # stream when the next command sets logging up; the process's own it leaves open.
-    if absl := sys.modules.get("absl.logging"):
-        absl.get_absl_handler().python_handler.stream = sys.__stderr__
-    return package
+    return openvino()

@@ -182,10 +182,12 @@ def _nearest_key(key: str, tree: Any) -> str:  # noqa: ANN401
         same = [dotted for dotted in _dotted_keys(node) if dotted.rpartition(".")[2] == last]
         other = f", or take {', '.join(same)}" if same else ""
         return f"no {wrong} is chosen here that could have keys: add {wrong}=<option>{other}."
-    spelled = {name: name for name in [*keys, *all_groups()] if name != "hydra"}
+    at_the_root = {name: name for name in [*keys, *all_groups()] if name != "hydra"}
+    spelled = dict(at_the_root)
     for dotted in _dotted_keys({name: node[name] for name in keys if name != "hydra"}):
         spelled.setdefault(dotted.rpartition(".")[2], dotted)
     near = difflib.get_close_matches(wrong, spelled, n=3)
+    near.sort(key=lambda name: name not in at_the_root)  # what was typed as if it were there
     hint = ", ".join(spelled[name] for name in near) or "one of " + ", ".join(sorted(keys))
     return f"there is no key {wrong!r}. Did you mean {hint}?"
 
