@@ -169,7 +169,7 @@ DISKS = [
         root=True,
     ),
     Fault(
-        *("cache folder read-only", "read-only mount", _read_only_cache, goes_on, 1),
+        *("cache folder read-only", "read-only mount", _read_only_cache, nothing_left, 1),
         ("The image cache cannot be written: Read-only", "data.cache_dir"),
         root=True,
     ),
