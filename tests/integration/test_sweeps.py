@@ -1,6 +1,7 @@
 """A sweep that is repeated, edited meanwhile, or could not score, with the real command."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +97,34 @@ def test_a_file_edited_while_a_sweep_runs_changes_no_job(tmp_path: Path) -> None
     assert again.changed == (str(edited),)
 
 
+def _comparison(folder: Path) -> Request:
+    cells = ("hydra/sweeper=cells", f"hydra.sweeper.folder={folder}", "resume=auto")
+    typed = (*cells, f"hydra.sweep.dir={folder / 'cells'}", "experiment=mine")
+    return Request("train", tuple(with_config_dir(typed, str(folder / "conf"))), multirun=True)
+
+
+@pytest.mark.long
+def test_two_starts_of_a_comparison_at_one_moment_both_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _experiment(tmp_path / "conf", "1e-4")
+    request, rename = _comparison(tmp_path), Path.rename
+
+    def later(path: Path, target: Path) -> Path:
+        shutil.copytree(path, target)  # as the other one has done meanwhile
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", later)
+    with composed(request) as accepted:
+        sweep = open_sweep(request, accepted.cfg, started_again=False)
+    assert Path(sweep.request.config_dir).is_dir()
+    assert not list((tmp_path / "cells").glob(".frozen*"))
+
+
 @pytest.mark.long
 def test_a_comparison_that_goes_on_knows_the_files_that_have_come_since(tmp_path: Path) -> None:
     _experiment(tmp_path / "conf", "1e-4")
-    cells = ("hydra/sweeper=cells", f"hydra.sweeper.folder={tmp_path}", "resume=auto")
-    typed = (*cells, f"hydra.sweep.dir={tmp_path / 'cells'}", "experiment=mine")
-    request = Request("train", tuple(with_config_dir(typed, str(tmp_path / "conf"))), True)
-    begun = []
+    request, begun = _comparison(tmp_path), []
     for rate in ("1e-4", "7e-4"):
         _experiment(tmp_path / "conf", rate)
         with composed(request) as accepted:

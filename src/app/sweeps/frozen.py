@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,7 +60,7 @@ def open_sweep(request: Request, cfg: DictConfig, *, started_again: bool) -> Swe
     if not kept or (changed and plan.compares):
         _copy_all(sources, store, plan)
         changed = []
-    elif changed and _digest(store) not in noted(_OWN):
+    elif changed and _digest_in(store) not in noted(_OWN):
         raise UntrustedError(
             f"{store}: refused, because these files differ from yours, and it is not known "
             "here that you have frozen them yourself; what they name is called. If they are as "
@@ -128,6 +128,7 @@ def _words(swept: Mapping[str, Sequence[str]]) -> str:
 def _copy_all(sources: Sequence[Path], store: Path, plan: SweepPlan) -> None:
     """Copy the YAML files of all ``sources``; the folder appears when all of them are there."""
     begun = store.with_name(f".{store.name}.{os.getpid()}")
+    replaced = store.is_dir()
     try:
         for number, source in enumerate(sources):
             copy = begun / str(number)
@@ -136,10 +137,13 @@ def _copy_all(sources: Sequence[Path], store: Path, plan: SweepPlan) -> None:
                 (copy / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / file, copy / file)
         (begun / _SWEPT).write_text(json.dumps(plan.swept, indent=2) + "\n", encoding="utf-8")
-        shutil.rmtree(store, ignore_errors=True)
+        if replaced:
+            shutil.rmtree(store, ignore_errors=True)
         begun.rename(store)
         _note_digest(store)
     except OSError as error:
+        if plan.compares and store.is_dir() and not any(_changed(sources, store, plan.folder)):
+            return  # another one of the same comparison was quicker
         raise ConfigError(
             f"The configuration of the sweep cannot be kept in {store}: {error.strerror}. Choose "
             "another hydra.sweep.dir."
@@ -148,28 +152,31 @@ def _copy_all(sources: Sequence[Path], store: Path, plan: SweepPlan) -> None:
         shutil.rmtree(begun, ignore_errors=True)
 
 
-def _digest(store: Path) -> str:
-    """Return a hash of the names and contents of all frozen files."""
+def _digest(files: Iterable[tuple[str, Path]]) -> str:
+    """Return a hash of the names and contents of files."""
     digest = hashlib.sha256()
-    for file in sorted(path for path in store.rglob("*") if path.is_file()):
-        digest.update(f"{file.relative_to(store)}\0".encode())
+    for name, file in sorted(files, key=lambda named: Path(named[0])):
+        digest.update(f"{name}\0".encode(errors="surrogateescape"))
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
+def _digest_in(store: Path) -> str:
+    files = (path for path in store.rglob("*") if path.is_file())
+    return _digest((str(file.relative_to(store)), file) for file in files)
+
+
 def _digest_of(sources: Sequence[Path], sweep: Path) -> str:
-    """Return a hash of what is to be frozen."""
-    digest = hashlib.sha256()
-    for number, source in enumerate(sources):
-        for file in sorted(_files(source, sweep)):
-            digest.update(f"{number}/{file}\0".encode(errors="surrogateescape"))
-            digest.update(hashlib.sha256((source / file).read_bytes()).digest())
-    return digest.hexdigest()
+    return _digest(
+        (f"{number}/{file}", source / file)
+        for number, source in enumerate(sources)
+        for file in _files(source, sweep)
+    )
 
 
 def _note_digest(store: Path) -> None:
     with suppress(OSError):  # no cache of one's own: changed files are then refused
-        write_json(user_cache() / _OWN, [*noted(_OWN)[-999:], _digest(store)])
+        write_json(user_cache() / _OWN, [*noted(_OWN)[-999:], _digest_in(store)])
 
 
 def _changed(sources: Sequence[Path], store: Path, sweep: Path) -> Iterator[str]:

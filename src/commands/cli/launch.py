@@ -62,7 +62,9 @@ def launch(config_name: str, function: Command | None = None) -> None:
     a traceback.
     """
     prepare_process()
-    function = _ready(function) if function else partial(do_command, config_name)
+    if function:  # there is no import of a command to wait for
+        begin_collecting()
+    function = function or partial(do_command, config_name)
     try:
         with preemptible():
             place = here()
@@ -93,12 +95,6 @@ def do_command(name: str, cfg: DictConfig) -> Any:  # noqa: ANN401
     command = getattr(importlib.import_module(f"src.commands.{name}.command"), name)
     begin_collecting()
     return command(cfg)
-
-
-def _ready(function: Command) -> Command:
-    """Return ``function``, which is there: the collector has no import of a command to wait for."""
-    begin_collecting()
-    return function
 
 
 def _lead_or_follow(place: Place, config_name: str, function: Command) -> None:

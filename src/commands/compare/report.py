@@ -85,11 +85,13 @@ def _write_report(folder: Path) -> None:
         if (cell / CELL).is_file():
             cost = json.loads((cell / CELL).read_text(encoding="utf-8"))
             finished.append(Finished(cell, row["levels"], row["words"], cost, read_results(cell)))
-    console.print(f"Cells       {len(finished)} of {len(rows)} are finished")
+    comparison, known = read_comparison(folder), [row["levels"] for row in rows]
+    levels = (levels for levels, _ in comparison.combinations() if levels not in known)
+    new = ["-".join(names.values()) for names in levels]  # in the file since the last start
+    console.print(f"Cells       {len(finished)} of {len(rows) + len(new)} are finished")
     if not finished:
         return
     done = {one.folder.name for one in finished}
-    comparison = read_comparison(folder)
     reference = " ".join(comparison.reference.values())
     groups = grouped(finished, list(comparison.reference))
     standings = {
@@ -102,7 +104,7 @@ def _write_report(folder: Path) -> None:
         "conclusion": " ".join(comparison.conclusion.split()),
         "about": _about(standings, reference),
         "finished": finished,
-        "missing": [row["folder"] for row in rows if row["folder"] not in done],
+        "missing": [row["folder"] for row in rows if row["folder"] not in done] + new,
         "hours": sum(one.wall_seconds for one in finished) / 3600,
         "tables": [
             *(gain_table(*of, reference, rows) for of, rows in standings.items()),

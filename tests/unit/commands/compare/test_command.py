@@ -24,7 +24,7 @@ def test_a_refused_comparison_counts_no_cells_of_an_earlier_start(tmp_path: Path
     before = [{"folder": "none-1", "levels": {"attention": "none"}, "words": [], "sha256": ""}]
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells/cells.json").write_text(json.dumps(before))
-    assert "0 of 1 are finished" in command("compare", str(tmp_path), "run=false").err
+    assert "0 of 2 are finished" in command("compare", str(tmp_path), "run=false").err
     _asked(tmp_path, "chanel")
     refused = command("compare", str(tmp_path))
     assert refused.code == 2

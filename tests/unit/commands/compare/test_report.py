@@ -86,6 +86,18 @@ def test_a_gain_stands_in_the_table_with_its_interval_and_what_was_varied(folder
     assert "`python -m src.train seed=0 'degradation.sigma=[50,50]'`" in text
 
 
+def test_a_level_that_has_come_since_the_last_start_is_one_that_is_not_finished(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = TEXT.replace("1: seed=1}", "1: seed=1, 2: seed=2}")
+    (folder / "comparison.yaml").write_text(more, encoding="utf-8")
+    write_report(folder)
+    assert "2 of 9 are finished" in capsys.readouterr().err
+    text = (folder / "table.md").read_text(encoding="utf-8")
+    assert "2 cells are finished, 7 are not" in text
+    assert "2-channel" in text
+
+
 def test_at_equal_time_a_slow_block_has_done_fewer_steps(folder: Path) -> None:
     write_report(folder)
     assert _lines(folder, "window")[1][-1] == "+10.000"  # 30 after half its steps, against 20
