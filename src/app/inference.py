@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.app.config.options import options_of
 from src.core.errors import ConfigError, did_you_mean
-from src.core.heap import set_large_block
+from src.core.heap import MMAP_THRESHOLD, TOP_PAD, give_back_freed, tell_malloc
 from src.core.paths import CONF_DIR
 from src.degradations.mosaic import Mosaic
 from src.inference.restorer import InferencePolicy
@@ -138,6 +138,8 @@ def give_back_large_blocks() -> None:
     """Let large tensors return to the system when dropped, so that peaks are what is in use.
 
     For commands that only restore: a training step makes the same tensors again and again and keeps
-    them (docs/decisions/0004-keep-freed-memory.md), but whole images of any size leave holes.
+    them (docs/decisions/0004-keep-freed-memory.md), but whole images of any size leave holes. The
+    spare that the heap has at its end by then is given back too: tensors would lie there and stay.
     """
-    set_large_block(2**22)
+    tell_malloc({MMAP_THRESHOLD: 2**22, TOP_PAD: 2**17})  # the spare is glibc's own choice again
+    give_back_freed()

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ from src.core.errors import DataError
 from src.core.files import write_csv, write_json
 from src.core.redact import readable_texts
 from src.data.prepared import identify
+from src.metrics.protocol import Protocol
 from src.metrics.scoreboard import Scoreboard
 
 SCHEMA = 2
@@ -104,7 +106,13 @@ def read_results(path: Path) -> dict[str, Any]:
         ) from error
     if not readable:
         raise DataError(f"{file}: schema {record['schema']}; this version reads up to {SCHEMA}.")
-    return dict(record)
+    return dict(record) | _protocol_of_today(record.get("protocol"))
+
+
+def _protocol_of_today(recorded: object) -> dict[str, Any]:
+    """Return a protocol with the steps that came since it was recorded, as what was done then."""
+    since = {each.name: each.default for each in fields(Protocol) if each.default is not MISSING}
+    return {"protocol": since | recorded} if isinstance(recorded, dict) and recorded else {}
 
 
 def _no_number(word: str) -> NoReturn:

@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
     FakeTensorMode,
 )
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -45,11 +46,13 @@ def footprint(
     Returns:
         None where it is unknown, because the network's shapes depend on its input's values.
     """
-    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as fake:
-        # The mode remembers these stand-ins and takes them where the network has its weights.
-        weights = [fake.from_tensor(weight) for weight in (*net.parameters(), *net.buffers())]
+    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+        weights = {
+            name: torch.empty_strided(each.shape, each.stride(), dtype=each.dtype, device=device)
+            for name, each in (*net.named_parameters(), *net.named_buffers())
+        }
         image = torch.empty(tuple(shape), dtype=dtype, device=device)
-        live = _LiveBytes([image, *weights])
+        live = _LiveBytes([image, *weights.values()])
         kind = device.type
         # Autocast as it is, but for its cache, which would keep stand-ins for real weights.
         as_it_is = torch.autocast(
@@ -60,7 +63,8 @@ def footprint(
         calls = Calls(lambda: done.append(int(counter.get_total_flops())))
         try:
             with as_it_is, counter, live, calls:
-                net(image)
+                # A module under two names would be left with a stand-in if both were tied.
+                functional_call(net, weights, image, tie_weights=False)
         except (DataDependentOutputException, DynamicOutputShapeException):
             return None
     return Footprint(live.peak, int(counter.get_total_flops()), tuple(done))

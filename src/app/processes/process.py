@@ -13,6 +13,7 @@ import time
 import warnings
 from typing import Any
 
+from src.app.processes.later import import_later
 from src.core.errors import ExemplarError
 from src.core.heap import MMAP_THRESHOLD, TOP_PAD, TRIM_THRESHOLD, tell_malloc
 from src.core.paths import escape_surrogates
@@ -40,8 +41,10 @@ def prepare_process() -> None:
     network (docs/decisions/0071-huge-pages.md).
 
     Python's garbage collector rests until ``begin_collecting``, and has nothing to look at when
-    the process ends (docs/decisions/0072-no-collection-of-modules.md).
+    the process ends (docs/decisions/0072-no-collection-of-modules.md). What Lightning imports and
+    does not use waits too (``import_later``).
     """
+    import_later()
     gc.disable()
     atexit.register(gc.freeze)
     if "OMP_WAIT_POLICY" not in os.environ:

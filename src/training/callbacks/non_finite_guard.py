@@ -9,7 +9,6 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from src.core.errors import NonFiniteError
 from src.core.types import Clean, Pair
@@ -78,7 +77,7 @@ class NonFiniteGuard(Callback):
         loss = torch.stack(self._losses).sum()
         self._losses.clear()
         bad = ~torch.isfinite(largest.to(loss.device) + loss)
-        if any(isinstance(gradient, DTensor) for gradient in gradients):  # the others' parts too
+        if any(map(_is_sharded, gradients)):  # the others' parts too
             bad = trainer.strategy.reduce(bad.int(), reduce_op="max")
         if not bad:
             self._in_a_row = 0
@@ -94,7 +93,7 @@ class NonFiniteGuard(Callback):
     @staticmethod
     def _log_norm(trainer: Trainer, task: LightningModule, parts: list[Tensor]) -> None:
         norm = torch.nn.utils.get_total_norm(filter(Tensor.numel, parts))
-        if any(isinstance(p.grad, DTensor) for p in task.parameters()):  # the others' parts too
+        if any(_is_sharded(p.grad) for p in task.parameters()):  # the others' parts too
             norm = trainer.strategy.reduce(norm.square(), reduce_op="sum").sqrt()
         task.log("train/grad_norm", norm)
 
@@ -121,7 +120,13 @@ class NonFiniteGuard(Callback):
 
 def _part(gradient: Tensor) -> Tensor:
     """Return what this process has of a gradient; under trainer=fsdp that may be nothing."""
-    return gradient.to_local() if isinstance(gradient, DTensor) else gradient
+    local: Tensor = gradient.to_local() if _is_sharded(gradient) else gradient  # type: ignore[attr-defined]
+    return local
+
+
+def _is_sharded(tensor: Tensor | None) -> bool:
+    """Tell a ``DTensor`` by its method: to import the class takes a training's start a second."""
+    return hasattr(tensor, "to_local")
 
 
 def first_in_forward(task: Repeatable, batch: Any) -> str | None:

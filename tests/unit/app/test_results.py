@@ -11,6 +11,7 @@ from rich.console import Console
 from src.app.results import finite, read_results, score_table, write_results
 from src.core.console import make_console
 from src.core.errors import DataError
+from src.metrics.protocol import Protocol
 from src.metrics.scoreboard import Scoreboard
 from tests.support.evaluations import write_evaluation
 
@@ -85,6 +86,16 @@ def test_a_file_that_is_no_record_is_refused(content: str, says: str, tmp_path: 
 def test_a_missing_record_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"results.json: No such file.*src\.evaluate"):
         read_results(tmp_path)
+
+
+def test_a_record_of_before_a_step_existed_has_it_as_it_was_done_then(tmp_path: Path) -> None:
+    write_evaluation(tmp_path, {"a": 30.0})
+    file = tmp_path / "results.json"
+    record = json.loads(file.read_text())
+    of_today = Protocol("denoise_rgb").as_dict()
+    record["protocol"] = {name: step for name, step in of_today.items() if name != "clip"}
+    file.write_text(json.dumps(record))
+    assert read_results(file)["protocol"] == of_today
 
 
 def test_an_empty_evaluation_is_no_record(tmp_path: Path) -> None:

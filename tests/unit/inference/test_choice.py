@@ -135,7 +135,8 @@ def test_weights_and_input_do_not_count_nor_do_views_of_them() -> None:
 
 
 def test_tracing_leaves_no_trace_in_the_network_also_under_autocast() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.PReLU(), nn.Conv2d(4, 3, 1))
+    shared = nn.PReLU()  # one module under two names, as in PANet
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), shared, nn.Conv2d(4, 3, 1), shared)
     image = torch.rand(1, 3, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):
         footprint(net, (1, 3, 16, 16), torch.float32, CPU)
