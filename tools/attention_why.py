@@ -138,18 +138,25 @@ def main() -> None:
     sets = [word.partition("=")[2] for word in comparison.fixed if word.startswith("sets=")]
     images = [Path(name) for name in sets[0].strip("[]").split(",")]
     cells = json.loads((comparison.folder / CELLS / f"{CELLS}.json").read_text("utf-8"))
-    rows = []
+    rows: list[dict[str, Any]] = []
+    text = ""
     for cell in track(cells):
         folder = comparison.folder / CELLS / cell["folder"]
         if (folder / NETWORK).is_file() and shown_blocks(trained(cell["words"], folder / NETWORK)):
-            rows += [row_of(cell, folder, name, given) for name in images]
+            for name in images:
+                rows.append(row_of(cell, folder, name, given))
+                text = write(comparison.folder, rows)  # minutes each: what is there is kept
     if not rows:
         sys.exit(f"No cell of {comparison.folder} has weights and attention with maps.")
-    about = {**origin(), "hardware": hardware(), "rows": rows}
-    write_json(comparison.folder / "why.json", about)
-    text = table([{key: row.get(key, "") for key in rows[0]} for row in rows])
-    (comparison.folder / "why.md").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
+
+
+def write(folder: Path, rows: list[dict[str, Any]]) -> str:
+    """Write what has been measured so far, and return it as a table."""
+    write_json(folder / "why.json", {**origin(), "hardware": hardware(), "rows": rows})
+    text = table([{key: row.get(key, "") for key in rows[0]} for row in rows])
+    (folder / "why.md").write_text(text, encoding="utf-8")
+    return text
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 _ALONE = ("torch._dynamo.config",)
 """Modules that need nothing of their package: fake tensors read this one, to ask what fits."""
 
-_import = threading.RLock()
+_leaving = threading.Lock()
 
 
 class _Later(ModuleType):
@@ -76,11 +76,11 @@ class _Imported(Loader):
 
 def _import_now(family: str) -> None:
     """Put the package itself in the place of its stand-ins."""
-    with _import:
+    with _leaving:  # not while it is imported: the import system has locks of its own
         for name, module in list(sys.modules.items()):
             if isinstance(module, _Later) and module.family == family:
                 del sys.modules[name]
-        importlib.import_module(family)
+    importlib.import_module(family)
 
 
 class _IsCompiled(type):

@@ -233,9 +233,9 @@ def mean_score(cells: Seeds, name: str, metric: str) -> float:
 
 
 def on_one_machine(blocks: Mapping[str, Seeds]) -> tuple[str, Mapping[str, Seeds]]:
-    """Return the machine that most cells were trained on, and those cells; times mix no two."""
-    every = [one.machine for cells in blocks.values() for one in cells.values()]
-    machine = statistics.mode(every)
+    """Return the machine that most blocks were trained on, and its cells; times mix no two."""
+    every = [{one.machine: None for one in cells.values()} for cells in blocks.values()]
+    machine = statistics.mode(machine for machines in every for machine in machines)
     return machine, {
         block: {seed: one for seed, one in cells.items() if one.machine == machine}
         for block, cells in blocks.items()

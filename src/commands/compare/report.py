@@ -2,28 +2,21 @@
 
 import base64
 import json
-import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from src.app.results import METRIC_DIGITS, METRIC_NAMES, read_results
+from src.app.results import METRIC_NAMES, read_results
 from src.app.sweeps.cells import CELL, CELLS, read_comparison
 from src.commands.compare.outcome import (
     Finished,
-    Gain,
-    Seeds,
     Standing,
-    gain_at_equal_time,
     grouped,
-    mean_score,
-    on_one_machine,
     scored,
     standing,
 )
 from src.commands.compare.plot import write_plot
+from src.commands.compare.tables import cost_table, gain_table, title
 from src.core.console import make_console
 from src.core.errors import DataError
 from src.core.files import write_csv, write_text
@@ -39,22 +32,13 @@ that such a design would have shown in 4 of 5 repetitions at the strictest step 
 ONE_SEED = """\
 ONE SEED: where "varied" says images alone, interval, p and visible gain are over images. They say
 nothing of what another training of the same block would give."""
+OTHER_MACHINE = """\
+the reference of that seed was trained on another machine, which may round differently."""
 EQUAL_TIME = """\
 At equal time: gain on the validation images at the moment when the reference has done all its
 steps, read off the curve of the training (a block that is not done then has not lowered its
 learning rate to the end). Time and memory are those of the one machine that is named, on which
-most cells were trained, whatever else ran there."""
-_UNKNOWN = {"seconds_a_step": None, "training": {"peak_gpu_memory_mib": None}}
-"""What is known of the cost of a block that was trained elsewhere."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Texts of one table."""
-
-    title: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
+most blocks were trained, whatever else ran there."""
 
 
 def write_report(folder: Path) -> None:
@@ -120,84 +104,6 @@ def _write_report(folder: Path) -> None:
         console.print(f"Written     {folder / name}")
 
 
-def _title(condition: str, rest: str) -> str:
-    return f"{condition}: {rest}" if condition else rest
-
-
-def _text(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else format(value, form)
-
-
-def _digits(metric: str) -> int:
-    """Return how many decimals a mean over seeds has: one more than a score."""
-    return METRIC_DIGITS.get(metric, 3) + 1
-
-
-def gain_table(condition: str, name: str, reference: str, standings: Sequence[Standing]) -> Table:
-    """Return the table of one set."""
-    metrics = scored(next(iter(standings[0].cells.values())))[name]
-    heads = ["block", "seeds", "varied"]
-    for metric in metrics:
-        score = METRIC_NAMES.get(metric, metric)
-        heads += [score, f"{score} gain", "p", "effect", "visible"]
-    rows = []
-    for one in standings:
-        over = {"images" if of.seeds == 1 else "seeds, images" for of, *_ in one.gains.values()}
-        row = [one.block, str(len(one.cells)), *(over or {"–"})]
-        for metric in metrics:
-            row.append(f"{mean_score(one.cells, name, metric):.{_digits(metric)}f}")
-            row += _gain_texts(one.gains.get(metric), _digits(metric))
-        rows.append(row)
-    images = next(iter(standings[0].cells.values())).record["benchmarks"][name]["images"]
-    return Table(_title(condition, f"{name}, {images} images, reference {reference}"), heads, rows)
-
-
-def _gain_texts(known: tuple[Gain, float, float] | None, digits: int) -> list[str]:
-    if known is None:
-        return ["–"] * 4
-    one, p, least = known
-    low, high = (_text(end, f"+.{digits}f") for end in (one.low, one.high))
-    return [
-        f"{one.mean:+.{digits}f} [{low}, {high}]",
-        _text(p, ".2g"),
-        _text(one.effect, "+.2f"),
-        _text(least, f".{digits}f"),
-    ]
-
-
-def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str) -> Table:
-    """Return what each block costs, and what it has gained when the reference is done."""
-    first = next(iter(next(iter(blocks.values())).values()))
-    sets = {name: metrics[0] for name, metrics in scored(first).items()}
-    heads = ["block", "parameters", "GFLOP", "ms a step", "GPU MiB", "minutes"]
-    heads += [f"{name} {METRIC_NAMES.get(m, m)} at equal time" for name, m in sets.items()]
-    rows = []
-    machine, timed = on_one_machine(blocks)
-    beside = timed.get(reference, {})
-    theirs = next((of.record["parameters"] for of in blocks.get(reference, {}).values()), math.nan)
-    for block, every in blocks.items():
-        one, cells = next(iter(every.values())), timed[block]
-        costs = [of.cost for of in cells.values()] or [_UNKNOWN]
-        step = statistics.median(cost["seconds_a_step"] or math.nan for cost in costs)
-        memory = max(cost["training"]["peak_gpu_memory_mib"] or math.nan for cost in costs)
-        minutes = [of.wall_seconds / 60 for of in cells.values()] or [math.nan]
-        parameters = one.record["parameters"]
-        row = [
-            block,
-            f"{parameters:,} ({_text(parameters / theirs - 1, '+.1%')})",
-            f"{one.cost['flops'] / 1e9:.3g}",
-            _text(1e3 * step, ".1f"),
-            _text(memory, ",.0f"),
-            _text(statistics.fmean(minutes), ".1f"),
-        ]
-        for name, metric in sets.items():
-            value = gain_at_equal_time(cells, beside, name, metric)
-            row.append(_text(value, f"+.{_digits(metric)}f"))
-        rows.append(row)
-    where = f"cost, trained on {machine}" if machine else "cost"
-    return Table(_title(condition, where), heads, rows)
-
-
 def _about(standings: Mapping[tuple[str, str], Sequence[Standing]], reference: str) -> list[str]:
     about = [HOW_TO_READ, EQUAL_TIME]
     every = [row for rows in standings.values() for row in rows]
@@ -206,15 +112,26 @@ def _about(standings: Mapping[tuple[str, str], Sequence[Standing]], reference: s
     for (condition, _), rows in standings.items():
         if reference not in {row.block for row in rows}:
             about.insert(
-                0, _title(condition, f"{reference} is not finished, so nothing is compared.")
+                0, title(condition, f"{reference} is not finished, so nothing is compared.")
             )
+        elif strange := list(_of_two_machines(rows, reference)):
+            about.insert(0, title(condition, f"{', '.join(strange)}: {OTHER_MACHINE}"))
     return [" ".join(text.split()) for text in dict.fromkeys(about)]
+
+
+def _of_two_machines(rows: Sequence[Standing], reference: str) -> Iterator[str]:
+    """Yield block and seed of each gain over a reference that was trained on another machine."""
+    references = next(row.cells for row in rows if row.block == reference)
+    for row in sorted(rows, key=lambda row: row.block):
+        for seed in sorted(set(row.cells) & set(references)):
+            if row.cells[seed].machine != references[seed].machine:
+                yield f"{row.block} (seed {seed})"
 
 
 def _draw(path: Path, standings: Mapping[tuple[str, str], Sequence[Standing]]) -> str | None:
     """Write the plot; return it as an address, or None without gains or without matplotlib."""
     panels = {
-        _title(condition, name): [
+        title(condition, name): [
             (row.block, next(iter(row.cells.values())).cost["flops"] / 1e9, first[0])
             for row in rows
             for first in [next(iter(row.gains.values()))]

@@ -103,6 +103,18 @@ def test_at_equal_time_a_slow_block_has_done_fewer_steps(folder: Path) -> None:
     assert _lines(folder, "window")[1][-1] == "+10.000"  # 30 after half its steps, against 20
 
 
+def test_a_gain_over_a_reference_from_another_machine_is_named(folder: Path) -> None:
+    _cell(folder, 1, "none", card="H200")
+    _cell(folder, 1, "window", more=2)
+    write_report(folder)
+    text = (folder / "table.md").read_text(encoding="utf-8")
+    assert "window (seed 1): the reference of that seed was trained on another machine" in text
+    assert "seed 0" not in text
+    _cell(folder, 1, "none")
+    write_report(folder)
+    assert "another machine" not in (folder / "table.md").read_text(encoding="utf-8")
+
+
 def test_a_second_seed_is_averaged_and_varied(folder: Path) -> None:
     _cell(folder, 1, "none")
     _cell(folder, 1, "window", more=2)
