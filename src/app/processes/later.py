@@ -85,8 +85,9 @@ def _import_now(family: str) -> None:
 
 class _IsCompiled(type):
     def __instancecheck__(cls, instance: object) -> bool:
-        dynamo = sys.modules["torch._dynamo"]
-        return not isinstance(dynamo, _Later) and isinstance(instance, dynamo.OptimizedModule)
+        # Absent while the package is being imported.
+        real = getattr(sys.modules.get("torch._dynamo"), "OptimizedModule", cls)
+        return real is not cls and isinstance(instance, real)
 
 
 class OptimizedModule(metaclass=_IsCompiled):
