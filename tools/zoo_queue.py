@@ -7,6 +7,8 @@ Each name stands for ``experiment=zoo/<name>``; what has a ``=`` goes to every t
 a recipe is ``<state>/<name>``. Every ``--every`` minutes and at the end of a recipe the best
 weights so far are written with 16 bits to ``<output>/<name>/model.safetensors``, and the
 validation scores beside them to curve.csv. Ctrl-C and SIGTERM save the running step first.
+Where the processor only emulates bfloat16 it trains in float32; a training that began on another
+kind goes on with ``accept_changes=true``.
 """
 
 import argparse
@@ -20,12 +22,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from src.core.origin import emulates_bf16
 from src.core.paths import ROOT
 from src.weights.network_file import read_network, write_network
 
 LIMIT = 2_500_000  # most bytes of a weights file in the repository
 ATTEMPTS = 3  # starts of a recipe before the next is taken: one process lost ends a training of two
-TRAINER = ("trainer=ddp_cpu", "trainer.devices=2", "trainer.precision=bf16-mixed")
+TRAINER = ("trainer=ddp_cpu", "trainer.devices=2")
 
 logger = logging.getLogger("zoo_queue")
 
@@ -38,7 +41,8 @@ def command(module: str, *overrides: str) -> list[str]:
 def train(recipe: str, run: Path, overrides: list[str]) -> subprocess.Popen[bytes]:
     """Start a recipe in the folder ``run``, or go on with it."""
     own = [f"experiment=zoo/{recipe}", f"hydra.run.dir={run}", "resume=auto"]
-    words = command("src.train", *own, *TRAINER, *overrides)
+    precision = f"trainer.precision={'32-true' if emulates_bf16() else 'bf16-mixed'}"
+    words = command("src.train", *own, *TRAINER, precision, *overrides)
     # A session of its own, so that Ctrl-C reaches it once, from here. Two processes of one thread
     # meet once a step; two threads of one process a hundred times, and other work makes them wait.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
