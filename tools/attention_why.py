@@ -32,7 +32,8 @@ from src.core.types import Clean, Pair
 from src.data.image_io import read_image, to_tensor
 from src.data.source import ImageFolder
 from src.inference.attention_maps import maps_of, shown_blocks
-from src.inference.restorer import InferencePolicy, Restorer, fitted
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer, fitted
 from src.ops.attention.one_query import Spread, mean_spread
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import load_weights, open_checkpoint

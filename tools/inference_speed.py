@@ -43,9 +43,10 @@ from src.core.memory import high_water_bytes, reset_high_water
 from src.core.paths import ROOT
 from src.core.seeding import generator_for
 from src.core.types import RestorationNet
+from src.inference.policy import InferencePolicy
 from src.inference.portable import PortableNet, multiples
 from src.inference.precision import Precision
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.restorer import Restorer
 from src.weights.checkpoint import network_of, open_checkpoint
 from src.weights.zoo import zoo_names
 from tools.measured import write_record

@@ -27,7 +27,8 @@ from src.core.files import sha256, write_json
 from src.core.origin import hardware, origin
 from src.core.paths import ROOT
 from src.core.seeding import generator_for
-from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level, with_noise_level
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer, takes_noise_level, with_noise_level
 from src.ops.resize import upscale
 from src.weights.checkpoint import network_of, open_checkpoint, weights_hash
 from src.weights.conversion import convert_file

@@ -18,7 +18,8 @@ from src.core.locks import OwnFolder
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.data.prepared import folders_of_sets
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer
 from src.metrics.evaluator import Evaluator
 from src.models.blocks.trunk import recompute_blocks
 from src.models.initial_weights import build_with_initial_weights

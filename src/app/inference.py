@@ -11,7 +11,7 @@ from src.core.errors import ConfigError, did_you_mean
 from src.core.heap import MMAP_THRESHOLD, TOP_PAD, give_back_freed, tell_malloc
 from src.core.paths import CONF_DIR
 from src.degradations.mosaic import Mosaic
-from src.inference.restorer import InferencePolicy
+from src.inference.policy import InferencePolicy
 from src.ops.bayer import PHASES
 from src.weights.checkpoint import Checkpoint
 

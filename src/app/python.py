@@ -15,7 +15,8 @@ from src.app.restoration import Restoration, restoration
 from src.core.errors import ConfigError, did_you_mean
 from src.data.depth import WHITE
 from src.data.photograph import Photograph, read_photograph
-from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer, takes_noise_level
 from src.ops.bayer import Phase
 from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.zoo import with_zoo
@@ -69,7 +70,7 @@ def restore(
         phase: Of a Bayer mosaic, e.g. ``rggb``.
         device: ``auto`` is a GPU where there is one.
         inference: ``tile``, ``overlap``, ``ensemble``: fields of
-            :class:`src.inference.restorer.InferencePolicy`.
+            :class:`src.inference.policy.InferencePolicy`.
 
     Returns:
         What came, restored: of a file an image of Pillow, else the same kind, type and layout.

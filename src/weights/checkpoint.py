@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from src.core.errors import CheckpointError
 from src.core.paths import from_root, with_home
-from src.inference.restorer import InferencePolicy
+from src.inference.policy import InferencePolicy
 from src.weights.checkpoint_file import BEST, FORMAT, KEY, LAST, PREVIOUS, check_whole, read
 from src.weights.hub import HUB, described, hub_file, is_remote
 from src.weights.network_file import built, open_network, read_network

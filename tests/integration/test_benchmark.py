@@ -11,8 +11,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src.commands.benchmark.cases import USUAL, block_of, bytes_of_scores, input_size
+from src.commands.benchmark.cases import input_size
 from src.commands.benchmark.command import benchmark
+from src.commands.benchmark.forms import USUAL, block_of, bytes_of_scores
 from src.commands.benchmark.measure import count_flops
 from src.core.errors import ConfigError
 from src.core.paths import ROOT

@@ -15,6 +15,7 @@ from rich.console import Console
 from src.app.build import plain
 from src.app.inference import pick_device
 from src.commands.benchmark import cases
+from src.commands.benchmark.forms import bytes_of_scores, chosen_forms
 from src.commands.benchmark.plot import write_plot
 from src.commands.benchmark.record import Cost, growth_of, table_of, write_csv
 from src.core.console import make_console
@@ -67,7 +68,7 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(
             f"precision={cfg.precision}: {did_you_mean(cfg.precision, cases.PRECISIONS)}"
         )
-    cases.chosen_forms(cfg)
+    chosen_forms(cfg)
     for kind in cfg.passes:
         if kind not in PASSES["attention"]:
             raise ConfigError(f"passes: {kind}: {did_you_mean(kind, PASSES['attention'])}")
@@ -126,8 +127,8 @@ def _that_fit(
     """Return the forms whose scores fit into memory, and say which do not."""
     fitting = []
     free = free_bytes(device)
-    for form in cases.chosen_forms(cfg):
-        needed = cases.bytes_of_scores(form, kind, cfg.batch, side)
+    for form in chosen_forms(cfg):
+        needed = bytes_of_scores(form, kind, cfg.batch, side)
         if form == "native" and not available(torch.empty(0, device=device)):
             console.print("native left out: there is no kernel for this device, or no C++ compiler")
         elif needed > 0.8 * free:

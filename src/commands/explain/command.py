@@ -24,7 +24,8 @@ from src.data.photograph import read_photograph
 from src.data.source import ImageFolder
 from src.inference.attention_maps import Look, shown_blocks, which
 from src.inference.attention_picture import draw_attention
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer
 from src.ops.attention.one_query import Spread, mean_spread
 from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.conversion import with_published_weights

@@ -14,7 +14,8 @@ from src.commands.page.hosts import hosts_of, is_here
 from src.commands.page.offers import Limits, Offer
 from src.core.console import make_console
 from src.core.errors import ConfigError, ExemplarError, need
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer
 from src.weights.checkpoint import network_of, open_checkpoint
 from src.weights.zoo import zoo_names
 

@@ -27,8 +27,9 @@ from src.core.paths import shown
 from src.data.image_io import to_image, write_png
 from src.data.photograph import Photograph, read_photograph
 from src.data.photograph_writing import KINDS, LOSSY, UNWRITABLE, losses, write_photograph
+from src.inference.policy import InferencePolicy
 from src.inference.precision import Precision
-from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level
+from src.inference.restorer import Restorer, takes_noise_level
 from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
 from src.weights.conversion import with_published_weights
 

@@ -16,7 +16,7 @@ from src.commands.report.records import LEVELS, Record, open_records
 from src.core.errors import DataError, did_you_mean
 from src.core.paths import CONF_DIR
 from src.data.prepared import known_pixels
-from src.inference.restorer import InferencePolicy
+from src.inference.policy import InferencePolicy
 from src.metrics.protocol import Protocol
 from src.weights.untrusted import read_text
 

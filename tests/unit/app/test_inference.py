@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from src.app.config.options import read_primary
 from src.app.inference import merge_inference
-from src.inference.restorer import InferencePolicy
+from src.inference.policy import InferencePolicy
 from src.weights.checkpoint import Checkpoint
 from tests.support.compose import compose_config
 

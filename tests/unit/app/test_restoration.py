@@ -13,7 +13,8 @@ from src.app.restoration import Restoration, image_channels, noise_level
 from src.core.errors import ConfigError
 from src.data.datasets.sample_photos import SamplePhotos
 from src.data.photograph import read_photograph
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer
 from src.models.backbones.ffdnet import FFDNet
 from src.weights.checkpoint import Checkpoint
 

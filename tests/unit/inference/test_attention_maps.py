@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from src.inference.attention_map import AttentionMap
 from src.inference.attention_maps import attention_maps, look, maps_of
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer
 from src.models.attention.cross_scale import OVERLAP as CROSS_SCALE_OVERLAP
 from src.ops.attention.contract import OVERLAP, paste_patches, unfold_patches
 from tests.support.compose import compose_config

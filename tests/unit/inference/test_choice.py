@@ -23,7 +23,8 @@ from src.app.processes.process import prepare_process
 from src.app.inference import give_back_large_blocks
 prepare_process(); give_back_large_blocks()  # as predict and evaluate
 from src.core.heap import given_back_at_once
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer
 from src.app.build import make
 from src.commands.benchmark.measure import peak_bytes
 from tests.support.compose import compose_config

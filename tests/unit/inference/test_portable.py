@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from src.inference.policy import InferencePolicy
 from src.inference.portable import PortableNet, dense_attention, multiples
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.restorer import Restorer
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.pyramid import PyramidAttention
 from src.models.attention.window import WindowAttention

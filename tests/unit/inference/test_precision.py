@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from src.core.errors import ConfigError
+from src.inference.policy import InferencePolicy
 from src.inference.precision import ALIKE_DB, PROBED, Precision, Way, psnr_between
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.restorer import Restorer
 from src.models.backbones.half_resolution import HalfResolution
 
 

@@ -11,7 +11,8 @@ from src.app.build import make
 from src.core.errors import ConfigError
 from src.inference import choice
 from src.inference.choice import Footprint
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer
 from src.models.attention.pyramid import PyramidAttention
 from src.models.backbones.panet import PANet
 from tests.support.compose import compose_config

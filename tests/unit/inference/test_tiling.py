@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from src.core.errors import ConfigError
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer
 from src.inference.tiling import (
     dihedral,
     restore_tiled,

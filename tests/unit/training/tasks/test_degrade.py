@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from src.core.types import Clean, Pair
 from src.degradations.bicubic import Bicubic
 from src.degradations.gaussian import GaussianNoise
-from src.inference.restorer import InferencePolicy, Restorer
+from src.inference.policy import InferencePolicy
+from src.inference.restorer import Restorer
 from src.metrics.evaluator import Evaluator
 from src.metrics.protocol import Protocol
 from src.training.tasks.restoration import Denoise

@@ -11,7 +11,8 @@ from src.ops.bayer import mosaic
 from src.ops.color import LUMA_SLIP, luma
 from src.ops.pillow import jpeg, pillow_resize
 from src.ops.resize import downscale, upscale
-from src.training.tasks.base import RestorationTask, check_compiler, check_patch
+from src.training.tasks.base import RestorationTask
+from src.training.tasks.checks import check_compiler, check_patch
 from tests.support.compose import compose_config
 
 TINY = ("model.blocks=2", "model.channels=8")
