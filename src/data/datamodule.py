@@ -16,7 +16,8 @@ from src.data.image_io import Grey
 from src.data.images import OpenImages, Sample, WholeImages, keys_in_both
 from src.data.opener import OnError, Opener
 from src.data.pairs import PairFolders
-from src.data.patches import PatchLoader, PixelTransform, TrainingPatches
+from src.data.patch_loader import PatchLoader
+from src.data.patches import PixelTransform, TrainingPatches
 from src.data.samplers import StagedSampler, Stages, UnpaddedSampler
 from src.data.several import folders_of
 from src.data.source import ImageSource
