@@ -6,6 +6,7 @@ Four words more restore photographs with the networks that come along: `exemplar
 import ast
 import difflib
 import glob
+import re
 import runpy
 import sys
 from collections.abc import Sequence
@@ -189,7 +190,13 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def _quoted(word: str) -> str:
-    return "'" + word.replace("'", "\\'") + "'"
+    """Return a file's name as Hydra reads it: nothing in it is an escape or another key's value."""
+    literal = re.sub(r"(\\*)\$\{", lambda found: rf"{found[1] * 2}\${{", word)
+    return "'" + re.sub(r"(\\*)('|$)", _before_quote, literal) + "'"
+
+
+def _before_quote(found: re.Match[str]) -> str:
+    return found[1] * 2 + (r"\'" if found[2] else "")
 
 
 def commands() -> dict[str, str]:
