@@ -165,7 +165,7 @@ def images_and_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
             if value.startswith("--"):
                 _refuse(f"{word} needs a value: {word} <value>")
             others.append(f"{key}={_quoted(value) if key in _PATHS else value}")
-        elif "=" in word and not Path(word).exists():
+        elif "=" in word and not _is_there(Path(word)):
             others.append(word)
         else:
             images.append(word)
@@ -177,11 +177,18 @@ def _check_images(word: str, images: Sequence[str], options: Sequence[str]) -> N
     if not images and not any(one in {"--cfg", "-c"} or one[:6] == "input=" for one in options):
         _refuse(f"no image is named: exemplar {word} {_EXAMPLES[word]}")
     for image in images:
-        if image != "-" and not glob.has_magic(image) and not with_home(image).exists():
+        if image != "-" and not glob.has_magic(image) and not _is_there(with_home(image)):
             there = [file.name for file in with_home(image).parent.glob("*")]
             near = difflib.get_close_matches(Path(image).name, there)
             hint = f" Did you mean {', '.join(near)}?" if near else ""
             _refuse(f"{readable(image)}: there is no such file or folder.{hint}")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long a name, a folder that is not ours, links in a circle
+        return False
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
 
-from src.__main__ import predict_words
+from src.__main__ import main, predict_words
 from src.app.config.typed import as_meant
 from src.core.paths import ROOT
 from src.data.datasets.sample_photos import SamplePhotos
@@ -129,3 +129,12 @@ def test_any_name_of_a_file_reaches_the_network(
     parsed = OverridesParser.create().parse_override(word).value()
     read = [str(one) for one in OmegaConf.create({"input": parsed}).input]
     assert read == [str(tmp_path / name) if here else name for name in names]
+
+
+def test_a_name_that_the_system_refuses_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    sys_argv = ["exemplar", "denoise", "a" * 300 + ".png", "b" * 300 + "=1"]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", sys_argv)
+        main()
+    assert ended.value.code == 2
+    assert "there is no such file or folder" in capsys.readouterr().err
