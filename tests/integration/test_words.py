@@ -131,10 +131,11 @@ def test_any_name_of_a_file_reaches_the_network(
     assert read == [str(tmp_path / name) if here else name for name in names]
 
 
-def test_a_name_that_the_system_refuses_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
-    sys_argv = ["exemplar", "denoise", "a" * 300 + ".png", "b" * 300 + "=1"]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr(sys, "argv", sys_argv)
+def test_a_name_that_the_system_refuses_is_no_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["exemplar", "denoise", "a" * 300 + ".png", "b" * 300 + "=1"])
+    with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
     assert "there is no such file or folder" in capsys.readouterr().err
