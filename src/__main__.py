@@ -6,6 +6,7 @@ Four words more restore photographs with the networks that come along: `exemplar
 import ast
 import difflib
 import glob
+import re
 import runpy
 import sys
 from collections.abc import Sequence
@@ -164,7 +165,7 @@ def images_and_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
             if value.startswith("--"):
                 _refuse(f"{word} needs a value: {word} <value>")
             others.append(f"{key}={_quoted(value) if key in _PATHS else value}")
-        elif "=" in word and not Path(word).exists():
+        elif "=" in word and not _is_there(Path(word)):
             others.append(word)
         else:
             images.append(word)
@@ -176,11 +177,18 @@ def _check_images(word: str, images: Sequence[str], options: Sequence[str]) -> N
     if not images and not any(one in {"--cfg", "-c"} or one[:6] == "input=" for one in options):
         _refuse(f"no image is named: exemplar {word} {_EXAMPLES[word]}")
     for image in images:
-        if image != "-" and not glob.has_magic(image) and not with_home(image).exists():
+        if image != "-" and not glob.has_magic(image) and not _is_there(with_home(image)):
             there = [file.name for file in with_home(image).parent.glob("*")]
             near = difflib.get_close_matches(Path(image).name, there)
             hint = f" Did you mean {', '.join(near)}?" if near else ""
             _refuse(f"{readable(image)}: there is no such file or folder.{hint}")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long a name, a folder that is not ours, links in a circle
+        return False
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -189,7 +197,13 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def _quoted(word: str) -> str:
-    return "'" + word.replace("'", "\\'") + "'"
+    """Return a file's name as Hydra reads it: nothing in it is an escape or another key's value."""
+    literal = re.sub(r"(\\*)\$\{", lambda found: rf"{found[1] * 2}\${{", word)
+    return "'" + re.sub(r"(\\*)('|$)", _before_quote, literal) + "'"
+
+
+def _before_quote(found: re.Match[str]) -> str:
+    return found[1] * 2 + (r"\'" if found[2] else "")
 
 
 def commands() -> dict[str, str]:

@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from src.app.config.validate import agrees, describe
 from src.app.inference import pick_device
-from src.app.restoration import Restoration, restoration
+from src.app.restoration import Restoration, checked_sigma, restoration
 from src.core.errors import ConfigError, did_you_mean
-from src.data.depth import WHITE
+from src.core.paths import with_home
+from src.data.depth import WHITE, transparent_grey
 from src.data.photograph import Photograph, read_photograph
+from src.degradations.mosaic import Mosaic
 from src.inference.policy import InferencePolicy
 from src.inference.restorer import Restorer, takes_noise_level
 from src.ops.bayer import Phase
@@ -26,7 +29,8 @@ Picture = TypeVar("Picture", Path, str, Image.Image, np.ndarray, Tensor)
 _LARGEST = 8
 """Floats beyond are levels of some other scale; strong noise goes to 2 or 3."""
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
-_DESCRIBING = ("exif", "icc_profile", "xmp", "dpi", "comment")
+_PROFILE = "icc_profile"
+_DESCRIBING = ("exif", _PROFILE, "xmp", "dpi", "comment")
 
 
 def load(name: str | Path, *, device: str = "cpu") -> nn.Module:
@@ -64,16 +68,19 @@ def restore(
             in [0, 1]; or a tensor (C, H, W) or (B, C, H, W) in [0, 1]. C is 1 or 3.
         task: ``denoise``, ``dejpeg``, ``demosaic`` or ``upscale``: with the network that comes
             along.
-        checkpoint: Another network, as :func:`load` takes it or has returned it.
+        checkpoint: Another network, as :func:`load` takes it or has returned it; a module is put
+            into evaluation mode.
         scale: Of ``upscale``: 2 (unless said), 3 or 4.
         sigma: Noise level on the 8-bit scale, for networks that are told it.
-        phase: Of a Bayer mosaic, e.g. ``rggb``.
+        phase: Of a Bayer mosaic, e.g. ``rggb``; of a module, which does not say what it is for,
+            it also says that it demosaics.
         device: ``auto`` is a GPU where there is one.
         inference: ``tile``, ``overlap``, ``ensemble``: fields of
             :class:`src.inference.policy.InferencePolicy`.
 
     Returns:
-        What came, restored: of a file an image of Pillow, else the same kind, type and layout.
+        What came, restored: of a file an image of Pillow, else the same kind, type and layout; of
+        a mosaic (H, W) it is (H, W, 3).
         An image of Pillow has 8 bits a channel, or 16 of one grey channel, and in its ``info`` the
         EXIF, colour profile and resolution of what came; a file's orientation is applied.
 
@@ -84,35 +91,40 @@ def restore(
         ImageFileError: If a file is no image.
     """
     policy, where = _policy(inference), pick_device(device)
+    if (task is None) == (checkpoint is None):
+        raise ConfigError('Give a task, e.g. "denoise", or checkpoint=…, and not both.')
     if isinstance(checkpoint, nn.Module):
-        way = _way(checkpoint, policy, where, scale, sigma)
+        way = _way(checkpoint, policy, where, scale=scale, sigma=sigma, phase=phase)
     else:
         named = _named(task, checkpoint, scale)
         restorer = Restorer(network_of(named).to(where), policy)
-        enlarged = None if checkpoint is None else scale  # else the network's name has it
-        way = restoration(restorer, named, where, scale=enlarged, sigma=sigma, phase=phase)
+        way = restoration(restorer, named, where, scale=scale, sigma=sigma, phase=phase)
     if isinstance(image, Tensor):
         batch = image if image.ndim == 4 else image[None]
+        if not len(batch):
+            raise _no_image(tuple(image.shape))
         restored = torch.stack([_restored(one, way) for one in batch]).to(image)
         return restored if image.ndim == 4 else restored[0]
     if isinstance(image, np.ndarray):
         return _restored_array(image, way)
     if isinstance(image, Image.Image):
         return _restored_pillow(image, way)
-    return _as_pillow(_through(way, read_photograph(Path(image)), str(image)))
+    return _as_pillow(_through(way, read_photograph(with_home(image)), str(image)))
 
 
 def _policy(inference: dict[str, Any]) -> InferencePolicy:
     known = [field.name for field in fields(InferencePolicy)]
     for word in inference.keys() - set(known):
         raise ConfigError(f"{word}=: restore has no such word. {did_you_mean(word, known)}")
+    kinds = get_type_hints(InferencePolicy)
+    for word, value in inference.items():
+        if not agrees(value, kinds[word]) or (value is True and kinds[word] is not bool):
+            raise ConfigError(f"{word}={value!r} is not possible; it is {describe(kinds[word])}.")
     return InferencePolicy(**inference)
 
 
 def _named(task: str | None, checkpoint: str | Path | None, scale: int | None) -> Checkpoint:
     """Return the checkpoint that is asked for."""
-    if (task is None) == (checkpoint is None):
-        raise ConfigError('Give a task, e.g. "denoise", or checkpoint=…, and not both.')
     if task is None:
         return open_checkpoint(str(checkpoint))
     words = [f"task={task}"] + ([] if scale is None else [f"scale={scale}"])
@@ -123,17 +135,23 @@ def _way(
     net: nn.Module,
     policy: InferencePolicy,
     device: torch.device,
+    *,
     scale: int | None,
     sigma: float | None,
+    phase: Phase | None,
 ) -> Restoration:
     """Return how images go through a network of which nothing else is known."""
     restorer = Restorer(net.to(device).eval(), policy)
-    if scale is not None and scale % restorer.net.scale:
-        raise ConfigError(f"scale={scale}: the network enlarges by {restorer.net.scale}.")
-    enlarge = (scale or restorer.net.scale) // restorer.net.scale
-    return Restoration(
-        restorer, enlarge, sigma, None, type(net).__name__.lower(), None, 1.0, device
-    )
+    own = restorer.net.scale
+    if scale is not None and (scale < 1 or scale % own):
+        raise ConfigError(f"scale={scale}: the network enlarges by {own}.")
+    enlarge = (scale or own) // own
+    if sigma is not None and not takes_noise_level(restorer.net):
+        raise ConfigError(f"sigma={sigma}: the network is not told the noise level; leave it out.")
+    level = None if sigma is None else checked_sigma(sigma)
+    mosaic = None if phase is None else Mosaic(phase)
+    name = type(net).__name__.lower()
+    return Restoration(restorer, enlarge, level, mosaic, name, None, 1.0, device)
 
 
 def _through(way: Restoration, photograph: Photograph, name: str) -> Photograph:
@@ -143,48 +161,73 @@ def _through(way: Restoration, photograph: Photograph, name: str) -> Photograph:
     return way.restored(photograph, way.network_input(photograph, name, sigma))
 
 
+def _no_image(shape: tuple[int, ...]) -> ConfigError:
+    return ConfigError(
+        f"{shape} is no image: a tensor is (C, H, W) or (B, C, H, W), an array (H, W) or "
+        "(H, W, C), with C 1 or 3. Alpha is kept of a file or an image of Pillow."
+    )
+
+
 def _restored(planes: Tensor, way: Restoration) -> Tensor:
     """Return (C, H, W) in [0, 1] restored and clamped."""
     if planes.ndim != 3 or planes.shape[0] not in {1, 3} or not planes.numel():
-        raise ConfigError(
-            f"{tuple(planes.shape)} is no image: a tensor is (C, H, W) or (B, C, H, W), an array "
-            "(H, W) or (H, W, C), with C 1 or 3. Alpha is kept of a file or an image of Pillow."
-        )
+        raise _no_image(tuple(planes.shape))
     if not planes.is_floating_point():
         raise ConfigError(f"{planes.dtype}: a tensor is of floats in [0, 1]; divide by white.")
+    if planes.is_meta or planes.layout != torch.strided:
+        kind = "on the device meta" if planes.is_meta else str(planes.layout)
+        raise ConfigError(f"{kind}: a tensor holds its values, and densely; use to_dense().")
+    planes = planes.detach().cpu().float()
     if not bool(planes.isfinite().all()) or float(planes.abs().max()) > _LARGEST:
         raise ConfigError(
             f"values from {float(planes.min()):g} to {float(planes.max()):g}: floats are in "
             "[0, 1], and none is NaN; divide by the value of white, e.g. 255."
         )
-    photograph = Photograph(planes.detach().cpu().float(), None, 8, len(planes), None, {}, ())
+    photograph = Photograph(planes, None, 8, len(planes), None, {}, ())
     return _through(way, photograph, "the image").image.clamp(0, 1)
 
 
 def _restored_array(image: np.ndarray, way: Restoration) -> np.ndarray:
-    if image.dtype not in WHITE and image.dtype.kind != "f":
+    """Return an array restored: (H, W) stays so unless colours were made of a mosaic."""
+    dtype = image.dtype.newbyteorder("=")
+    if dtype not in WHITE and dtype.kind != "f":
         raise ConfigError(f"{image.dtype}: an array is of uint8, uint16, or floats in [0, 1].")
-    white = WHITE.get(image.dtype, 1)
+    if image.ndim not in {2, 3}:
+        raise _no_image(image.shape)
+    white = WHITE.get(dtype, 1)
     levels = image[..., None] if image.ndim == 2 else image
     planes = torch.from_numpy(np.moveaxis(levels, -1, 0).astype(np.float32) / white)
     restored = _restored(planes, way).permute(1, 2, 0).numpy().astype(np.float64) * white
     if white > 1:
         restored = restored.round()
-    return restored.reshape(*restored.shape[:2], *image.shape[2:]).astype(image.dtype)
+    flat = image.ndim == 2 and restored.shape[2] == 1
+    return (restored[..., 0] if flat else restored).astype(image.dtype)
 
 
 def _restored_pillow(image: Image.Image, way: Restoration) -> Image.Image:
+    see_through = None
     if image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.uint16)
+        see_through = transparent_grey(image, levels)
     elif image.mode in _MODES:
         levels = np.asarray(image.convert("L" if image.mode in {"1", "L", "LA"} else "RGB"))
     else:
         raise ConfigError(f'mode {image.mode}: convert it to "L", "RGB", "RGBA" or "I;16".')
-    restored = Image.fromarray(_restored_array(levels, way))
-    if image.has_transparency_data:
-        alpha = image.convert("RGBA").getchannel("A")
-        restored.putalpha(alpha.resize(restored.size, Image.Resampling.BICUBIC))
-    return _with_info(restored, image.info)
+    pixels = _restored_array(levels, way)
+    if pixels.dtype == np.uint16 and (see_through is not None or pixels.ndim == 3):
+        pixels = (pixels / 257).round().astype(np.uint8)  # Pillow has no such mode of 16 bits
+    restored = Image.fromarray(pixels)
+    if see_through is not None:
+        restored.putalpha(_as_large(Image.fromarray(~see_through).convert("L"), restored))
+    elif image.has_transparency_data and not image.mode.startswith("I;16"):
+        restored.putalpha(_as_large(image.convert("RGBA").getchannel("A"), restored))
+    other_inks = image.mode in {"CMYK", "LAB"}  # which a colour profile describes
+    info = {key: image.info[key] for key in image.info if not (other_inks and key == _PROFILE)}
+    return _with_info(restored, info)
+
+
+def _as_large(alpha: Image.Image, restored: Image.Image) -> Image.Image:
+    return alpha.resize(restored.size, Image.Resampling.BICUBIC)
 
 
 def _as_pillow(photograph: Photograph) -> Image.Image:

@@ -77,7 +77,8 @@ class Restoration:
             image = self.mosaic.received(image, name)
         if takes_noise_level(self.restorer.net) and sigma is not None:
             image = with_noise_level(image, sigma / 255)
-        return image.to(self.device)
+        weights = (one.dtype for one in self.restorer.module.parameters())
+        return image.to(self.device, next(weights, torch.float32))
 
     def _seen(self, photograph: Photograph) -> Tensor:
         """Return the image without colours that the network cannot see."""
@@ -95,7 +96,7 @@ class Restoration:
         ``degraded`` is its :meth:`network_input`. Of a coloured image, a network of one channel
         restores luma and leaves the chroma; a grey one comes back grey from a network of colour.
         """
-        restored, before = self.restorer(degraded).cpu(), self.before(photograph)
+        restored, before = self.restorer(degraded).cpu().float(), self.before(photograph)
         if restored.shape[1] < before.shape[0]:
             restored = before + (restored - luma(before[None])) / _LUMA_RANGE
         elif restored.shape[1] > before.shape[0] and self.mosaic is None:
@@ -223,14 +224,17 @@ def noise_level(net: RestorationNet, checkpoint: Checkpoint, given: object) -> f
         return None
     low, high = trained_levels(checkpoint) or (None, None)
     level = (low if low == high else None) if given is None else given
-    if level is None:
-        return None
-    if not isinstance(level, int | float) or not 0 <= level <= _HIGHEST:
+    return None if level is None else checked_sigma(level)
+
+
+def checked_sigma(sigma: object) -> float:
+    """Return ``sigma=`` on the 8-bit scale; ConfigError if it is not possible."""
+    if not isinstance(sigma, int | float) or not 0 <= sigma <= _HIGHEST:
         raise ConfigError(
-            f"sigma={level} is not possible; it is one number on the 8-bit scale, 0 to {_HIGHEST}, "
+            f"sigma={sigma} is not possible; it is one number on the 8-bit scale, 0 to {_HIGHEST}, "
             "e.g. sigma=25."
         )
-    return float(level)
+    return float(sigma)
 
 
 def trained_levels(checkpoint: Checkpoint) -> tuple[float, float] | None:

@@ -62,6 +62,15 @@ def over_white(pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
     return ((colour * alpha + 65535 * (65535 - alpha) + 32767) // 65535).astype(np.uint16)
 
 
+def transparent_grey(
+    image: Image.Image, grey: npt.NDArray[np.uint16]
+) -> npt.NDArray[np.bool_] | None:
+    """Return where 16-bit grey is transparent, which Pillow does not apply; None if nowhere."""
+    level = image.info.get("transparency")
+    hit = grey == level if isinstance(level, int) else None
+    return hit if hit is not None and hit.any() else None
+
+
 Shape = tuple[int, int, int]
 
 

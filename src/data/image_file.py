@@ -90,8 +90,8 @@ def read_bytes(path: Path, *, most: int = -1) -> bytes:
             )
         with path.open("rb") as file:
             content = file.read(most)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:  # the latter of a name with a zero byte
+        reason = getattr(error, "strerror", None) or error
         raise ImageFileError(path, f"cannot be opened: {reason}.") from error
     if not content:
         raise ImageFileError(path, "is empty (0 bytes); copy it again.")

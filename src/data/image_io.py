@@ -20,6 +20,7 @@ from src.data.depth import (
     decode_array,
     other_order,
     over_white,
+    transparent_grey,
     unit_floats,
     wide_colour,
 )
@@ -79,7 +80,9 @@ def _decoded(image: Image.Image, content: bytes, path: Path) -> Pixels:
     if upright.mode == "F":
         return unit_floats(np.asarray(upright)[..., None], path)
     if upright.mode.startswith("I;16"):
-        return np.asarray(upright).astype(np.uint16)[..., None]
+        grey = np.asarray(upright).astype(np.uint16)[..., None]
+        see_through = transparent_grey(upright, grey)
+        return grey if see_through is None else np.where(see_through, np.uint16(65535), grey)
     flat = _without_alpha(upright)
     # A copy: Pillow's own is read-only.
     pixels = np.array(flat.convert("L" if has_one_channel(flat) else "RGB"), dtype=np.uint8)

@@ -13,7 +13,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from src.data.depth import Levels, other_order, raw_mode, wide_colour
+from src.data.depth import Levels, other_order, raw_mode, transparent_grey, wide_colour
 from src.data.image_file import has_one_channel, opened, read_bytes, scaled_tiff
 from src.data.image_io import is_grey
 from src.ops.level import jpeg_quality
@@ -64,7 +64,10 @@ def read_photograph(path: Path, content: bytes | None = None) -> Photograph:
         remarks = [_CONVERTED[image.mode]] if image.mode in _CONVERTED else []
         raw, tiles = raw_mode(image), other_order(image)
         tables = getattr(image, "quantization", None)
-        exif = _exif(image)  # may decode, so that the tiles are gone
+        # Now, as asking for EXIF decodes some, where damaged pixels would pass for damaged EXIF;
+        # the tiles are gone then.
+        image.load()
+        exif = _exif(image)
         levels = wide_colour(image, content, tiles) if tiles else _levels(image)
         if ";16" in raw and levels.dtype == np.uint8:
             remarks.append("16 bits a channel are read as 8")
@@ -84,7 +87,12 @@ def _levels(image: Image.Image) -> Levels:
     """Return the pixels upright, (H, W, C): grey or RGB, with alpha last where there is any."""
     image = ImageOps.exif_transpose(scaled_tiff(image))
     if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)[..., None]
+        grey = np.asarray(image).astype(np.uint16)[..., None]
+        see_through = transparent_grey(image, grey)
+        if see_through is None:
+            return grey
+        eight = (grey.astype(np.uint32) + 128) // 257  # as no format has alpha with 16-bit grey
+        return np.concatenate([eight, 255 * ~see_through], axis=2).astype(np.uint8)
     one = has_one_channel(image)
     if image.has_transparency_data:
         return np.asarray(image.convert("LA" if one else "RGBA"))

@@ -85,6 +85,8 @@ class Mosaic(nn.Module):
         return mosaic(image, self.evaluated) if is_raw else image
 
     def _doubt_of_raw(self, raw: Tensor) -> str:
+        if min(raw.shape[-2:]) < 2:  # no whole cell
+            return ""
         apart = greens_apart(raw, self.evaluated)
         if apart > 1 / _PLAIN:
             return f"its greens are not where phase={self.evaluated} has them; state another phase"

@@ -11,7 +11,7 @@ import torch
 from PIL import ExifTags, Image
 
 from src import load, restore
-from src.core.errors import CheckpointError, ConfigError
+from src.core.errors import CheckpointError, ConfigError, ImageFileError
 from src.core.paths import ROOT
 from src.data.datasets.sample_photos import SamplePhotos
 from src.models.backbones.ffdnet import FFDNet
@@ -172,3 +172,81 @@ def test_what_restores_imports_only_what_it_needs() -> None:
         code = f"import sys; {imports}; print({heavy} & set(sys.modules))"
         said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=-1)
         assert said.stdout == b"set()\n"
+
+
+@pytest.mark.parametrize("side", [1, 5, 8])
+def test_a_mosaic_of_one_channel_gets_its_colours(side: int) -> None:
+    raw = np.random.default_rng(0).integers(0, 256, (side, side + 2), np.uint8)
+    colours = restore(raw, "demosaic", phase="rggb")
+    assert (colours.shape, colours.dtype) == ((side, side + 2, 3), np.uint8)
+    assert (restore(raw, checkpoint=load("zoo/demosaic"), phase="rggb") == colours).all()
+    deep = restore(raw.astype(np.uint16) * 257, "demosaic", phase="rggb")
+    assert abs(deep / 257 - colours).max() <= 0.5 + 1e-3
+    for given in (Image.fromarray(raw), Image.fromarray(raw.astype(np.uint16) * 257)):
+        restored = restore(given, "demosaic", phase="rggb")
+        assert restored.mode == "RGB"
+        assert abs(np.asarray(restored).astype(int) - colours).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"scale": 0}, {"scale": -1}, {"sigma": 25},
+        {"tile": "x"}, {"tile": 17.5}, {"tile": True}, {"overlap": "a"}, {"overlap": None},
+        {"ensemble": "yes"}, {"tiling": "x"}, {"window": 4.5},
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("named", [True, False])
+def test_words_that_mean_nothing_are_refused_not_ignored(
+    named: bool,
+    words: dict[str, Any],
+) -> None:
+    network = {"task": "denoise"} if named else {"checkpoint": Bicubic(scale=1)}
+    with pytest.raises(ConfigError, match=f"{next(iter(words))}="):
+        restore(np.zeros((8, 8, 3), np.uint8), **network, **words)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.array(0.5), torch.zeros(0, 3, 8, 8),
+        torch.zeros(3, 8, 8, device="meta"), torch.zeros(3, 8, 8).to_sparse(),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_nothing_like_an_image_is_refused_in_words(image: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ConfigError, match=r"is no image|a tensor holds"):
+        restore(image, checkpoint=Bicubic(scale=2))
+
+
+def test_a_name_with_a_zero_byte_is_refused_in_words() -> None:
+    with pytest.raises(ImageFileError, match="cannot be opened"):
+        restore("a\0b.png", checkpoint=Bicubic(scale=2))
+
+
+def test_a_task_beside_a_module_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not both"):
+        restore(np.zeros((8, 8, 3), np.uint8), "denoise", checkpoint=Bicubic(scale=2))
+
+
+def test_numbers_of_any_type_give_the_same_image(noisy: np.ndarray) -> None:
+    net = load("zoo/denoise")
+    expected = restore(noisy[:16, :24], checkpoint=net)
+    swapped = restore((noisy[:16, :24].astype(">u2") * 257).astype(">u2"), checkpoint=net)
+    assert swapped.dtype == np.dtype(">u2")
+    assert abs(swapped / 257 - expected).max() <= 0.5 + 1e-3
+    assert (restore(noisy[:16, :24], checkpoint=net.double()) == expected).mean() > 0.999
+
+
+def test_of_other_inks_the_profile_goes_and_a_transparent_level_stays(noisy: np.ndarray) -> None:
+    inks = Image.fromarray(noisy).convert("CMYK")
+    inks.info.update(icc_profile=b"of inks", dpi=(300, 300))
+    restored = restore(inks, checkpoint=Bicubic(scale=1))
+    assert {"icc_profile", "dpi"} & set(restored.info) == {"dpi"}
+    grey = noisy[..., 0].astype(np.uint16) * 257
+    deep = Image.fromarray(grey)
+    deep.info["transparency"] = int(grey[3, 3])
+    restored = restore(deep, checkpoint=Bicubic(scale=1))
+    assert restored.mode == "LA"
+    assert ((np.asarray(restored)[..., 1] == 0) == (grey == grey[3, 3])).all()

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from PIL import Image
 
+from src.__main__ import main, predict_words
+from src.app.config.typed import as_meant
 from src.core.paths import ROOT
 from src.data.datasets.sample_photos import SamplePhotos
 from src.weights.zoo import zoo_names
@@ -100,3 +104,38 @@ def test_images_go_through_one_network() -> None:
     done = command("predict", "checkpoint=[a,b]", "input=a.png")
     assert done.code == 2
     assert "images go through one network" in done.err
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_any_name_of_a_file_reaches_the_network(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    here: bool,
+) -> None:
+    """Hydra's grammar has quotes, escapes and interpolations; a file's name has none of them."""
+    names = [
+        r"a\'b.png",
+        "${x}.png",
+        r"\${x}.png",
+        "~.png",
+        "[x].png",
+        "q'\".png",
+        "a\\",
+        "a=b,c.png",
+    ]
+    words = predict_words("denoise", names, [])
+    monkeypatch.chdir(tmp_path if here else ROOT)
+    (word,) = (one for one in as_meant(words) if one.startswith("input="))
+    parsed = OverridesParser.create().parse_override(word).value()
+    read = [str(one) for one in OmegaConf.create({"input": parsed}).input]
+    assert read == [str(tmp_path / name) if here else name for name in names]
+
+
+def test_a_name_that_the_system_refuses_is_no_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["exemplar", "denoise", "a" * 300 + ".png", "b" * 300 + "=1"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "there is no such file or folder" in capsys.readouterr().err

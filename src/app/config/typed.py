@@ -95,7 +95,9 @@ def _placed(value: Any, *, is_path: bool) -> Any:  # noqa: ANN401
         return [_placed(one, is_path=is_path) for one in value]
     if isinstance(value, dict):
         return {key: _placed(one, is_path=is_path) for key, one in value.items()}
-    if not isinstance(value, str) or re.match(r"-$|~|/|\$\{|.*://", value):
+    if not isinstance(value, str) or re.match(r"-$|/|\$\{|.*://", value):
+        return value
+    if str(with_home(value)) != value:  # ~/a.png, not ~.png, which is nobody's home
         return value
     here = str(Path.cwd() / value)
     named = not is_path and ("/" not in value or value.startswith("zoo/"))
@@ -109,7 +111,9 @@ def _as_typed(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, dict):
         return f"{{{','.join(f'{key}:{_as_typed(one)}' for key, one in value.items())}}}"
     if isinstance(value, str):
-        return '"' + value.replace('"', '\\"') + '"'
+        # as Hydra has it: of backslashes only those before a quote, or at the end, are escapes
+        doubled = re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + found[2], value)
+        return '"' + doubled.replace('"', '\\"') + '"'
     return show(value)
 
 

@@ -3,14 +3,15 @@
 import difflib
 import glob
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.files import fitting_name
-from src.core.paths import from_root
+from src.core.paths import from_root, shown
 from src.data.image_file import opened, read_bytes
 from src.data.photograph_writing import KINDS, kind_of, kind_of_name
 from src.data.source import EXTENSIONS, ImageFolder
@@ -58,7 +59,7 @@ def plan(
         DataError: If there is no image, or a result may not be written.
     """
     sources = _without_results(_found(patterns), output, ending)
-    as_file = output is not None and kind_of_name(output) is not None and not output.is_dir()
+    as_file = output is not None and kind_of_name(output) is not None and not _is_folder(output)
     if output is not None and as_file and len(sources) > 1:
         raise ConfigError(
             f"output={output} looks like an image, and there are {len(sources)}: give a folder, in "
@@ -78,10 +79,8 @@ def plan(
         suffixes = {one: _suffix(one, kinds.get(one, (kind, None))[0]) for one in sources}
         targets = _targets(_names(sources, suffixes, None if output else ending), output or Path())
     existing = existing or (REFUSE if as_file else SKIP)
-    there = {source: target for source, target in targets.items() if target.exists()}
-    for source, target in there.items():
-        if target.resolve() == source.resolve():
-            raise DataError(f"{target} would replace its own input; choose another output.")
+    _refuse_replacing_inputs(targets, overwrite=existing == OVERWRITE)
+    there = {one: target for one, target in targets.items() if _place(target).exists()}
     if there and existing == REFUSE:
         raise DataError(
             f"{next(iter(there.values()))} exists already (in all {len(there)} of {len(targets)}); "
@@ -97,6 +96,43 @@ def plan(
         tuple(fault for fault in faults if isinstance(fault, ImageFileError)),
         kinds,
     )
+
+
+def _refuse_replacing_inputs(targets: Mapping[Path, Path], *, overwrite: bool) -> None:
+    """Refuse a result in the place of a photograph that is to be restored."""
+    inputs = {source.resolve() for source in targets}
+    for source, target in targets.items():
+        place = _place(target)
+        if place == source.resolve():
+            raise DataError(f"{target} would replace its own input; choose another output.")
+        if overwrite and place in inputs:
+            raise DataError(f"{target} would replace another input; choose another output.")
+
+
+def _place(target: Path) -> Path:
+    """Return where a result will be, that of ``new/../a.png`` too, whose folder is made first.
+
+    Raises:
+        DataError: If the system cannot look there: too long a name, links in a circle, no right.
+    """
+    with _looking("output", target, "cannot be written"):
+        place = target.resolve()
+        place.exists()
+        return place
+
+
+def _is_folder(output: Path) -> bool:
+    with _looking("output", output, "cannot be written"):
+        return output.is_dir()
+
+
+@contextmanager
+def _looking(key: str, path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # the latter of links in a circle, before Python 3.13
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{key}={shown(path)} {what}: {reason}. Choose another {key}.") from error
 
 
 def _found(patterns: Sequence[str]) -> dict[Path, Path]:
@@ -121,7 +157,7 @@ def _without_results(
             or not (source.stem.endswith(ending) or source.name.endswith(COMPARISON))
         }
         return kept or dict(found)
-    folder = output.resolve()
+    folder = _place(output)
     return {
         source: base
         for source, base in found.items()
@@ -178,9 +214,11 @@ def _targets(names: Mapping[Path, Path], output: Path) -> dict[Path, Path]:
 def _sources(pattern: str) -> tuple[list[Path], Path]:
     """Return the images of a file, a folder or a glob, and the folder that names start from."""
     path = from_root(pattern)
-    if path.is_file():
+    with _looking("input", path, "cannot be opened"):
+        is_file, is_folder = path.is_file(), path.is_dir()
+    if is_file:
         return [path], path.parent
-    if path.is_dir():
+    if is_folder:
         return list(ImageFolder(path).files().values()), path
     # Path.glob takes no absolute pattern.
     names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207

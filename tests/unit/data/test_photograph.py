@@ -7,6 +7,7 @@ from PIL import ExifTags, Image
 
 from src.core.errors import DataError, ImageFileError
 from src.data.image_file import opened
+from src.data.image_io import read_image
 from src.data.photograph import Photograph, read_photograph
 from src.data.photograph_writing import kind_of, write_photograph
 from tests.support.images import pixels
@@ -105,3 +106,50 @@ def test_damage_anywhere_gives_a_photograph_that_can_be_written_or_our_error(
         except ImageFileError:
             refused += 1
     assert refused
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7])
+def test_pixels_that_do_not_fit_their_checksum_are_refused(tmp_path: Path, place: float) -> None:
+    """Damage in the pixels must not pass for damage in the EXIF, for which PNG decodes."""
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels(40, 56)).save(path)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ImageFileError, match="is damaged"):
+        read_photograph(path)
+
+
+def _see_through_grey(path: Path, orientation: int) -> np.ndarray:
+    """Write 16-bit grey of which the level 7 is transparent; return it, (H, W)."""
+    grey = WIDE[..., 0].copy()
+    grey[3:6, 4:9] = 7
+    exif = _exif(orientation)
+    Image.fromarray(grey).save(path, transparency=7, exif=exif)
+    return grey
+
+
+def test_a_transparent_level_of_sixteen_bit_grey_is_kept_with_8_bits(tmp_path: Path) -> None:
+    grey = _see_through_grey(tmp_path / "a.png", orientation=1)
+    read = read_photograph(tmp_path / "a.png")
+    assert read.alpha is not None
+    assert torch.equal(read.alpha[0] == 0, torch.from_numpy(grey == 7))
+    assert read.alpha.unique().tolist() == [0, 1]
+    assert abs(read.image[0].numpy() - grey / 65535).max() <= 0.5 / 255 + 1e-6
+    assert read.depth == 8
+    assert "16 bits a channel are read as 8" in read.remarks
+    write_photograph(tmp_path / "b.png", read, "png")
+    again = read_photograph(tmp_path / "b.png")
+    assert again.alpha is not None
+    assert torch.equal(again.alpha, read.alpha)
+    _see_through_grey(tmp_path / "turned.png", orientation=6)
+    turned = read_photograph(tmp_path / "turned.png")
+    assert turned.alpha is not None
+    assert torch.equal(turned.alpha, read.alpha.rot90(-1, (1, 2)))
+
+
+def test_a_transparent_level_of_sixteen_bit_grey_is_white_in_training(tmp_path: Path) -> None:
+    grey = _see_through_grey(tmp_path / "a.png", orientation=1)
+    image = read_image(tmp_path / "a.png", channels=1)
+    assert image.dtype == np.uint16
+    assert (image[..., 0] == np.where(grey == 7, 65535, grey)).all()
