@@ -18,7 +18,7 @@ from src.data.photograph import Photograph, read_photograph
 from src.inference.restorer import InferencePolicy, Restorer, takes_noise_level
 from src.ops.bayer import Phase
 from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
-from src.weights.zoo import with_zoo
+from src.weights.zoo import ENLARGING, ZOO, with_zoo, zoo_names
 
 Picture = TypeVar("Picture", Path, str, Image.Image, np.ndarray, Tensor)
 
@@ -114,6 +114,15 @@ def _named(task: str | None, checkpoint: str | Path | None, scale: int | None) -
         raise ConfigError('Give a task, e.g. "denoise", or checkpoint=…, and not both.')
     if task is None:
         return open_checkpoint(str(checkpoint))
+    scales = [name.rpartition("_x")[2] for name in zoo_names() if ENLARGING in name]
+    tasks = {name.removeprefix(ZOO) for name in zoo_names() if ENLARGING not in name}
+    enlarging = task in {"upscale", ENLARGING}
+    if task not in tasks and not enlarging:
+        raise ConfigError(f"task={task}: {did_you_mean(task, {*tasks, 'upscale'})}")
+    if scale is not None and not enlarging:
+        raise ConfigError(f"scale={scale}: is of upscale, and {task} keeps the size; leave it out.")
+    if scale is not None and str(scale) not in scales:
+        raise ConfigError(f"scale={scale}: {task} has {', '.join(scales)}.")
     words = [f"task={task}"] + ([] if scale is None else [f"scale={scale}"])
     return open_checkpoint(with_zoo(words)[0].partition("=")[2])
 
@@ -169,7 +178,9 @@ def _restored_array(image: np.ndarray, way: Restoration) -> np.ndarray:
     restored = _restored(planes, way).permute(1, 2, 0).numpy().astype(np.float64) * white
     if white > 1:
         restored = restored.round()
-    return restored.reshape(*restored.shape[:2], *image.shape[2:]).astype(image.dtype)
+    if image.ndim == 2 and restored.shape[2] == 1:  # of a mosaic there come three
+        restored = restored[..., 0]
+    return restored.astype(image.dtype)
 
 
 def _restored_pillow(image: Image.Image, way: Restoration) -> Image.Image:
