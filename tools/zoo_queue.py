@@ -6,9 +6,10 @@
 Each name stands for ``experiment=zoo/<name>``; what has a ``=`` goes to every training. The run of
 a recipe is ``<state>/<name>``. Every ``--every`` minutes and at the end of a recipe the best
 weights so far are written with 16 bits to ``<output>/<name>/model.safetensors``, and the
-validation scores beside them to curve.csv. Ctrl-C and SIGTERM save the running step first.
-Where the processor only emulates bfloat16 it trains in float32; a training that began on another
-kind goes on with ``accept_changes=true``.
+validation scores beside them to curve.csv. Without ``--output`` that is experiments/zoo: they take
+the place of the network that comes along, better or worse; to try something, name another folder.
+Ctrl-C and SIGTERM save the running step first. Where the processor only emulates bfloat16 it trains
+in float32; a training that began on another kind goes on with ``accept_changes=true``.
 """
 
 import argparse
@@ -106,7 +107,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("words", nargs="+", help="recipes, and key=value for all of them")
     parser.add_argument("--state", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--output", type=Path, default=ROOT / "experiments" / "zoo")
+    own = ROOT / "experiments" / "zoo"
+    says = "folder of the weights; left out: experiments/zoo, whose weights are replaced"
+    parser.add_argument("--output", type=Path, default=own, help=says)
     parser.add_argument("--every", type=float, default=20, help="minutes between two exports")
     arguments = parser.parse_intermixed_args()
     arguments.overrides = [word for word in arguments.words if "=" in word]

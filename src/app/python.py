@@ -22,7 +22,7 @@ from src.inference.policy import InferencePolicy
 from src.inference.restorer import Restorer, takes_noise_level
 from src.ops.bayer import Phase
 from src.weights.checkpoint import Checkpoint, network_of, open_checkpoint
-from src.weights.zoo import with_zoo
+from src.weights.zoo import ENLARGING, ZOO, with_zoo, zoo_names
 
 Picture = TypeVar("Picture", Path, str, Image.Image, np.ndarray, Tensor)
 
@@ -127,6 +127,15 @@ def _named(task: str | None, checkpoint: str | Path | None, scale: int | None) -
     """Return the checkpoint that is asked for."""
     if task is None:
         return open_checkpoint(str(checkpoint))
+    scales = [name.rpartition("_x")[2] for name in zoo_names() if ENLARGING in name]
+    tasks = {name.removeprefix(ZOO) for name in zoo_names() if ENLARGING not in name}
+    enlarging = task in {"upscale", ENLARGING}
+    if task not in tasks and not enlarging:
+        raise ConfigError(f"task={task}: {did_you_mean(task, {*tasks, 'upscale'})}")
+    if scale is not None and not enlarging:
+        raise ConfigError(f"scale={scale}: is of upscale, and {task} keeps the size; leave it out.")
+    if scale is not None and str(scale) not in scales:
+        raise ConfigError(f"scale={scale}: {task} has {', '.join(scales)}.")
     words = [f"task={task}"] + ([] if scale is None else [f"scale={scale}"])
     return open_checkpoint(with_zoo(words)[0].partition("=")[2])
 

@@ -125,7 +125,9 @@ def _extras(image: Image.Image) -> dict[str, Any]:
         extras["xmp"] = re.sub(_XMP_ORIENTATION, b"", extras["xmp"])  # it is applied
     if image.mode in {"CMYK", "LAB"}:
         extras.pop("icc_profile", None)  # it describes other inks
-    dpi = tuple(float(value) for value in image.info.get("dpi", ()))
+    # Pillow says 1 of a TIFF that states none.
+    stated = image.format != "TIFF" or ExifTags.Base.XResolution in getattr(image, "tag_v2", {})
+    dpi = tuple(float(value) for value in image.info.get("dpi", ()) if stated)
     if len(dpi) == 2 and all(math.isfinite(value) and value > 0 for value in dpi):
         extras["dpi"] = dpi
     return extras

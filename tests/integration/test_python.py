@@ -100,6 +100,14 @@ def test_upscale_is_a_task_as_on_the_command_line() -> None:
     assert restore(image, "upscale").shape == (16, 18, 3)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_a_mosaic_of_one_channel_becomes_an_image_of_three(kind: type) -> None:
+    mosaic = np.full((8, 10), 1, kind)
+    assert restore(mosaic, "demosaic").shape == (8, 10, 3)
+    assert restore(mosaic[..., None], "demosaic").shape == (8, 10, 3)
+    assert restore(mosaic, "denoise").shape == (8, 10)
+
+
 @pytest.mark.parametrize(
     ("image", "says"),
     [
@@ -134,6 +142,12 @@ def test_what_is_to_be_done_must_be_said_once() -> None:
 
 def test_what_a_network_cannot_do_is_refused() -> None:
     image = np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(ConfigError, match=r"task=denoize: Did you mean denoise\?"):
+        restore(image, "denoize")
+    with pytest.raises(ConfigError, match=r"scale=2: is of upscale"):
+        restore(image, "denoise", scale=2)
+    with pytest.raises(ConfigError, match=r"scale=5: upscale has 2, 3, 4"):
+        restore(image, "upscale", scale=5)
     with pytest.raises(ConfigError, match="enlarges by 2"):
         restore(image, checkpoint=Bicubic(scale=2), scale=3)
     with pytest.raises(ConfigError, match="add sigma="):

@@ -94,6 +94,12 @@ def test_a_stream_goes_through_and_is_what_the_file_becomes(noisy: Path) -> None
     assert done.stdout == (noisy / "a_denoised.png").read_bytes()
 
 
+def test_a_stream_is_one_image_so_a_comparison_does_not_go_into_it() -> None:
+    done = command("predict", "task=denoise", "input='-'", "output='-'", "compare=true")
+    assert done.code == 2
+    assert "compare=true makes a second image" in done.err
+
+
 def test_a_network_that_does_not_come_along_is_refused_with_those_that_do(noisy: Path) -> None:
     done = command("predict", "task=super_resolution", "scale=7", f"input='{noisy}'")
     assert done.code == 1

@@ -47,6 +47,8 @@ def read_request(cfg: DictConfig) -> Request:
     to_stdout = cfg.output == STREAM
     if to_stdout and not streamed:
         raise ConfigError("output=- goes with input=-; for files give a folder or a file.")
+    if to_stdout and cfg.compare:
+        raise ConfigError("compare=true makes a second image, and output=- is one: give a file.")
     return Request(
         inputs=() if streamed else tuple(map(str, inputs)),
         output=None if cfg.output is None or to_stdout else from_root(cfg.output),

@@ -64,6 +64,13 @@ def test_an_orientation_in_xmp_is_applied_once_and_reset(
     assert b"<a" in again.extras["xmp"]
 
 
+def test_a_tiff_that_states_no_resolution_has_none(tmp_path: Path) -> None:
+    Image.fromarray(pixels()).save(tmp_path / "a.tif")
+    assert "dpi" not in read_photograph(tmp_path / "a.tif").extras
+    Image.fromarray(pixels()).save(tmp_path / "a.tif", dpi=(1, 1))
+    assert read_photograph(tmp_path / "a.tif").extras["dpi"] == (1, 1)
+
+
 def test_an_iptc_record_is_said_to_be_lost(tmp_path: Path) -> None:
     record = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00\x00\x00\x00\x02\x1c\x02"
     segment = b"\xff\xed" + (len(record) + 2).to_bytes(2, "big") + record
