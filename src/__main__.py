@@ -173,7 +173,12 @@ def images_and_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _check_images(word: str, images: Sequence[str], options: Sequence[str]) -> None:
-    """Refuse at once, before torch is imported, that there is no image."""
+    """Refuse at once, before torch is imported, that there is no image, or no such scale."""
+    scales = [one.rpartition("_x")[2] for one in zoo_names() if ENLARGING in one]
+    for option in options:
+        key, _, value = option.partition("=")
+        if word == "upscale" and key == "scale" and value not in scales:
+            _refuse(f"--scale {value}: {word} takes {', '.join(scales)}.")
     if not images and not any(one in {"--cfg", "-c"} or one[:6] == "input=" for one in options):
         _refuse(f"no image is named: exemplar {word} {_EXAMPLES[word]}")
     for image in images:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.app.config.options import options_of
 from src.core.errors import ConfigError, did_you_mean
 from src.core.heap import MMAP_THRESHOLD, TOP_PAD, give_back_freed, tell_malloc
-from src.core.paths import CONF_DIR
+from src.core.paths import CONF_DIR, shown
 from src.degradations.mosaic import Mosaic
 from src.inference.policy import InferencePolicy
 from src.ops.bayer import PHASES
@@ -95,8 +95,10 @@ def demosaicing(checkpoint: Checkpoint, phase: str | None) -> Mosaic | None:
     """
     trained = checkpoint.config.get("degradation") or {}
     is_mosaic = "mosaic" in f"{trained.get('_target_')} {task_of(checkpoint)}".lower()
-    if phase is not None and trained and not is_mosaic:
-        raise ConfigError(f"phase={phase}: {checkpoint.path} does not demosaic; leave it out.")
+    is_known = trained or checkpoint.origin.get("task")
+    if phase is not None and is_known and not is_mosaic:
+        where = shown(checkpoint.path)
+        raise ConfigError(f"phase={phase}: {where} does not demosaic; leave phase=… out.")
     if phase not in {None, *PHASES}:
         raise ConfigError(f"phase={phase}: {did_you_mean(str(phase), PHASES)}")
     if not is_mosaic and phase is None:

@@ -33,6 +33,7 @@ _DESCRIBING = {_BASE.ImageDescription, _BASE.Make, _BASE.Model, _BASE.Software, 
                _BASE.Artist, _BASE.Copyright}  # fmt: skip
 _APART = {_BASE.Orientation, _BASE.ExifOffset, _BASE.GPSInfo}
 _RECORDS = {33723, 34377}  # tags of TIFF
+_LOSSLESS = {"tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma", "zstd"}
 _XMP_ORIENTATION = rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>'
 
 
@@ -46,7 +47,7 @@ class Photograph:
     depth: int  # bits a channel, 8 or 16
     channels: int  # 1 or 3, as the file has them beside alpha
     quality: int | None  # of a JPEG, as its tables tell; None for other files
-    # Colour profile, EXIF, XMP, resolution, comment, under Pillow's names.
+    # Colour profile, EXIF, XMP, resolution, comment, a TIFF's compression, under Pillow's names.
     extras: Mapping[str, Any]
     remarks: tuple[str, ...]  # what of the file is not in here
 
@@ -130,6 +131,8 @@ def _extras(image: Image.Image) -> dict[str, Any]:
     dpi = tuple(float(value) for value in image.info.get("dpi", ()) if stated)
     if len(dpi) == 2 and all(math.isfinite(value) and value > 0 for value in dpi):
         extras["dpi"] = dpi
+    if image.info.get("compression") in _LOSSLESS:
+        extras["compression"] = image.info["compression"]
     return extras
 
 

@@ -31,7 +31,7 @@ class Kind:
 _EMBEDDED = frozenset({"icc_profile", "exif", "xmp"})
 KINDS: Final[Mapping[str, Kind]] = {
     "png": Kind((".png",), True, True, 2**31, _EMBEDDED | {"dpi"}),
-    "tiff": Kind((".tif", ".tiff"), True, True, 2**31, _EMBEDDED | {"dpi"}),
+    "tiff": Kind((".tif", ".tiff"), True, True, 2**31, _EMBEDDED | {"dpi", "compression"}),
     "jpeg": Kind(
         (".jpg", ".jpeg", ".jfif", ".jpe"), False, False, 65_500, _EMBEDDED | {"dpi", "comment"}
     ),
@@ -86,7 +86,7 @@ def losses(photograph: Photograph, kind: str) -> list[str]:
     words += [
         f"{name} has no place for the {_SPOKEN[key]}: not kept"
         for key in photograph.extras
-        if key not in holds.keeps
+        if key not in holds.keeps and key in _SPOKEN
     ]
     return words
 

@@ -28,7 +28,11 @@ def zoo_file(name: str) -> Path:
     """Return the file of a network of the zoo; CheckpointError if there is none of that name."""
     names = zoo_names()
     if name not in names:
-        raise CheckpointError(f"{name}: no such network comes along, but {', '.join(names)}.")
+        task = name.partition("_x")[0]
+        kin = [one for one in names if ENLARGING in name and one.startswith(task)]
+        raise CheckpointError(
+            f"{name}: no such network comes along, but {', '.join(kin or names)}."
+        )
     return _FOLDER / name.removeprefix(ZOO) / MODEL
 
 

@@ -103,7 +103,48 @@ def test_a_stream_is_one_image_so_a_comparison_does_not_go_into_it() -> None:
 def test_a_network_that_does_not_come_along_is_refused_with_those_that_do(noisy: Path) -> None:
     done = command("predict", "task=super_resolution", "scale=7", f"input='{noisy}'")
     assert done.code == 1
-    assert all(name in done.err for name in zoo_names())
+    assert all((name in done.err) == ("super_resolution" in name) for name in zoo_names())
+
+
+@pytest.mark.parametrize("scale", ["5", "abc", ""])
+def test_upscale_says_which_scales_there_are(
+    noisy: Path, scale: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["exemplar", "upscale", f"{noisy}/a.png", "--scale", scale])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert f"--scale {scale}: upscale takes 2, 3, 4." in capsys.readouterr().err
+
+
+def test_a_phase_is_of_a_mosaic(noisy: Path) -> None:
+    done = command("predict", "task=denoise", f"input='{noisy}/a.png'", "phase=rggb")
+    assert done.code == 2
+    assert "does not demosaic; leave phase=… out" in done.err
+
+
+def test_a_reference_to_nothing_is_no_fault_of_the_program(noisy: Path) -> None:
+    done = command("predict", "task=denoise", "input=${x}.png", f"output='{noisy}/o'")
+    assert done.code == 2
+    assert "input cannot be worked out: Interpolation key 'x' not found" in done.err
+
+
+@pytest.mark.long
+def test_a_closed_standard_output_takes_no_result(noisy: Path) -> None:
+    typed = f"exec '{sys.executable}' -m src denoise - --output - < '{noisy}/a.png' >&-"
+    done = subprocess.run(typed, shell=True, cwd=ROOT, capture_output=True, check=False)  # noqa: S602
+    assert done.returncode == 1
+    assert "standard output is closed" in done.stderr.decode()
+
+
+@pytest.mark.long
+def test_a_comparison_is_no_photograph_to_restore(noisy: Path, tmp_path: Path) -> None:
+    assert command("predict", "task=denoise", f"input='{noisy}/a.png'", "compare=true").code == 0
+    done = command("predict", "task=denoise", f"input='{noisy}/*.png'", f"output='{tmp_path}/o'")
+    assert done.code == 0, done.err
+    names = sorted(file.name for file in (tmp_path / "o").iterdir())
+    assert "a.png" in names
+    assert not [name for name in names if "compare" in name]
 
 
 def test_images_go_through_one_network() -> None:

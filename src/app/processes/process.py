@@ -14,7 +14,7 @@ import warnings
 from typing import Any
 
 from src.app.processes.later import import_later
-from src.core.errors import ExemplarError
+from src.core.errors import DataError, ExemplarError
 from src.core.heap import MMAP_THRESHOLD, TOP_PAD, TRIM_THRESHOLD, tell_malloc
 from src.core.paths import escape_surrogates
 from src.core.redact import CleanRecord
@@ -22,6 +22,7 @@ from src.core.redact import CleanRecord
 _ESCAPED = "exemplar.escaped"
 
 _lost: list[OSError] = []
+_closed: set[str] = set()
 
 
 def prepare_process() -> None:
@@ -129,6 +130,16 @@ def keep_going_without_output() -> None:
         setattr(sys, name, new)
 
 
+def refuse_closed_output() -> None:
+    """Say so, before a result is made that is asked for on standard output, where that is closed.
+
+    Raises:
+        DataError: If who started this process has closed it.
+    """
+    if "stdout" in _closed:
+        raise DataError("output=-: standard output is closed. Name a file, output=<file>.")
+
+
 def refuse_lost_results() -> None:
     """Say so where the results that a command printed did not arrive.
 
@@ -151,6 +162,7 @@ def _reopen_closed() -> None:
     """Open what the starter has closed to nowhere, before a file of ours gets its number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, f"__{name}__") is None:
+            _closed.add(name)
             nowhere = os.open(os.devnull, os.O_RDWR)
             if nowhere != number:
                 os.dup2(nowhere, number)

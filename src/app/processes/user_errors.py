@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from omegaconf.errors import InterpolationResolutionError
 
 from src.app.config.schema import leaves
 from src.core.errors import ConfigError, ExemplarError
@@ -59,6 +60,12 @@ def as_user_error(error: Exception) -> ExemplarError | None:
         return ExemplarError(lacking)
     if isinstance(error, InstantiationException):
         return _of_building(error)
+    if isinstance(error, InterpolationResolutionError):
+        reason = str(error).splitlines()[0].rstrip(".")
+        return ConfigError(
+            f"{error.full_key} cannot be worked out: {reason}. Where ${{ is part of a name, type "
+            r"\${."
+        )
     return ConfigError(str(error)) if _is_lightning_refusal(error) else None
 
 

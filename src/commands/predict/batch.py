@@ -148,19 +148,24 @@ def _found(patterns: Sequence[str]) -> dict[Path, Path]:
 def _without_results(
     found: Mapping[Path, Path], output: Path | None, ending: str
 ) -> dict[Path, Path]:
-    """Leave out the results of an earlier start; a file that was named by itself stays."""
+    """Leave out the results of an earlier start; a file that was named by itself stays.
+
+    Into another folder only comparisons are left out, and what lies in that folder: whoever names
+    one may mean to go on with results.
+    """
+    others = {
+        source: base
+        for source, base in found.items()
+        if len(found) == 1 or not source.name.endswith(COMPARISON)
+    }
     if output is None:
-        kept = {
-            source: base
-            for source, base in found.items()
-            if len(found) == 1
-            or not (source.stem.endswith(ending) or source.name.endswith(COMPARISON))
-        }
+        alone = len(found) == 1
+        kept = {one: others[one] for one in others if alone or not one.stem.endswith(ending)}
         return kept or dict(found)
     folder = _place(output)
     return {
         source: base
-        for source, base in found.items()
+        for source, base in others.items()
         if base.resolve() not in folder.parents or folder not in source.resolve().parents
     }
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig, ListConfig
 
+from src.app.processes.process import refuse_closed_output
 from src.core.errors import ConfigError, DataError
 from src.core.paths import from_root
 from src.weights.zoo import result_ending
@@ -62,13 +63,15 @@ def streams(request: Request) -> Iterator[Request]:
     """Yield the request with files in place of standard input and output, and pass them on.
 
     Raises:
-        DataError: If nothing came.
+        DataError: If nothing came, or standard output is closed.
     """
+    if request.to_stdout:
+        refuse_closed_output()
     if request.inputs:
         yield request
         return
     with TemporaryDirectory() as name:
-        source, results = Path(name, "stdin"), Path(name, "results")
+        source, results = Path(name, "standard_input"), Path(name, "results")
         source.write_bytes(sys.stdin.buffer.read())
         if not source.stat().st_size:
             raise DataError("input=-: nothing came from standard input.")

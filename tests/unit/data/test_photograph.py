@@ -9,7 +9,7 @@ from src.core.errors import DataError, ImageFileError
 from src.data.image_file import opened
 from src.data.image_io import read_image
 from src.data.photograph import Photograph, read_photograph
-from src.data.photograph_writing import kind_of, write_photograph
+from src.data.photograph_writing import kind_of, losses, write_photograph
 from tests.support.images import pixels
 
 WIDE = np.random.default_rng(0).integers(0, 2**16, (20, 24, 3), np.uint16)
@@ -69,6 +69,23 @@ def test_a_tiff_that_states_no_resolution_has_none(tmp_path: Path) -> None:
     assert "dpi" not in read_photograph(tmp_path / "a.tif").extras
     Image.fromarray(pixels()).save(tmp_path / "a.tif", dpi=(1, 1))
     assert read_photograph(tmp_path / "a.tif").extras["dpi"] == (1, 1)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16"])
+def test_a_tiff_stays_compressed_as_it_was(tmp_path: Path, mode: str, compression: str) -> None:
+    levels = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64)
+    image = Image.fromarray(levels) if mode == "I;16" else Image.new(mode, (64, 48), 90)
+    image.save(tmp_path / "a.tif", compression=compression)
+    photograph = read_photograph(tmp_path / "a.tif")
+    assert losses(photograph, "tiff") == losses(photograph, "png") == []
+    write_photograph(tmp_path / "b.tif", photograph, "tiff")
+    write_photograph(tmp_path / "b.png", photograph, "png")
+    with Image.open(tmp_path / "b.tif") as written:
+        assert written.info["compression"] == compression
+    again = read_photograph(tmp_path / "b.tif")
+    assert torch.equal(again.image, photograph.image)
+    assert (again.alpha is None) == (photograph.alpha is None)
 
 
 def test_an_iptc_record_is_said_to_be_lost(tmp_path: Path) -> None:
