@@ -21,6 +21,8 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from src.app.inference import give_back_large_blocks
+from src.app.processes.process import prepare_process
 from src.commands.benchmark.measure import time_in_turn, weigh
 from src.core.errors import MismatchError
 from src.core.files import sha256, write_json
@@ -233,6 +235,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.sets is not None:
         measure_missing(given.weights.absolute(), given.sets.absolute())
+    prepare_process()  # memory as the commands that restore have it, for all networks alike
+    give_back_large_blocks()
     torch.set_num_threads(given.threads)
     rows = measured(given.weights, given.side, given.rounds)
     about = {
