@@ -131,8 +131,11 @@ def test_a_reference_to_nothing_is_no_fault_of_the_program(noisy: Path) -> None:
 
 @pytest.mark.long
 def test_a_closed_standard_output_takes_no_result(noisy: Path) -> None:
-    typed = f"exec '{sys.executable}' -m src denoise - --output - < '{noisy}/a.png' >&-"
-    done = subprocess.run(typed, shell=True, cwd=ROOT, capture_output=True, check=False)  # noqa: S602
+    typed = [sys.executable, "-m", "src", "denoise", "-", "--output", "-"]
+    closing, content = ["sh", "-c", '"$@" >&-', "sh"], (noisy / "a.png").read_bytes()
+    done = subprocess.run(
+        [*closing, *typed], cwd=ROOT, input=content, capture_output=True, check=False
+    )
     assert done.returncode == 1
     assert "standard output is closed" in done.stderr.decode()
 
