@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -220,18 +221,26 @@ def _replacing(path: Path, cache_dir: Path) -> Iterator[Path]:
 
     The rights are those of the cache's own folder and not of the umask: users share it, or not.
     """
-    folder = path.parent
-    if not folder.is_dir():
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=".", dir=cache_dir))
+    if path.parent.is_dir():
+        with replacing(path) as temporary:
+            yield temporary
+            _set_mode(temporary, cache_dir.stat().st_mode & 0o666)
+        return
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=".", dir=cache_dir))
+    try:
         _set_mode(new, cache_dir.stat().st_mode & 0o7777)
+        with replacing(new / path.name) as temporary:
+            yield temporary
+            _set_mode(temporary, cache_dir.stat().st_mode & 0o666)
+        # It appears with its rights, for another user may wait to write, and not empty: an empty
+        # folder is replaced by whoever was about to make it too, under one who opens a file in it.
         try:
-            new.rename(folder)  # appears with its rights, for another user may wait to write
+            new.rename(path.parent)
         except OSError:  # another process was first
-            new.rmdir()
-    with replacing(path) as temporary:
-        yield temporary
-        _set_mode(temporary, cache_dir.stat().st_mode & 0o666)
+            (new / path.name).replace(path)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _set_mode(path: Path, mode: int) -> None:

@@ -127,6 +127,21 @@ def test_several_processes_fill_one_cache_at_once(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").rglob(".*"))
 
 
+def test_a_folder_appears_with_its_first_file(tmp_path: Path) -> None:
+    # An empty one is replaced by the renaming of another process that was about to make it too, and
+    # who is opening a file in it at that moment is told that there is no such folder.
+    first, second = tmp_path / "cache/ab/first.npy", tmp_path / "cache/ab/second.npy"
+    with cache._replacing(first, tmp_path / "cache") as one:
+        with cache._replacing(second, tmp_path / "cache") as other:
+            assert not first.parent.exists()
+            other.write_bytes(b"second")
+        assert [path.name for path in first.parent.iterdir()] == ["second.npy"]
+        one.write_bytes(b"first")
+    assert first.read_bytes() == b"first"
+    assert second.read_bytes() == b"second"
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["ab"]
+
+
 def test_an_unusable_file_says_why_when_it_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("hello")
     item = ImageCache(tmp_path / "cache", channels=3).fill({"a": FileItem(tmp_path / "a.png")})
