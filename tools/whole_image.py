@@ -11,6 +11,7 @@ random, of a fixed seed: none of the published size are at hand.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -66,7 +67,8 @@ def prepare(image: Path) -> None:
 
 def restore(name: str) -> dict[str, Any]:
     """Run ``src.predict`` one way, as a user would; return its seconds, its peak and its words."""
-    words = ("checkpoint=panet.safetensors", "input=noisy.png", f"output={name.replace(' ', '_')}")
+    place = re.sub(r"\W+", "_", name)  # a comma in a word would be a list
+    words = ("checkpoint=panet.safetensors", "input=noisy.png", f"output={place}")
     words = tuple(word.replace("=", f"={WORK}/", 1) for word in words)
     command = [sys.executable, "-m", "src.predict", *words, "overwrite=true", *WAYS[name]]
     start = time.perf_counter()
@@ -174,8 +176,11 @@ def main() -> None:
     until = time.monotonic() + 60 * float(given.get("minutes", "inf"))
     prepare(Path(given.get("image", IMAGE)))
     times = WORK / "times.json"
-    if given.get("part") != "compare" and not times.exists():
-        times.write_text(json.dumps([restore(name) for name in WAYS]))
+    done = json.loads(times.read_text()) if times.exists() else []
+    for name in list(WAYS)[len(done) :] if given.get("part") != "compare" else []:
+        done.append(restore(name))
+        times.write_text(json.dumps(done))
+        sys.stdout.write(f"{done[-1]}\n")
     if given.get("part") == "time":
         return
     differences = compare(until)

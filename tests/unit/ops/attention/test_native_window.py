@@ -1,9 +1,13 @@
 """The C++ kernel within search windows against PyTorch's form: any size, level, window, thread."""
 
+import resource
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 
+from src.core.heap import given_back_at_once
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.attention.pyramid import PyramidAttention
@@ -179,3 +183,18 @@ def test_memory_beside_the_features_does_not_grow_with_the_image() -> None:
         return windowed_bytes(query, keys, 64, [49, 49])
 
     assert needed(2048) == needed(256)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts pages as Linux does")
+def test_a_strip_works_in_the_memory_of_the_one_before() -> None:
+    """Pages from the system have to be zeroed, which took a tenth of predict's attention."""
+
+    def pages(height: int) -> int:
+        query = torch.randn(1, 32, height, 64, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad(), threads(1), given_back_at_once():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            kernel(query, [query], [query], [9])
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    pages(128)  # what is done once
+    assert pages(8 * 128) < 2 * pages(128) + 8 * 128 * 64 * 32 * 4 // 4096
