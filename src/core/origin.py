@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import distributions, version
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -109,14 +110,21 @@ def _checkout() -> tuple[str, list[str]]:
 
 
 def _processor() -> str:
+    """Return the processor's name, of one of x86 with the numbers that tell its generation.
+
+    In virtual machines names are cut short: three generations are called "AMD EPYC", the last of
+    which computes three times as fast as the first.
+    """
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123
-            names = [
-                line.split(":", 1)[1].strip() for line in info if line.startswith("model name")
-            ]
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+        told = ""
+    lines = (line.partition(":") for line in told.partition("\n\n")[0].splitlines())
+    about = {key.strip(): value.strip() for key, _, value in lines}
+    name = about.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" not in about:
+        return name
+    return f"{name} (family {about['cpu family']}, model {about.get('model', 'unknown')})"
 
 
 def _git(*arguments: str) -> str:
