@@ -1,14 +1,15 @@
-"""The zoo's networks on whole photographs: megapixels a second and memory, run in four ways.
+"""The zoo's networks on whole photographs: megapixels a second and memory, run in five ways.
 
     python -m tools.inference_speed [--networks zoo/denoise …] [--megapixels 0.25 1 12]
 
 - loop: ``net(image)`` without gradients, as authors' scripts run their networks
 - ours: what `src.predict` does: memory order and precision tried first, whole or in tiles, in a
   process that it has prepared
+- bf16: the same with `precision=bf16`, where the processor has it
 - compiled: ``torch.compile(net)(image)``; compiling is not counted
 - onnxruntime: the network as `python -m src.export` writes it
 
-Each run is a process of its own, in turn, A B C D A B C D …; memory is the process's peak beside
+Each run is a process of its own, in turn, A B C D E A B C D E …; memory is its peak beside
 what it held before the image. Sizes are those of the restored picture. Nothing else should run
 meanwhile. Writes experiments/benchmarks/<device>_<torch>/inference.csv and .json, anew after each
 network, as the whole takes an hour and a quarter on two cores without AVX-512.
@@ -40,6 +41,7 @@ from src.commands.export.onnx_file import write_onnx
 from src.commands.export.program import trace
 from src.core.heap import give_back_freed
 from src.core.memory import high_water_bytes, reset_high_water
+from src.core.origin import emulates_bf16
 from src.core.paths import ROOT
 from src.core.seeding import generator_for
 from src.core.types import RestorationNet
@@ -51,7 +53,8 @@ from src.weights.checkpoint import network_of, open_checkpoint
 from src.weights.zoo import zoo_names
 from tools.measured import write_record
 
-FORMS = ("loop", "ours", "compiled", "onnxruntime")
+FORMS = ("loop", "ours", "bf16", "compiled", "onnxruntime")
+PRECISIONS = {"ours": "auto", "bf16": "bf16"}
 Run = dict[str, float]
 LARGE = 4e6
 """Pixels from which a picture is restored once: a minute says enough, and is long enough."""
@@ -67,15 +70,15 @@ def form_of(form: str, network: str, threads: int, exported: Path) -> Callable[[
         session = onnxruntime.InferenceSession(exported, options)
         return lambda image: session.run(None, {"degraded": image.numpy()})
     net = network_of(open_checkpoint(network)).requires_grad_(requires_grad=False)
-    if form == "ours":
-        return Restorer(net, InferencePolicy(), Precision("auto"))
+    if form in PRECISIONS:
+        return Restorer(net, InferencePolicy(), Precision(PRECISIONS[form]))
     plain: nn.Module = net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return torch.compile(plain) if form == "compiled" else plain
 
 
 def once(form: str, network: str, pixels: float, threads: int, exported: Path) -> Run:
     """Return megapixels, seconds and peak bytes of one picture, after a first one."""
-    if form == "ours":
+    if form in PRECISIONS:
         prepare_process()
         give_back_large_blocks()
     torch.set_num_threads(threads)
@@ -141,7 +144,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="*", default=zoo_names())
     parser.add_argument("--megapixels", nargs="*", type=float, default=[0.25, 1.0, 12.0])
-    parser.add_argument("--forms", nargs="*", default=FORMS, choices=FORMS)
+    able = [form for form in FORMS if form != "bf16" or not emulates_bf16()]
+    parser.add_argument("--forms", nargs="*", default=able, choices=FORMS)
     parser.add_argument("--rounds", type=int, default=3, help="for pictures below 4 megapixels")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--once", nargs=3, help=argparse.SUPPRESS)  # form, network, .onnx
