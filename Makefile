@@ -50,7 +50,7 @@ SPELLED := $(wildcard src conf docs experiments *.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo smoke test test-long test-all test-oldest gpu contract lint types layers check report docs fix audit lock clean
+.PHONY: help install demo smoke test test-long test-all test-oldest card gpu contract lint types layers check report docs fix audit lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -100,7 +100,11 @@ test-oldest: $(OLDEST)/.installed  ## Train two steps and run quick tests with t
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -W default -n $(TEST_JOBS) -m "not slow" \
 	  -o cache_dir=$(OLDEST)/pytest $(OLDEST_TESTS) $(ARGS)
 
-gpu: $(INSTALLED)  ## Test and measure what needs a CUDA GPU, in under 9 minutes (make install TORCH=cu126 first)
+# before anything is installed
+card:
+	@command -v nvidia-smi > /dev/null || { echo "make gpu: there is no NVIDIA driver here (no nvidia-smi); run it where a card is."; exit 1; }
+
+gpu: card $(INSTALLED)  ## Test and measure what needs a CUDA GPU, in under 9 minutes (make install TORCH=cu126 first)
 	$(PY) -m tools.gpu
 
 lint: $(INSTALLED)  ## Style and spelling

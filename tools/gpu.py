@@ -150,7 +150,7 @@ def main(names: list[str]) -> int:
     if not torch.cuda.is_available():
         sys.stderr.write(
             f"There is no CUDA GPU here, or torch {torch.__version__} is a build without CUDA: "
-            "make install TORCH=default.\n"
+            "make install TORCH=cu126.\n"
         )
         return 2
     shutil.rmtree(LOGS, ignore_errors=True)  # a training does not overwrite another

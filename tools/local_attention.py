@@ -1,13 +1,13 @@
 """CPU seconds of one thread of windowed pyramid attention: PyTorch's form and the kernel in turn.
 
-python -m tools.local_attention [side=128] [runs=5] [forms=chunked,native]
-                                [passes=forward,training]
+    python -m tools.local_attention [--side 128] [--runs 5] [--forms chunked native]
+                                    [--passes forward training]
 
 They mean something on a machine that others use, too, but are up to a third longer there.
 """
 
+import argparse
 import statistics
-import sys
 import time
 
 import torch
@@ -17,25 +17,30 @@ from src.core.console import make_console
 from src.models.attention.pyramid_local import LocalPyramidAttention
 
 CHANNELS = 64
-DEFAULTS = {"side": "128", "runs": "5", "forms": "chunked,native", "passes": "forward,training"}
+FORMS, PASSES = ("chunked", "native"), ("forward", "training")
 
 
 def main() -> None:
     """Print a line for each pass and form."""
     torch.set_num_threads(1)
-    given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
-    if unknown := sorted(given.keys() - DEFAULTS.keys()):
-        sys.exit(f"{', '.join(unknown)}: known are {', '.join(DEFAULTS)}.")
-    settings = DEFAULTS | given
-    side, forms = int(settings["side"]), settings["forms"].split(",")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--side", type=int, default=128, help="of the features, in pixels")
+    parser.add_argument("--runs", type=int, default=5, help="of which the median is told")
+    parser.add_argument("--forms", nargs="+", default=FORMS, choices=FORMS)
+    parser.add_argument("--passes", nargs="+", default=PASSES, choices=PASSES)
+    given = parser.parse_args()
+    if min(given.side, given.runs) < 1:
+        parser.error("--side and --runs are 1 at least")
+    side, forms = given.side, given.forms
     console = make_console()
+    console.print(f"CPU seconds of one thread; {CHANNELS} channels, five levels, window of 49 pixels")
     block = LocalPyramidAttention(CHANNELS).eval()
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(1, CHANNELS, side, side, generator=generator)
-    for name in settings["passes"].split(","):
+    for name in given.passes:
         taken: dict[str, list[float]] = {form: [] for form in forms}
         _seconds(block, features[..., :16, :16], training=name == "training")  # builds the kernel
-        for _ in range(int(settings["runs"])):
+        for _ in range(given.runs):
             for form in forms:
                 block.implementation = form  # type: ignore[assignment]
                 taken[form].append(_seconds(block, features, training=name == "training"))
