@@ -33,7 +33,7 @@ def main() -> None:
         parser.error("--side and --runs are 1 at least")
     side, forms = given.side, given.forms
     console = make_console()
-    console.print(f"CPU seconds of one thread; {CHANNELS} channels, five levels, window of 49 pixels")
+    console.print(f"CPU seconds of one thread; {CHANNELS} channels, 5 levels, window of 49 pixels")
     block = LocalPyramidAttention(CHANNELS).eval()
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(1, CHANNELS, side, side, generator=generator)
