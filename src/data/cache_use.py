@@ -33,7 +33,9 @@ def evict(cache_dir: Path, limit: int) -> None:
     is never followed: what it leads to is not of this cache.
     """
     entries: list[tuple[float, Path, int]] = []
-    folders = [folder for folder in cache_dir.glob("??") if not folder.is_symlink()]
+    # Those with a dot were to become one of the others.
+    folders = [*cache_dir.glob("??"), *cache_dir.glob(".????????")]
+    folders = [folder for folder in folders if not folder.is_symlink()]
     files = (path for folder in folders for path in folder.glob("*.npy"))
     for path in (path for path in files if _ENTRY.fullmatch(path.name)):
         with contextlib.suppress(OSError):  # another process has just renamed or removed it
@@ -42,9 +44,13 @@ def evict(cache_dir: Path, limit: int) -> None:
     size = before = sum(of_one for _, _, of_one in entries)
     removed = 0
     for _, path, of_one in sorted(entries):
-        if (size > limit or path.name.startswith(".")) and _remove_unused(path):
+        half_made = path.name.startswith(".") or path.parent.name.startswith(".")
+        if (size > limit or half_made) and _remove_unused(path):
             size -= of_one
             removed += 1
+            if path.parent.name.startswith("."):
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()
     if removed:
         logger.info(
             "image cache: %d images unused for three days removed, %.2f GB; it now has %.2f GB "

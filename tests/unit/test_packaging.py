@@ -1,5 +1,6 @@
 """The install: what is declared, what is pinned, what make and CI really run."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -142,6 +144,17 @@ def test_the_oldest_environment_has_each_direct_requirement_at_its_lower_bound()
     ]
     core = [Requirement(line) for line in declared(project()["core"], {})]
     assert all("==" in str(requirement.specifier) for requirement in core)
+
+
+def test_what_is_installed_takes_the_oldest_python_that_we_take() -> None:
+    """One of the documentation refused 3.11.2, which Debian 12 has, and so the install failed."""
+    refusing = {}
+    for name in pins().keys() & closure().keys():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # of an extra
+            asked = importlib.metadata.metadata(name).get("Requires-Python", "")
+            if Version("3.11.0") not in SpecifierSet(asked):
+                refusing[name] = asked
+    assert refusing == {}
 
 
 def test_torch_is_pinned_without_a_build_so_that_cpu_and_cuda_both_fit() -> None:

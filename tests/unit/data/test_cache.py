@@ -254,6 +254,22 @@ def test_what_a_killed_process_left_half_made_leaves(tmp_path: Path) -> None:
     assert (made.exists(), half.exists(), fresh.exists()) == (True, False, True)
 
 
+def test_a_folder_that_a_killed_process_left_half_made_leaves_too(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from src.data import cache;"
+        "root = Path(sys.argv[1]); entry = root / 'aa' / ('a' * 64 + '-c3-v4.npy');"
+        "manager = cache._replacing(entry, root); manager.__enter__().write_bytes(bytes(10));"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=False)
+    (left,) = tmp_path.iterdir()
+    evict(tmp_path, 10 * SIZE)
+    assert left.exists()  # its process may still be at work
+    used(*left.iterdir(), 4)
+    evict(tmp_path, 10 * SIZE)
+    assert not left.exists()
+
+
 def test_a_file_that_is_no_entry_is_never_removed(tmp_path: Path) -> None:
     (made,) = entries(tmp_path, 9)
     theirs = made.with_name("features.npy")

@@ -15,9 +15,7 @@ class Pool {
   public:
     Pool() = default;
     Pool(const Pool&) = delete;
-    ~Pool() {
-        for (const auto& [bytes, data] : free_) std::free(data);
-    }
+    ~Pool() { clear(); }
     // At least so many bytes; `bytes` becomes how many there are.
     void* take(size_t& bytes) {
         const std::lock_guard<std::mutex> lock(mutex_);
@@ -32,6 +30,9 @@ class Pool {
             std::free((--fitting)->second);
             free_.erase(fitting);
         }
+        void* data = std::aligned_alloc(64, bytes);
+        if (data) return data;
+        clear();  // what is free here may be what is missing
         return std::aligned_alloc(64, bytes);
     }
     void give(void* data, size_t bytes) noexcept {
@@ -49,6 +50,10 @@ class Pool {
     }
 
   private:
+    void clear() {
+        for (const auto& [bytes, data] : free_) std::free(data);
+        free_.clear();
+    }
     std::mutex mutex_;
     std::multimap<size_t, void*> free_;
 };
