@@ -1,13 +1,12 @@
 """The C++ kernel within search windows against PyTorch's form: any size, level, window, thread."""
 
 import resource
-import sys
 
 import pytest
 import torch
 from torch import Tensor
 
-from src.core.heap import given_back_at_once
+from src.core.heap import give_back_freed, given_back_at_once
 from src.models.attention.cross_scale import CrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.attention.pyramid import PyramidAttention
@@ -185,7 +184,7 @@ def test_memory_beside_the_features_does_not_grow_with_the_image() -> None:
     assert needed(2048) == needed(256)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts pages as Linux does")
+@pytest.mark.skipif(not give_back_freed(), reason="only glibc can be told to give memory back")
 def test_a_strip_works_in_the_memory_of_the_one_before() -> None:
     """Pages from the system have to be zeroed, which took a tenth of predict's attention."""
 
