@@ -170,15 +170,15 @@ class AttentionMaps(Pictures):
         if not isinstance(task, Repeatable):
             return
         degraded = task.net_input(task.degrade(batch))[:1]
-        middle = _middle(degraded, self.size, getattr(task.net, "multiple_of", 1))
+        middle = middle_of(degraded, self.size, getattr(task.net, "multiple_of", 1))
         row, column = (side // 2 for side in middle.shape[-2:])
         for attention in attention_maps(task.net, middle, row, column):
             file = picture_name(outputs["benchmark"], outputs["key"][0], attention.block)
             yield file, draw_attention([(middle, attention)])
 
 
-def _middle(image: Tensor, size: int, multiple_of: int) -> Tensor:
-    """Cut the middle out: at most ``size`` a side, a multiple of what the network takes."""
+def middle_of(image: Tensor, size: int, multiple_of: int) -> Tensor:
+    """Return the middle: at most ``size`` a side, a multiple of what the network takes."""
     cut = image
     for axis in (2, 3):
         side = min(size, image.shape[axis]) // multiple_of * multiple_of
