@@ -166,6 +166,12 @@ def read_results(sweep: Path) -> list[JobResult]:
     return sorted(results, key=lambda result: result.number)
 
 
+def stamps(sweep: Path) -> dict[str, tuple[int, int]]:
+    """Return which file each job in ``sweep`` has left its result in: another each time."""
+    files = [(file.parent.name, file.stat()) for file in sweep.glob(f"*/{_FILE}")]
+    return {name: (about.st_ino, about.st_mtime_ns) for name, about in files}
+
+
 def read_result(folder: Path) -> JobResult | None:
     """Return how the job in ``folder`` ended when it last did; None where it left no word."""
     return _read(folder / _FILE) if (folder / _FILE).is_file() else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.app.config.options import GLOBAL_GROUPS
-from src.app.sweeps.sweep import DONE, PRUNED, JobResult, read_results
+from src.app.sweeps.sweep import DONE, PRUNED, JobResult, read_results, stamps
 from src.core.errors import ConfigError, ExemplarError
 from src.core.files import write_csv, write_json
 
@@ -146,11 +146,13 @@ def concluded(sweep: Path) -> Iterator[None]:
     """Run the sweep in a folder; write its results and print its table in whatever way it ends.
 
     Of a sweep that is refused before its first job nothing is written: all is of an earlier start.
+    So is a cell of a comparison that this start has left alone, however it had ended; the jobs of
+    other sweeps, which have numbers, are all asked for by each start.
 
     Raises:
         ExemplarError: If a job has failed, naming all that have.
     """
-    before, refused = _left_in(sweep), False
+    before, begun, refused = _left_in(sweep), stamps(sweep), False
     try:
         yield
     except ConfigError:
@@ -169,8 +171,9 @@ def concluded(sweep: Path) -> Iterator[None]:
                 console.print(table_of_seeds(seeds))
             if any(result.metric.startswith("val/") for result in results):
                 console.print(CHOSEN_ON)
-    failed = [Path(result.folder).name for result in results if result.status not in {DONE, PRUNED}]
-    if failed:
+    bad = [Path(result.folder).name for result in results if result.status not in {DONE, PRUNED}]
+    alone = {name for name, stamp in stamps(sweep).items() if begun.get(name) == stamp}
+    if failed := [name for name in bad if name.isdigit() or name not in alone]:
         raise ExemplarError(
             f"{len(failed)} of {len(results)} jobs did not finish: {', '.join(failed)}. "
             f"See {sweep}/sweep_results.json and the folders of these jobs."

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from src.app.sweeps.sweep import LOST, JobResult, read_results, was_cut_short
+from src.app.sweeps.sweep import DONE, FAILED, LOST, JobResult, read_results, was_cut_short
 from src.app.sweeps.table import CHOSEN_ON, concluded, write_results
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, ExemplarError
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"number": 1}', "null"])
@@ -60,3 +60,29 @@ def _refused_after_a_job(sweep: Path) -> None:
     """Do what a search may: its later trials are composed only then."""
     JobResult(1, ["seed=1"], str(sweep / "1"), status="done", score=2.0).write()
     raise ConfigError("model.channels=33")
+
+
+def _job(folder: Path, status: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    JobResult(0, [], str(folder), status=status).write()
+
+
+def test_a_cell_that_an_earlier_start_left_unfinished_does_not_fail_one_that_ran_others(
+    tmp_path: Path,
+) -> None:
+    _job(tmp_path / "0-window", FAILED)
+    with concluded(tmp_path):
+        _job(tmp_path / "0-none", DONE)
+    with pytest.raises(ExemplarError, match="1 of 3 jobs did not finish: 1-none"):  # noqa: SIM117
+        with concluded(tmp_path):
+            _job(tmp_path / "1-none", FAILED)
+    with pytest.raises(ExemplarError, match="did not finish: 0-window"):  # noqa: SIM117
+        with concluded(tmp_path):
+            _job(tmp_path / "0-window", FAILED)
+
+
+def test_a_job_that_fails_in_each_start_of_a_sweep_fails_each(tmp_path: Path) -> None:
+    """The words of a start are those of all its jobs: whatever did not finish was asked for."""
+    _job(tmp_path / "0", FAILED)
+    with pytest.raises(ExemplarError, match="1 of 1 jobs did not finish: 0"), concluded(tmp_path):
+        pass
