@@ -1,12 +1,12 @@
 """Where the attention of a comparison's trained cells looks, and what it is worth when restoring.
 
-    python -m tools.attention_why <folder of a comparison> [--windows 9 15 25 49] [--points 5]
+    python -m tools.attention_why <folder of a comparison> [--windows 9 15 25 49] [--cells '0-*']
 
 Of each cell that still has its weights: how spread the weights of a query are (the geometric mean
 of effective keys, the share of other scales, the share of keys within 4 pixels), at points on a
 grid over every image that the comparison scores; and PSNR as trained, within search windows, and
 with uniform weights, which all keys of an image get whatever they show. Writes why.md and why.json
-there.
+there, which keep what was measured before: weights may be gone since.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import statistics
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -133,29 +134,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("comparison", type=Path)
     parser.add_argument("--windows", nargs="*", type=int, default=[9, 15, 25, 49])
+    parser.add_argument("--cells", default="*", help="pattern of names, as 1-small-*-cross_scale")
     parser.add_argument("--points", type=int, default=5, help="along each axis of an image")
     given = parser.parse_args()
     comparison = read_comparison(given.comparison.resolve())
     sets = [word.partition("=")[2] for word in comparison.fixed if word.startswith("sets=")]
     images = [Path(name) for name in sets[0].strip("[]").split(",")]
     cells = json.loads((comparison.folder / CELLS / f"{CELLS}.json").read_text("utf-8"))
-    rows: list[dict[str, Any]] = []
+    rows = measured(comparison.folder)
     text = ""
     for cell in track(cells):
-        folder = comparison.folder / CELLS / cell["folder"]
-        if (folder / NETWORK).is_file() and shown_blocks(trained(cell["words"], folder / NETWORK)):
+        network = comparison.folder / CELLS / cell["folder"] / NETWORK
+        is_meant = fnmatchcase("-".join(cell["levels"].values()), given.cells)
+        if is_meant and network.is_file() and shown_blocks(trained(cell["words"], network)):
             for name in images:
-                rows.append(row_of(cell, folder, name, given))
+                rows = with_row(rows, row_of(cell, network.parent, name, given))
                 text = write(comparison.folder, rows)  # minutes each: what is there is kept
-    if not rows:
+    if not text:
         sys.exit(f"No cell of {comparison.folder} has weights and attention with maps.")
     sys.stdout.write(text)
+
+
+def measured(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of earlier starts."""
+    file = folder / "why.json"
+    return list(json.loads(file.read_text("utf-8"))["rows"]) if file.is_file() else []
+
+
+def with_row(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return ``rows`` and one more, which replaces an earlier one of its cell and set."""
+    about = list(row)[: list(row).index("set") + 1]
+    others = [one for one in rows if any(one.get(key) != row[key] for key in about)]
+    return sorted([*others, row], key=lambda one: [str(one.get(key)) for key in about[::-1]])
 
 
 def write(folder: Path, rows: list[dict[str, Any]]) -> str:
     """Write what has been measured so far, and return it as a table."""
     write_json(folder / "why.json", {**origin(), "hardware": hardware(), "rows": rows})
-    text = table([{key: row.get(key, "") for key in rows[0]} for row in rows])
+    columns = dict.fromkeys(key for row in rows for key in row)
+    text = table([{key: row.get(key, "") for key in columns} for row in rows])
     (folder / "why.md").write_text(text, encoding="utf-8")
     return text
 

@@ -10,7 +10,7 @@ from src.core.errors import UntrustedError
 from src.inference.attention_maps import maps_of
 from src.ops.attention.one_query import mean_spread
 from tests.support.compose import compose_config
-from tools.attention_why import trained, uniform
+from tools.attention_why import measured, trained, uniform, with_row, write
 
 SMALL = ("task=denoise", "model=panet_tiny", "model.blocks=2", "model.channels=8")
 
@@ -43,3 +43,14 @@ def test_uniform_weights_see_every_key_alike_and_only_while_asked() -> None:
         effective_keys, keys = effective()
     assert effective_keys == pytest.approx(keys, rel=1e-4)
     assert effective()[0] < 0.999 * keys
+
+
+def test_what_was_measured_of_cells_whose_weights_are_gone_is_kept(tmp_path: Path) -> None:
+    def row(seed: str, psnr: float, **more: float) -> dict[str, object]:
+        return {"seed": seed, "attention": "cross_scale", "set": "natural", "PSNR": psnr, **more}
+
+    write(tmp_path, [row("1", 30.0), row("2", 31.0)])
+    text = write(tmp_path, with_row(measured(tmp_path), row("2", 32.0, uniform=-1.0)))
+    assert measured(tmp_path) == [row("1", 30.0), row("2", 32.0, uniform=-1.0)]
+    assert "uniform" in text
+    assert "31.0" not in text
