@@ -8,6 +8,11 @@ namespace {
 
 // Scores to base 2 above a query's peak by more than this would come near the end of float's range.
 constexpr double kHeadroom = 80;
+// Below this a sum of exponentials has lost its digits, or all: every score was that far below the peak.
+constexpr double kLost = 0x1p-100;
+// Below any score that has digits after the point, and itself without them: the first line met sets a better peak, to
+// within the few bits that are lost in subtracting this.
+constexpr double kBelowAll = -0x1p28;
 
 // Where a query's peak may start: its scores are at most scale * |patch| (Cauchy and Schwarz). Within the
 // headroom nothing has to be subtracted, else the first line met sets a better one.
@@ -30,8 +35,8 @@ template <class T> void first_peaks(const Problem& p, const Sample<T>& sample, c
         }
 }
 
-// First sweep: peak and denominator of each query of a strip.
-template <class T> void find_denominators(const Problem& p, const Sample<T>& sample, const Strip& s) {
+// Peak and denominator of each query of a strip, from the peak that it has.
+template <class T> void sum_exponentials(const Problem& p, const Sample<T>& sample, const Strip& s) {
     constexpr int L = Lanes<T>::N;
     const int low = std::max<int>(0, s.left - p.reach), columns = std::min<int>(p.width, s.right + p.reach) - low;
     const int own = s.right - s.left;
@@ -40,7 +45,6 @@ template <class T> void find_denominators(const Problem& p, const Sample<T>& sam
     PatchProducts<T> products(p, sample, around, columns, line, sample.query.data, p.match);
     KeyLine<T> keys(sample, line);
     Buffer<T> sums(long(s.bottom - s.top) * own * L);
-    first_peaks(p, sample, s);
     for_each_band(p, sample, s.top, s.bottom, [&](const Band<T>& band) {
         keys.begin(band);
         for (int y = band.first; y <= band.last; ++y) {
@@ -77,6 +81,21 @@ template <class T> void find_denominators(const Problem& p, const Sample<T>& sam
         for (int x = 0; x < own; ++x)
             sample.denominator[long(y) * p.width + s.left + x] =
                 total<T>(load<T>(sums.data + (long(y - s.top) * own + x) * L));
+}
+
+// First sweep: peak and denominator of each query of a strip. Of pixels nothing bounds the scores from below: where all
+// of a query's vanish beside its first peak, 0, the sweep is done again, its peaks from below.
+template <class T> void find_denominators(const Problem& p, const Sample<T>& sample, const Strip& s) {
+    first_peaks(p, sample, s);
+    sum_exponentials(p, sample, s);
+    bool again = false;
+    for (int y = s.top; y < s.bottom; ++y)
+        for (long at = long(y) * p.width + s.left; at < long(y) * p.width + s.right; ++at)
+            if (sample.denominator[at] < T(kLost)) {
+                sample.peak[at] = T(kBelowAll);
+                again = true;
+            }
+    if (again) sum_exponentials(p, sample, s);
 }
 
 // Second sweep: the pasted values of a strip's pixels.

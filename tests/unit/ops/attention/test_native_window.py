@@ -1,5 +1,6 @@
 """The C++ kernel within search windows against PyTorch's form: any size, level, window, thread."""
 
+import math
 import resource
 
 import pytest
@@ -105,6 +106,31 @@ def test_pixels_whose_scores_are_beyond_any_exponential_keep_their_softmax() -> 
     least = MIN_NORM.double()
     ours = native_patch_attention(query, [key], [value], 1.0, least, [5], 0)[0]
     assert relative(ours, local_pixel_attention(query, key, value, window=5)) < 1e-11
+
+
+@pytest.mark.parametrize("offset", [7.0, 30.0])
+@pytest.mark.parametrize("window", [5, 99])
+def test_pixels_whose_scores_all_vanish_beside_one_keep_their_softmax(
+    window: int, offset: float
+) -> None:
+    """Every score is below -126 to base 2: 2**score is 0 in single precision, for all keys."""
+    query, (key,), (value,) = inputs((12, 9), levels=1, dtype=torch.float32)
+    with torch.no_grad():
+        query[:, :, :6] += offset  # the rows below keep scores of either sign
+        key -= offset
+    ours = native_patch_attention(query, [key], [value], 1.0, MIN_NORM, [window], 0)[0]
+    scores = torch.einsum("bkhw,bkij->bhwij", query, key)[:, :6]
+    assert scores.max() * math.log2(math.e) < -126
+    double = [tensor.double() for tensor in (query, key, value)]
+    assert relative(ours, local_pixel_attention(*double, window=window)) < 1e-4
+    leaves = [query, key, value]
+    gradients = torch.autograd.grad(ours.square().sum(), leaves)
+    for gradient, expected in zip(
+        gradients,
+        torch.autograd.grad(local_pixel_attention(*double, window=window).square().sum(), leaves),
+        strict=True,
+    ):
+        assert relative(gradient, expected) < 1e-3
 
 
 def test_the_result_does_not_depend_on_threads_and_the_same_call_gives_the_same_bits() -> None:
