@@ -117,7 +117,7 @@ def test_a_training_step_takes_the_forms_into_the_network(tmp_path: Path) -> Non
 @pytest.mark.long
 def test_any_model_is_measured_as_it_is_configured(tmp_path: Path) -> None:
     words = ("what=model", "model=dncnn", "sizes=[8]")
-    (row,) = run(tmp_path, *words, "precision=bfloat16")
+    (row,) = run(tmp_path, *words, "precision=bf16")
     assert row["form"] == "as_configured"
     assert row["kind"] == "forward"
     assert int(row["parameters"]) > 0
@@ -127,6 +127,7 @@ def test_any_model_is_measured_as_it_is_configured(tmp_path: Path) -> None:
     ("overrides", "says"),
     [
         (("what=modle",), "what=modle: Did you mean model"),
+        (("precision=bfloat16",), "precision=bfloat16: Did you mean bf16"),
         (("forms=[dens]",), "no 'dens'. Did you mean dense"),
         (("forms=[]",), "must be a list"),
         (("forms=native",), "must be a list"),

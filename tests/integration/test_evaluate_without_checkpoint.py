@@ -82,3 +82,9 @@ def test_grey_pixels_score_alike_in_every_container(tmp_path: Path, words: tuple
     assert set(scores["content"]) == {"one", "three", "palette", "bitmap", "lossless"}
     assert len(set(scores["content"].values())) == 1
     assert scores["file"]["one"] == scores["content"]["one"] != scores["file"]["three"]
+
+
+def test_a_number_for_a_word_is_refused_with_a_word_that_is_possible() -> None:
+    done = command("evaluate", "task=denoise", "model=identity", "precision=16")
+    assert done.code == 2
+    assert "precision=16 is not possible; it must be str, such as fp32" in done.err

@@ -192,7 +192,10 @@ def _check_value(path: str, value: object, default: object) -> None:
         # a key of that name in another command
         kind = type(default)
     if (default != MISSING or path in TYPES) and not agrees(value, kind):
-        raise ConfigError(f"{path}={show(value)} is not possible; it must be {describe(kind)}.")
+        usual = f", such as {default}" if kind is str and default not in ("", MISSING) else ""
+        raise ConfigError(
+            f"{path}={show(value)} is not possible; it must be {describe(kind)}{usual}."
+        )
 
 
 def check_leaves(config: Mapping[str, Any], environment: Mapping[str, str]) -> None:

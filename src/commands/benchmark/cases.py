@@ -42,7 +42,7 @@ def input_size(given: object, scale: int, key: str = "sizes") -> tuple[int, int]
     return pair[0], pair[1]
 
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _differences(cfg: DictConfig, nets: dict[str, nn.Module], features: Tensor) 
     first = next(iter(nets))
     exact = _infer(nets[first], features)
     results = {form: _infer(partial(_forward, cfg, net), features) for form, net in nets.items()}
-    same = cfg.precision == "float32"
+    same = cfg.precision == "fp32"
     return {
         form: math.nan if same and form == first else float((result - exact).abs().max())
         for form, result in results.items()
