@@ -6,7 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src.app.sweeps.cells import CELLS, read_comparison
+from src.app.sweeps.cells import CELLS
+from src.app.sweeps.comparison import read_comparison
 from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, launch
 from src.core.errors import ConfigError, ExemplarError
 from src.core.redact import readable
@@ -62,15 +63,23 @@ def main() -> None:
     folder = Path(words[0]).resolve()
     try:
         fixed = read_comparison(folder).fixed
-        if "run=false" not in words:
-            only = [word for word in words if word.startswith("cells=")]
-            rest = [word for word in words[1:] if word not in only]
+        only = [word for word in words if word.startswith("cells=")]
+        runs = [word for word in words if word.startswith("run=")]
+        rest = [word for word in words[1:] if word not in (*only, *runs)]
+        if {*runs} - {"run=true", "run=false"}:
+            raise ConfigError(f"{' '.join(runs)} is not possible; it must be run=true | run=false.")
+        if "run=false" not in runs:
             _run(folder, [*fixed, *rest], ",".join(word.partition("=")[2] for word in only))
+        elif only or rest:
+            raise ConfigError(f"run=false runs nothing: leave {' '.join([*only, *rest])} out.")
         else:
             _report(folder)
     except ExemplarError as error:
         print(readable(f"error: {error}"), file=sys.stderr)
         sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_ERROR)
+    except OSError as error:
+        print(readable(f"error: {error.filename}: {error.strerror}."), file=sys.stderr)
+        sys.exit(EXIT_ERROR)
 
 
 def _run(folder: Path, words: list[str], only: str) -> None:

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from src.app.build import build_task
 from src.app.config.resume import check_overrides
-from src.app.sweeps.cells import CELL, CELLS, read_comparison
+from src.app.sweeps.cells import CELL, CELLS
+from src.app.sweeps.comparison import read_comparison
 from src.commands.compare.cell import NETWORK
 from src.core.files import write_json
 from src.core.origin import hardware, origin

@@ -45,6 +45,8 @@ def test_the_spread_that_is_logged_is_that_of_the_saved_network(tmp_path: Path) 
         seen += [one.spread(4.0) for one in maps_of(task.net, middle, grid)[BLOCK]]
     assert len(seen) == 3 * 4
     effective_keys, near = _logged(tmp_path)
+    (row,) = (row for row in rows(tmp_path) if row["val/psnr"])
+    assert float(row[f"attention/{BLOCK}/keys"]) == seen[0].keys
     mean = exp(statistics.fmean(log(one.effective_keys) for one in seen))
     assert effective_keys == pytest.approx(mean, rel=1e-5)
     assert near == pytest.approx(statistics.fmean(one.near for one in seen), rel=1e-5)
@@ -57,6 +59,12 @@ def test_two_processes_log_the_mean_over_all_images(tmp_path: Path) -> None:
     train_tiny(tmp_path / "one", *WORDS)
     train_tiny(tmp_path / "two", *WORDS, "trainer=ddp_cpu")
     assert _logged(tmp_path / "two") == pytest.approx(_logged(tmp_path / "one"), rel=1e-4)
+
+
+@pytest.mark.long
+def test_a_network_without_such_blocks_is_told(tmp_path: Path) -> None:
+    done = train_tiny(tmp_path, *WORDS, "model/attention=channel", steps=1)
+    assert "No block of this network compares pixels or patches" in done.out
 
 
 @pytest.mark.parametrize("given", [{"size": 7}, {"points": 0}, {"size": 8, "points": 9}])

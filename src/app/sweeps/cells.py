@@ -1,32 +1,26 @@
-"""A comparison: which cells its factors make, and which of them have been run."""
+"""The cells of a comparison: what each is known by, and which of them have been run."""
 
 import hashlib
-import itertools
 import json
 import logging
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from src.app.config.resume import check_overrides, refuse_links
-from src.app.config.typed import WRITTEN, address_of
+from src.app.config.options import key_of
+from src.app.sweeps.comparison import COMPARISON, Comparison, read_comparison
 from src.app.sweeps.plan import checked_jobs
 from src.app.sweeps.sweep import forget
 from src.core.errors import ConfigError
 from src.core.files import write_json
-from src.weights.untrusted import read_text
 
 logger = logging.getLogger(__name__)
 
-COMPARISON, CELLS, CELL = "comparison.yaml", "cells", "cell.json"
-"""The file of a comparison; the folder beside it of its cells; what each ends with."""
+CELLS, CELL = "cells", "cell.json"
+"""The folder of a comparison's cells; what each ends with."""
 
-_KEYS = {"title": str, "fixed": list, "factors": dict, "reference": dict, "conclusion": str}
 _ELSEWHERE = {
     "": ("paths", "logger", "resume", "accept_changes", "hydra"),
     "data": ("workers", "prefetch", "cache", "cache_dir", "cache_limit_gb"),
@@ -35,27 +29,6 @@ _ELSEWHERE = {
 """Keys that say where and how fast a cell is trained, and not what."""
 _FOLDERS = ("train_dir", "val_dir", "sets")
 """Keys that name folders, of which the last name counts: another machine has them elsewhere."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What ``comparison.yaml`` says."""
-
-    folder: Path  # where the file is
-    title: str
-    fixed: tuple[str, ...]  # words of `src.train` that all cells share
-    factors: Mapping[str, Mapping[str, tuple[str, ...]]]  # factor → level → its words
-    reference: Mapping[str, str]  # factor → the level that the others are compared with
-    conclusion: str  # what its page begins with, empty before there is one
-
-    def combinations(self) -> Iterator[tuple[dict[str, str], list[str]]]:
-        """Yield the levels of each cell, by factor, and its words; the last factor varies first."""
-        for chosen in itertools.product(*self.factors.values()):
-            levels = dict(zip(self.factors, chosen, strict=True))
-            words = [
-                word for factor, level in levels.items() for word in self.factors[factor][level]
-            ]
-            yield levels, words
 
 
 @dataclass(frozen=True)
@@ -68,54 +41,6 @@ class Cell:
     folder: Path  # with the file CELL where it has been trained and scored, on whatever machine
 
 
-def read_comparison(folder: Path) -> Comparison:
-    """Read the file of a comparison; ConfigError if it is not there, or not as it is to be."""
-    file = folder / COMPARISON
-    try:
-        content = yaml.safe_load(read_text(file))
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}. Give the folder of a comparison.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is no YAML: {error}") from error
-    content = {"conclusion": "", **content} if isinstance(content, dict) else {}
-    for key, kind in _KEYS.items():
-        if not isinstance(content.get(key), kind):
-            raise ConfigError(f"{file}: {key} is missing or no {kind.__name__}.")
-    if more := sorted(content.keys() - _KEYS):
-        raise ConfigError(f"{file}: there is no key {more[0]!r}; allowed: {', '.join(_KEYS)}.")
-    factors = {str(name): _levels(file, name, of) for name, of in content["factors"].items()}
-    refuse_links(folder)  # a cell that is finished has all but its record removed
-    every = (words for levels in factors.values() for words in levels.values())
-    _check_words(file, [*content["fixed"], *itertools.chain.from_iterable(every)])
-    reference = {str(name): str(level) for name, level in content["reference"].items()}
-    for factor, level in reference.items():
-        if level not in factors.get(factor, {}):
-            raise ConfigError(f"{file}: reference.{factor}={level} is no level of a factor.")
-    fixed = tuple(content["fixed"])
-    conclusion = content["conclusion"].strip()
-    return Comparison(folder, content["title"], fixed, factors, reference, conclusion)
-
-
-def _check_words(file: Path, words: Sequence[object]) -> None:
-    """Refuse words that say more than settings of a training: the file may be anybody's."""
-    check_overrides(file, list(map(str, words)))
-    for key, _, value in (str(word).lstrip("+~").partition("=") for word in words):
-        if key.startswith("paths") or key.rpartition(".")[2] in WRITTEN or address_of(key, value):
-            raise ConfigError(f"{file}: {key}={value} is a place; give it on the command line.")
-
-
-def _levels(file: Path, factor: str, levels: Any) -> dict[str, tuple[str, ...]]:  # noqa: ANN401
-    if not isinstance(levels, dict) or not levels:
-        raise ConfigError(f"{file}: factors.{factor} is no mapping of levels to words.")
-    for level in levels:  # a part of a folder's name
-        if not re.fullmatch(r"\w[\w.-]*", str(level)):
-            raise ConfigError(f"{file}: factors.{factor}: {level!r} is no plain word.")
-    return {
-        str(level): tuple(words) if isinstance(words, list) else (str(words),)
-        for level, words in levels.items()
-    }
-
-
 def cells_of(
     comparison: Comparison, command: str, words: Sequence[str], search_path: Sequence[str] = ()
 ) -> list[Cell]:
@@ -125,16 +50,29 @@ def cells_of(
     that says where options from elsewhere are, which is of this machine and no word of a cell.
 
     Raises:
-        ConfigError: If the words of a cell cannot work.
+        ConfigError: If the words of a cell cannot work, or two are the same training.
     """
     chosen = [(levels, (*words, *own)) for levels, own in comparison.combinations()]
     configs = checked_jobs(command, [(*search_path, *together) for _, together in chosen])
-    cells = []
+    cells: dict[str, Cell] = {}
     for (levels, together), config in zip(chosen, configs, strict=True):
         identity = identity_of(config)
-        name = f"{'-'.join(levels.values())}-{identity[:8]}"
-        cells.append(Cell(levels, together, identity, comparison.folder / CELLS / name))
-    return cells
+        folder = _folder(comparison.folder / CELLS, "-".join(levels.values()), identity)
+        if other := cells.get(identity):
+            raise ConfigError(
+                f"{comparison.folder / COMPARISON}: {'-'.join(other.levels.values())} and "
+                f"{'-'.join(levels.values())} are the same training. Leave a level out, or give "
+                "it other words."
+            )
+        cells[identity] = Cell(levels, together, identity, folder)
+    return [*cells.values()]
+
+
+def _folder(cells: Path, name: str, identity: str) -> Path:
+    """Return where a cell is: it may have been finished when its levels had other names."""
+    ends = f"-{identity[:8]}"
+    finished = (file.parent for file in sorted(cells.glob(f"*{ends}/{CELL}")))
+    return next(finished, cells / f"{name}{ends}")
 
 
 def identity_of(config: Mapping[str, Any]) -> str:
@@ -176,9 +114,11 @@ def missing_jobs(
         search_path: ``hydra.searchpath=…``, if it was given.
 
     Raises:
-        ConfigError: If a pattern fits no cell.
+        ConfigError: If a pattern fits no cell, or ``words`` make other cells than the file does.
     """
-    cells = cells_of(read_comparison(folder), command, words, search_path)
+    comparison = read_comparison(folder)
+    cells = cells_of(comparison, command, words, search_path)
+    _check_same(comparison, command, words, cells, search_path)
     rows = [
         {
             "folder": cell.folder.name,
@@ -199,6 +139,33 @@ def missing_jobs(
     for cell in missing:
         forget(cell.folder)
     return [[*cell.words, f"hydra.sweep.subdir={cell.folder.name}"] for cell in missing]
+
+
+def _check_same(
+    comparison: Comparison,
+    command: str,
+    words: Sequence[str],
+    cells: Sequence[Cell],
+    search_path: Sequence[str],
+) -> None:
+    """Refuse words of the command line that decide what a cell is: its file does that.
+
+    Else tables would forget the finished cells. Folders of images, which a machine may have
+    elsewhere, are no such words, whatever the last of their names is.
+    """
+    places = [word for word in words if key_of(word).rpartition(".")[2] in _FOLDERS]
+    more = [word for word in words if word not in (*comparison.fixed, *places)]
+    if all(key_of(word).partition(".")[0] in _ELSEWHERE[""] for word in more):
+        return
+    shared = list(dict.fromkeys([*comparison.fixed, *places]))
+    ours = {cell.identity for cell in cells_of(comparison, command, shared, search_path)}
+    if ours != {cell.identity for cell in cells}:
+        raise ConfigError(
+            f"{' '.join(more)}: the cells would be others than {comparison.folder / COMPARISON} "
+            "says, and what is finished would not count. Write it there, under fixed; on the "
+            "command line belongs where and how fast: trainer.accelerator=…, data.workers=…, "
+            "hydra/launcher=…"
+        )
 
 
 def _is_meant(cell: Cell, only: Sequence[str]) -> bool:

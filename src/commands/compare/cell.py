@@ -20,7 +20,7 @@ from src.weights.checkpoint import Checkpoint
 from src.weights.network_file import write_network
 
 NETWORK = "model.safetensors"
-_KEPT = (RESULTS, METRICS, NETWORK, CELL)
+KEPT = (RESULTS, METRICS, NETWORK, CELL)
 _SPEED = "perf/images_per_s"
 
 
@@ -39,7 +39,7 @@ def keep(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, cost: Mapping[st
     for path in folder.iterdir():  # the file that says it is finished is there already
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in _KEPT:
+        elif path.name not in KEPT:
             path.unlink()
 
 

@@ -13,13 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from src.commands.compare.gains import Gain, gain, holm, visible
 from src.core.errors import DataError
 from src.training.callbacks.csv_logger import METRICS
-
-CONFIDENCE, POWER = 0.95, 0.8
-RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -87,20 +84,6 @@ Groups = Mapping[str, Mapping[str, Seeds]]
 
 
 @dataclass(frozen=True)
-class Gain:
-    """Paired differences of one score, averaged over seeds and images; NaN where undefined."""
-
-    seeds: int
-    images: int
-    mean: float
-    low: float  # end of the bootstrap interval of the mean
-    high: float  # the other end
-    error: float  # standard error of the mean, by the same resamples
-    p: float  # two-sided, of this comparison alone
-    effect: float  # mean over deviation, of the images' differences averaged over seeds
-
-
-@dataclass(frozen=True)
 class Standing:
     """A block on one set: its scores, and by metric its gain with p and visible gain."""
 
@@ -154,7 +137,10 @@ def differences(cells: Seeds, reference: Seeds, name: str, metric: str) -> NDArr
 def standing(
     blocks: Mapping[str, Seeds], reference: str, name: str, metrics: Sequence[str]
 ) -> list[Standing]:
-    """Return the blocks on one set, the best first, with p corrected for all of them."""
+    """Return the blocks on one set, the largest gain first, with p corrected for all of them.
+
+    Blocks without a gain are last, the highest score first.
+    """
     gains = {}
     for block, metric in itertools.product(blocks, metrics):
         if block != reference and reference in blocks:
@@ -170,61 +156,14 @@ def standing(
         Standing(block, cells, {m: known[block, m] for m in metrics if (block, m) in known})
         for block, cells in blocks.items()
     ]
-    return sorted(standings, key=lambda one: -mean_score(one.cells, name, metrics[0]))
+    return sorted(standings, key=lambda one: _place(one, reference, name, metrics[0]))
 
 
-def gain(differences: NDArray[np.float64]) -> Gain:
-    """Return mean, interval and chance of differences, (seeds, images).
-
-    Seeds and images are drawn anew independently of each other, since every seed has scored the
-    same images: one that suits a block suits it in all seeds. Of one seed only images are drawn,
-    and the interval says nothing of other trainings.
-    """
-    seeds, images = differences.shape
-    mean = float(differences.mean())
-    if images < 2:
-        return Gain(seeds, images, mean, *[math.nan] * 5)
-    random = np.random.default_rng(0)
-    # how often each was drawn: the mean of a resample is a product with both
-    rows, columns = (
-        random.multinomial(count, [1 / count] * count, RESAMPLES) / count
-        for count in (seeds, images)
-    )
-    means = np.einsum("bs,si,bi->b", rows, differences, columns)
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(means, [tail, 100 - tail])
-    further = np.count_nonzero(np.abs(means - mean) >= abs(mean))
-    spread = float(differences.mean(axis=0).std(ddof=1))
-    return Gain(
-        seeds,
-        images,
-        mean,
-        float(low),
-        float(high),
-        float(means.std()),
-        (1 + further) / (1 + RESAMPLES),
-        mean / spread if spread else math.nan,
-    )
-
-
-def holm(chances: Sequence[float]) -> list[float]:
-    """Return each p of comparisons made together, corrected after Holm; NaN is none of them."""
-    known = sorted((p, index) for index, p in enumerate(chances) if not math.isnan(p))
-    corrected, least = [math.nan] * len(chances), 0.0
-    for rank, (p, index) in enumerate(known):
-        least = max(least, min(1.0, (len(known) - rank) * p))
-        corrected[index] = least
-    return corrected
-
-
-def visible(error: float, comparisons: int) -> float:
-    """Return the smallest true difference that 4 of 5 repetitions would have shown.
-
-    ``error`` is its standard error; it is to pass the strictest step of Holm of ``comparisons``.
-    """
-    normal = stats.norm.ppf
-    beyond = normal(1 - (1 - CONFIDENCE) / (2 * max(comparisons, 1))) + normal(POWER)
-    return float(error * beyond)
+def _place(one: Standing, reference: str, name: str, metric: str) -> tuple[bool, float]:
+    """Return what a block is sorted by: scores over different seeds are not to be compared."""
+    if one.gains or one.block == reference:
+        return False, -one.gains[metric][0].mean if one.gains else 0.0
+    return True, -mean_score(one.cells, name, metric)
 
 
 def mean_score(cells: Seeds, name: str, metric: str) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.commands.compare.outcome import Gain
+from src.commands.compare.gains import Gain
 
 if TYPE_CHECKING:  # an extra, and slow to import
     from matplotlib.artist import Artist

@@ -2,12 +2,15 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from src.app.results import METRIC_NAMES, read_results
-from src.app.sweeps.cells import CELL, CELLS, read_comparison
+from src.app.sweeps.cells import CELL, CELLS
+from src.app.sweeps.comparison import Comparison, read_comparison
+from src.commands.compare.cell import KEPT, NETWORK
 from src.commands.compare.outcome import (
     Finished,
     Standing,
@@ -26,9 +29,12 @@ PLOT = "gain.svg"
 HOW_TO_READ = """\
 Gain: score minus that of the reference, image by image, averaged over seeds and images; in brackets
 the 95 % bootstrap interval (seeds and images drawn anew independently; the percentile interval of a
-few seeds is too narrow). p: two-sided, by the same resamples, corrected after Holm for all blocks
-and scores of its table. Effect: mean over deviation of the images' gains. Visible: the true gain
-that such a design would have shown in 4 of 5 repetitions at the strictest step of Holm."""
+few seeds is too narrow; of fewer than 6 images there is none). p: two-sided, by the same resamples,
+corrected after Holm for all blocks and scores of its table. Effect: mean over deviation of the
+images' gains. Visible: the true gain that such a design would have shown in 4 of 5 repetitions at
+the strictest step of Holm. Rows are in the order of gains. Scores are means over the seeds that a
+block has, which may be others than those of the block above it: compare gains."""
+ALONE = "Only the reference is finished, so nothing is compared."
 ONE_SEED = """\
 ONE SEED: where "varied" says images alone, interval, p and visible gain are over images. They say
 nothing of what another training of the same block would give."""
@@ -60,22 +66,26 @@ def write_report(folder: Path) -> None:
 def _write_report(folder: Path) -> None:
     console = make_console(stderr=True)
     index = folder / CELLS / f"{CELLS}.json"
-    if not index.is_file():
-        return
-    rows = json.loads(index.read_text(encoding="utf-8"))
+    rows = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else []
     finished = []
     for row in rows:
         cell = folder / CELLS / row["folder"]
-        if (cell / CELL).is_file():
-            cost = json.loads((cell / CELL).read_text(encoding="utf-8"))
-            finished.append(Finished(cell, row["levels"], row["words"], cost, read_results(cell)))
-    comparison, known = read_comparison(folder), [row["levels"] for row in rows]
-    levels = (levels for levels, _ in comparison.combinations() if levels not in known)
-    new = ["-".join(names.values()) for names in levels]  # in the file since the last start
-    console.print(f"Cells       {len(finished)} of {len(rows) + len(new)} are finished")
+        if not (cell / CELL).is_file():
+            continue
+        if lost := [name for name in KEPT if not (cell / name).is_file() and name != NETWORK]:
+            console.print(
+                f"Left out    {cell} has no {lost[0]} any more; remove the folder, and the cell is "
+                "trained again"
+            )
+            continue
+        cost = json.loads((cell / CELL).read_text(encoding="utf-8"))
+        finished.append(Finished(cell, row["levels"], row["words"], cost, read_results(cell)))
+    comparison = read_comparison(folder)
+    missing = _missing(comparison, rows, {one.folder.name for one in finished})
+    total = len(finished) + len(missing)
+    console.print(f"Cells       {len(finished)} of {total} are finished")
     if not finished:
         return
-    done = {one.folder.name for one in finished}
     reference = " ".join(comparison.reference.values())
     groups = grouped(finished, list(comparison.reference))
     standings = {
@@ -88,7 +98,7 @@ def _write_report(folder: Path) -> None:
         "conclusion": " ".join(comparison.conclusion.split()),
         "about": _about(standings, reference),
         "finished": finished,
-        "missing": [row["folder"] for row in rows if row["folder"] not in done] + new,
+        "missing": missing,
         "hours": sum(one.wall_seconds for one in finished) / 3600,
         "tables": [
             *(gain_table(*of, reference, rows) for of, rows in standings.items()),
@@ -104,6 +114,16 @@ def _write_report(folder: Path) -> None:
         console.print(f"Written     {folder / name}")
 
 
+def _missing(
+    comparison: Comparison, rows: Sequence[Mapping[str, Any]], done: Collection[str]
+) -> list[str]:
+    """Return the cells that are not finished, those after them that came since the last start."""
+    known = [row["levels"] for row in rows]
+    new = [levels for levels, _ in comparison.combinations() if levels not in known]
+    begun = [row["folder"] for row in rows if row["folder"] not in done]
+    return [*begun, *("-".join(levels.values()) for levels in new)]
+
+
 def _about(standings: Mapping[tuple[str, str], Sequence[Standing]], reference: str) -> list[str]:
     about = [HOW_TO_READ, EQUAL_TIME]
     every = [row for rows in standings.values() for row in rows]
@@ -116,6 +136,8 @@ def _about(standings: Mapping[tuple[str, str], Sequence[Standing]], reference: s
             )
         elif strange := list(_of_two_machines(rows, reference)):
             about.insert(0, title(condition, f"{', '.join(strange)}: {OTHER_MACHINE}"))
+        elif len(rows) == 1:
+            about.insert(0, title(condition, ALONE))
     return [" ".join(text.split()) for text in dict.fromkeys(about)]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from src.app.results import METRIC_DIGITS, METRIC_NAMES
+from src.commands.compare.gains import Gain
 from src.commands.compare.outcome import (
-    Gain,
     Seeds,
     Standing,
     gain_at_equal_time,
@@ -49,7 +49,7 @@ def gain_table(condition: str, name: str, reference: str, standings: Sequence[St
     heads = ["block", "seeds", "varied"]
     for metric in metrics:
         score = METRIC_NAMES.get(metric, metric)
-        heads += [score, f"{score} gain", "p", "effect", "visible"]
+        heads += [score, f"{score} gain", "by seed", "p", "effect", "visible"]
     rows = []
     for one in standings:
         over = {"images" if of.seeds == 1 else "seeds, images" for of, *_ in one.gains.values()}
@@ -64,11 +64,12 @@ def gain_table(condition: str, name: str, reference: str, standings: Sequence[St
 
 def _gain_texts(known: tuple[Gain, float, float] | None, decimals: int) -> list[str]:
     if known is None:
-        return ["–"] * 4
+        return ["–"] * 5
     one, p, least = known
     low, high = (_text(end, f"+.{decimals}f") for end in (one.low, one.high))
     return [
         f"{one.mean:+.{decimals}f} [{low}, {high}]",
+        " ".join(f"{mean:+.{decimals}f}" for mean in one.by_seed) if one.seeds > 1 else "–",
         _text(p, ".2g"),
         _text(one.effect, "+.2f"),
         _text(least, f".{decimals}f"),

@@ -1,8 +1,9 @@
 """How widely each attention block spreads its weights, logged at every validation."""
 
+import logging
 from collections import defaultdict
 from dataclasses import KW_ONLY, dataclass, field
-from math import exp
+from math import exp, log
 from typing import Any
 
 import torch
@@ -14,16 +15,18 @@ from src.ops.attention.one_query import Spread
 from src.training.callbacks.non_finite_guard import Repeatable
 from src.training.callbacks.pictures import middle_of
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(eq=False)
 class AttentionSpread(Callback):
     """Log where the queries of each block look: whether attention learns to choose, and when.
 
     ``attention/<block>/effective_keys`` is how many keys of equal weight would be spread as widely
-    (the geometric mean over queries), ``attention/<block>/near`` the share of weight on keys close
-    by. Queries lie on a grid over the middle of the first validation images, which is all that the
-    network sees of them. Blocks without a map, such as channel attention, are passed over. Costs a
-    small forward pass an image.
+    (the geometric mean over queries), of the ``keys`` that there are; ``near`` is the share of
+    weight on keys close by. Queries lie on a grid over the middle of the first validation images,
+    which is all that the network sees of them. Blocks without a map, such as channel attention, are
+    passed over. Costs a small forward pass an image.
 
     Args:
         limit: Images of each benchmark.
@@ -48,6 +51,15 @@ class AttentionSpread(Callback):
         if not 1 <= self.points <= self.size:
             raise ValueError(f"points={self.points}; allowed: 1 to size, which is {self.size}")
         self._forget()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say it where there is nothing to log."""
+        shown = isinstance(pl_module, Repeatable) and shown_blocks(pl_module.net)
+        if not shown and trainer.is_global_zero:
+            logger.warning(
+                "No block of this network compares pixels or patches, so that callbacks=attention "
+                "logs and draws nothing."
+            )
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew: a validation that was interrupted is not counted."""
@@ -79,16 +91,17 @@ class AttentionSpread(Callback):
         """Log the means over all processes, of which some may have had no image."""
         for block in shown_blocks(pl_module.net) if isinstance(pl_module, Repeatable) else {}:
             sums = self._sums[block].to(pl_module.device, torch.float32)
-            queries, entropy, near = trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+            queries, *rest = trainer.strategy.reduce(sums, reduce_op="sum").tolist()
             if queries and trainer.state.fn == "fit":
-                pl_module.log(f"attention/{block}/effective_keys", exp(entropy / queries))
-                pl_module.log(f"attention/{block}/near", near / queries)
+                entropy, keys, near = (total / queries for total in rest)
+                spread = {"effective_keys": exp(entropy), "keys": keys, "near": near}
+                for name, value in spread.items():
+                    pl_module.log(f"attention/{block}/{name}", value)
 
     def _forget(self) -> None:
-        self._sums = defaultdict(lambda: torch.zeros(3, dtype=torch.float64))
+        self._sums = defaultdict(lambda: torch.zeros(4, dtype=torch.float64))
 
 
 def _numbers(one: Spread) -> Tensor:
-    """Return what is summed: a query, its entropy in nats, its weight near by."""
-    keys = torch.tensor(one.effective_keys, dtype=torch.float64)
-    return torch.stack([torch.ones_like(keys), keys.log(), torch.full_like(keys, one.near)])
+    """Return what is summed: a query, its entropy in nats, its keys, its weight near by."""
+    return torch.tensor([1, log(one.effective_keys), one.keys, one.near], dtype=torch.float64)

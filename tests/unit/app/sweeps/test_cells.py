@@ -9,7 +9,8 @@ from hydra import initialize_config_dir
 from hydra.utils import instantiate
 
 from src.app.config.options import register_resolvers
-from src.app.sweeps.cells import CELL, cells_of, identity_of, missing_jobs, read_comparison
+from src.app.sweeps.cells import CELL, cells_of, identity_of, missing_jobs
+from src.app.sweeps.comparison import read_comparison
 from src.app.sweeps.plan import checked_jobs
 from src.core.errors import ConfigError, ExemplarError, UntrustedError
 from src.core.paths import CONF_DIR, ROOT
@@ -92,6 +93,43 @@ def test_cells_are_run_by_patterns_of_their_names(tmp_path: Path) -> None:
         missing_jobs(folder, "train", words, ["1-*", "2-*"])
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("hydra")
+def test_a_cell_is_found_again_when_its_level_has_another_name(tmp_path: Path) -> None:
+    folder = _comparison(tmp_path)
+    words = read_comparison(folder).fixed
+    missing_jobs(folder, "train", words)
+    done = json.loads((folder / "cells/cells.json").read_text())[0]["folder"]
+    assert done.startswith("0-window-")
+    (folder / "cells" / done).mkdir()
+    (folder / "cells" / done / CELL).write_text("{}")
+    renamed = TEXT.replace("{window:", "{swin:")
+    assert len(missing_jobs(_comparison(folder, renamed), "train", words)) == 3
+    first = json.loads((folder / "cells/cells.json").read_text())[0]
+    assert (first["folder"], first["levels"]["attention"]) == (done, "swin")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("hydra")
+def test_two_levels_of_the_same_words_are_refused(tmp_path: Path) -> None:
+    folder = _comparison(tmp_path, TEXT.replace("1: seed=1", "1: seed=0"))
+    with pytest.raises(ConfigError, match="0-window and 1-window are the same training"):
+        missing_jobs(folder, "train", read_comparison(folder).fixed)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("hydra")
+def test_the_command_line_says_where_cells_are_trained_and_not_what_they_are(
+    tmp_path: Path,
+) -> None:
+    folder = _comparison(tmp_path)
+    words = [*read_comparison(folder).fixed, "resume=auto"]
+    places = ["data.train_dir=/photos", "trainer.accelerator=cpu", "data.workers=3"]
+    assert len(missing_jobs(folder, "train", [*words, *places])) == 4
+    with pytest.raises(ConfigError, match=r"trainer.max_steps=3: the cells would be others than"):
+        missing_jobs(folder, "train", [*words, *places, "trainer.max_steps=3"])
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -99,6 +137,7 @@ def test_cells_are_run_by_patterns_of_their_names(tmp_path: Path) -> None:
         ("{attention: none}", "{attention: nothing}", "reference.attention=nothing is no level"),
         ("fixed:", "fixd: []\nfixed:", "no key 'fixd'"),
         ("{0: seed=0, 1: seed=1}", "[0, 1]", "factors.seed is no mapping"),
+        ("{0: seed=0, 1: seed=1}", "{0: seed=0, 0: seed=1}", "the key 0 comes twice"),
     ],
 )
 def test_a_file_that_is_no_comparison_is_refused(

@@ -32,6 +32,22 @@ def test_a_refused_comparison_counts_no_cells_of_an_earlier_start(tmp_path: Path
     assert "are finished" not in refused.err
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run=maybe",), "run=maybe is not possible; it must be run=true | run=false"),
+        (("run=false", "trainer.max_steps=3"), "runs nothing: leave trainer.max_steps=3 out"),
+    ],
+)
+def test_words_that_would_say_nothing_are_refused(
+    words: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    _asked(tmp_path, "channel")
+    refused = command("compare", str(tmp_path), *words)
+    assert refused.code == 2
+    assert says in refused.err
+
+
 @pytest.mark.long
 def test_a_block_from_outside_the_repository_is_compared(tmp_path: Path) -> None:
     own = tmp_path / "conf/model/attention/channel_of_mine.yaml"

@@ -121,6 +121,7 @@ def test_a_second_seed_is_averaged_and_varied(folder: Path) -> None:
     write_report(folder)
     gains = _lines(folder, "window")[0]
     assert gains[1:5] == ["2", "seeds, images", "25.000", "+1.500 [+1.000, +2.000]"]
+    assert gains[5] == "+1.000 +2.000"
     assert "ONE SEED" not in (folder / "table.md").read_text(encoding="utf-8")
 
 
@@ -187,6 +188,35 @@ def test_the_tables_of_our_comparison_are_those_of_its_cells(tmp_path: Path) -> 
         assert (ours / name).read_bytes() == committed.read_bytes(), "python -m src.compare …"
 
 
-def test_without_cells_nothing_is_written(tmp_path: Path) -> None:
+def test_without_cells_nothing_is_written_and_this_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "comparison.yaml").write_text(TEXT, encoding="utf-8")
     write_report(tmp_path)
-    assert [*tmp_path.iterdir()] == []
+    assert "0 of 6 are finished" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["comparison.yaml"]
+
+
+def test_rows_stand_in_the_order_of_gains_whatever_seeds_a_block_has(folder: Path) -> None:
+    """Seed 1 scores 5 dB more in every block, so that the reference has the best score."""
+    _cell(folder, 1, "none", more=5)
+    _cell(folder, 0, "channel", more=-1)
+    write_report(folder)
+    lines = (folder / "table.md").read_text(encoding="utf-8").splitlines()
+    named = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
+    assert named[2:5] == ["window", "none", "channel"]
+    assert _lines(folder, "none")[0][3] == "26.000"
+    assert _lines(folder, "window")[0][3] == "24.500"
+
+
+def test_a_cell_that_has_lost_a_file_is_left_out_and_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "cells/0-window/metrics.csv").unlink()
+    write_report(folder)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "0-window has no metrics.csv any more" in said
+    assert "1 of 6 are finished" in said
+    text = (folder / "table.md").read_text(encoding="utf-8")
+    assert "- 0-window" in text
+    assert "Only the reference is finished" in text

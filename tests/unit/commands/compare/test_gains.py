@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from src.commands.compare.outcome import RESAMPLES, gain, holm, visible
+from src.commands.compare.gains import RESAMPLES, gain, holm, visible
 
 
 def test_equal_differences_are_a_gain_without_doubt() -> None:
@@ -50,9 +50,12 @@ def test_the_interval_has_the_true_gain_in_it_as_often_as_20_images_allow() -> N
     assert 0.89 < share < 0.97
 
 
-def test_a_single_image_has_a_gain_and_nothing_more() -> None:
-    one = gain(np.array([[0.2]]))
-    assert one.mean == 0.2
+@pytest.mark.parametrize("images", [1, 2, 5])
+def test_few_images_have_a_gain_and_nothing_more(images: int) -> None:
+    """Two that agree would have an interval of nothing, and a p of 1 in 10,000."""
+    one = gain(np.array([[0.2, 0.2, 0.1, 0.3, 0.2][:images]]))
+    assert one.mean == pytest.approx(0.2)
+    assert one.by_seed == (one.mean,)
     assert all(math.isnan(value) for value in (one.low, one.high, one.error, one.p, one.effect))
 
 
