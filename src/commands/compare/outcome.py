@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src.app.config.options import key_of
+from src.app.config.resume import OF_A_START
 from src.commands.compare.gains import Gain, gain, holm, visible
 from src.core.errors import DataError
 from src.training.callbacks.csv_logger import METRICS
@@ -37,7 +39,7 @@ class Finished:
     @property
     def command(self) -> str:
         """What trains it again."""
-        words = [word for word in self.words if word != "resume=auto"]
+        words = [word for word in self.words if key_of(word) not in OF_A_START]
         return f"python -m src.train {shlex.join(words)}"
 
     def score(self, benchmark: str, metric: str) -> float:

@@ -46,14 +46,18 @@ def _digits(metric: str) -> int:
 def gain_table(condition: str, name: str, reference: str, standings: Sequence[Standing]) -> Table:
     """Return the table of one set."""
     metrics = scored(next(iter(standings[0].cells.values())))[name]
-    heads = ["block", "seeds", "varied"]
+    first = metrics[0]
+    heads = ["block", "seeds", "varied", f"{METRIC_NAMES.get(first, first)} gain by seed"]
     for metric in metrics:
         score = METRIC_NAMES.get(metric, metric)
-        heads += [score, f"{score} gain", "by seed", "p", "effect", "visible"]
+        heads += [score, f"{score} gain", "p", "effect", "visible"]
     rows = []
     for one in standings:
         over = {"images" if of.seeds == 1 else "seeds, images" for of, *_ in one.gains.values()}
-        row = [one.block, str(len(one.cells)), *(over or {"–"})]
+        seeds = {of.seeds for of, *_ in one.gains.values()} or {len(one.cells)}
+        each = one.gains[first][0].by_seed if one.gains else ()
+        by_seed = " ".join(f"{mean:+.{_digits(first)}f}" for mean in each)
+        row = [one.block, *map(str, seeds), *(over or {"–"}), by_seed or "–"]
         for metric in metrics:
             row.append(f"{mean_score(one.cells, name, metric):.{_digits(metric)}f}")
             row += _gain_texts(one.gains.get(metric), _digits(metric))
@@ -64,12 +68,11 @@ def gain_table(condition: str, name: str, reference: str, standings: Sequence[St
 
 def _gain_texts(known: tuple[Gain, float, float] | None, decimals: int) -> list[str]:
     if known is None:
-        return ["–"] * 5
+        return ["–"] * 4
     one, p, least = known
     low, high = (_text(end, f"+.{decimals}f") for end in (one.low, one.high))
     return [
         f"{one.mean:+.{decimals}f} [{low}, {high}]",
-        " ".join(f"{mean:+.{decimals}f}" for mean in one.by_seed) if one.seeds > 1 else "–",
         _text(p, ".2g"),
         _text(one.effect, "+.2f"),
         _text(least, f".{decimals}f"),

@@ -76,8 +76,9 @@ def test_a_gain_stands_in_the_table_with_its_interval_and_what_was_varied(folder
     write_report(folder)
     text = (folder / "table.md").read_text(encoding="utf-8")
     gains, cost = _lines(folder, "window")
-    assert gains[:5] == ["window", "1", "images", "24.500", "+1.000 [+1.000, +1.000]"]
-    assert _lines(folder, "none")[0][:5] == ["none", "1", "–", "23.500", "–"]
+    assert gains[:4] == ["window", "1", "images", "+1.000"]
+    assert gains[4:6] == ["24.500", "+1.000 [+1.000, +1.000]"]
+    assert _lines(folder, "none")[0][:6] == ["none", "1", "–", "–", "23.500", "–"]
     assert "ONE SEED" in text
     assert "2 cells are finished, 4 are not" in text
     assert cost[1:4] == ["1,000 (+0.0%)", "2", "2000.0"]
@@ -120,8 +121,8 @@ def test_a_second_seed_is_averaged_and_varied(folder: Path) -> None:
     _cell(folder, 1, "window", more=2)
     write_report(folder)
     gains = _lines(folder, "window")[0]
-    assert gains[1:5] == ["2", "seeds, images", "25.000", "+1.500 [+1.000, +2.000]"]
-    assert gains[5] == "+1.000 +2.000"
+    assert gains[1:4] == ["2", "seeds, images", "+1.000 +2.000"]
+    assert gains[4:6] == ["25.000", "+1.500 [+1.000, +2.000]"]
     assert "ONE SEED" not in (folder / "table.md").read_text(encoding="utf-8")
 
 
@@ -143,14 +144,14 @@ def test_times_of_two_machines_are_not_mixed(folder: Path) -> None:
 def test_a_block_whose_seed_the_reference_lacks_is_not_compared(folder: Path) -> None:
     _cell(folder, 1, "channel", more=5)
     write_report(folder)
-    assert _lines(folder, "channel")[0][4] == "–"
+    assert _lines(folder, "channel")[0][5] == "–"
 
 
 def test_without_the_reference_nothing_is_compared_and_this_is_said(folder: Path) -> None:
     (folder / "cells/0-none" / CELL).unlink()
     write_report(folder)
     assert "none is not finished" in (folder / "table.md").read_text(encoding="utf-8")
-    assert _lines(folder, "window")[0][4] == "–"
+    assert _lines(folder, "window")[0][5] == "–"
 
 
 def test_cells_of_other_images_are_not_compared(folder: Path) -> None:
@@ -205,8 +206,8 @@ def test_rows_stand_in_the_order_of_gains_whatever_seeds_a_block_has(folder: Pat
     lines = (folder / "table.md").read_text(encoding="utf-8").splitlines()
     named = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
     assert named[2:5] == ["window", "none", "channel"]
-    assert _lines(folder, "none")[0][3] == "26.000"
-    assert _lines(folder, "window")[0][3] == "24.500"
+    assert _lines(folder, "none")[0][4] == "26.000"
+    assert _lines(folder, "window")[0][4] == "24.500"
 
 
 def test_a_cell_that_has_lost_a_file_is_left_out_and_named(
