@@ -37,9 +37,10 @@ def cell(cfg: DictConfig) -> float:
     from src.weights.checkpoint_file import LAST
 
     folder = Path(cfg.paths.output_dir)
+    went_on = (folder / "checkpoints" / LAST).is_file()
     training = Resources()
     train(cfg)
-    cost: dict[str, Any] = {"training": training.as_dict()}
+    cost: dict[str, Any] = {"training": training.as_dict(), "went_on": went_on}
     scoring = Resources()
     checkpoint = open_checkpoint(folder / "checkpoints" / LAST)
     kind = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}.get(str(cfg.trainer.accelerator), "auto")

@@ -33,14 +33,27 @@ def keep(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, cost: Mapping[st
     about = {**origin(), "step": checkpoint.step, "task": str(cfg.task["_target_"])}
     model = plain(checkpoint.config)["model"]
     write_network(folder / NETWORK, checkpoint.weights, model, about)
-    step = {"seconds_a_step": seconds_a_step(folder / METRICS, int(cfg.data.batch_size))}
+    seconds = seconds_a_step(folder / METRICS, int(cfg.data.batch_size))
+    step = {"steps": checkpoint.step, "seconds_a_step": seconds}
+    whole = with_earlier_starts(cost, checkpoint.step * (seconds or 0))
     machine = {**hardware(), "matmul_precision": torch.get_float32_matmul_precision()}
-    write_json(folder / CELL, {"steps": checkpoint.step, **step, **cost, "hardware": machine})
+    write_json(folder / CELL, {**step, **whole, "hardware": machine})
     for path in folder.iterdir():  # the file that says it is finished is there already
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name not in KEPT:
             path.unlink()
+
+
+def with_earlier_starts(cost: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """Return the cost with the time of all steps, where a training has gone on after a stop.
+
+    ``seconds`` is that time. What earlier starts spent beside steps is not known: it is left out.
+    """
+    training = dict(cost["training"])
+    if cost["went_on"]:
+        training["wall_seconds"] = max(training["wall_seconds"], seconds)
+    return {**cost, "training": training}
 
 
 def seconds_a_step(metrics: Path, batch: int) -> float | None:

@@ -99,7 +99,7 @@ def _write_report(folder: Path) -> None:
         "about": _about(standings, reference),
         "finished": finished,
         "missing": missing,
-        "hours": sum(one.wall_seconds for one in finished) / 3600,
+        "took": _duration(sum(one.wall_seconds for one in finished)),
         "tables": [
             *(gain_table(*of, reference, rows) for of, rows in standings.items()),
             *(cost_table(condition, blocks, reference) for condition, blocks in groups.items()),
@@ -112,6 +112,10 @@ def _write_report(folder: Path) -> None:
         text = filled.get_template(f"{name}.j2").render(**content, picture=picture)
         write_text(folder / name, text.strip() + "\n")
         console.print(f"Written     {folder / name}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
 
 
 def _missing(
