@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from src.app.sweeps.cells import CELLS
 from src.app.sweeps.comparison import read_comparison
-from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, launch
+from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT, launch
 from src.core.errors import ConfigError, ExemplarError
 from src.core.redact import readable
 
@@ -93,6 +93,8 @@ def _run(folder: Path, words: list[str], only: str) -> None:
         launch("train", cell)
     except SystemExit as stop:
         refused = stop.code == EXIT_CONFIG  # no cell was begun, their list is an earlier one
+        if stop.code == EXIT_INTERRUPT:
+            print("The comparison goes on with the same command.", file=sys.stderr)
         raise
     finally:
         if not refused:
