@@ -101,7 +101,7 @@ def test_its_page_asks_nothing_of_others_and_nothing_sticks_out(killed: Path, wi
     async def visit() -> tuple[int, list[str], list[str]]:
         async with browser.opened(page, width=width, height=900) as tab:
             root = "document.documentElement"
-            assert await tab.run("document.querySelectorAll('table').length") == 2
+            assert await tab.run("document.querySelectorAll('table').length") == 3
             assert await tab.run("document.querySelector('img').naturalWidth") > 0
             wider = await tab.run(f"{root}.scrollWidth - {root}.clientWidth")
             return wider, tab.requests, tab.complaints

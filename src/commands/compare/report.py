@@ -19,7 +19,7 @@ from src.commands.compare.outcome import (
     standing,
 )
 from src.commands.compare.plot import write_plot
-from src.commands.compare.tables import cost_table, gain_table, title
+from src.commands.compare.tables import cost_table, gain_table, overview, title
 from src.core.console import make_console
 from src.core.errors import DataError
 from src.core.files import write_csv, write_text
@@ -100,6 +100,7 @@ def _write_report(folder: Path) -> None:
         "finished": finished,
         "missing": missing,
         "took": _duration(sum(one.wall_seconds for one in finished)),
+        "overview": overview(standings, reference),
         "tables": [
             *(gain_table(*of, reference, rows) for of, rows in standings.items()),
             *(cost_table(condition, blocks, reference) for condition, blocks in groups.items()),

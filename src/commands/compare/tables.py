@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from src.app.results import METRIC_DIGITS, METRIC_NAMES
-from src.commands.compare.gains import Gain
+from src.commands.compare.gains import CONFIDENCE, Gain
 from src.commands.compare.outcome import (
     Seeds,
     Standing,
@@ -41,6 +41,29 @@ def _text(value: float, form: str) -> str:
 def _digits(metric: str) -> int:
     """Return how many decimals a mean over seeds has: one more than a score."""
     return METRIC_DIGITS.get(metric, 3) + 1
+
+
+def overview(standings: Mapping[tuple[str, str], Sequence[Standing]], reference: str) -> Table:
+    """Return the gains in the first score on every set, a line a block, in the order of the first.
+
+    ``standings`` has the blocks of each set, by what else is varied and the set's name.
+    """
+    lines: dict[str, dict[tuple[str, str], str]] = {}
+    scores = set()
+    for of, rows in standings.items():
+        for one in rows:
+            if one.gains:
+                metric, (gain, p, _) = next(iter(one.gains.items()))
+                sure = "*" if p < 1 - CONFIDENCE else ""
+                text = f"{gain.mean:+.{_digits(metric) - 1}f}{sure} ({gain.seeds})"
+                lines.setdefault(one.block, {})[of] = text
+                scores.add(METRIC_NAMES.get(metric, metric))
+    about = f"{' and '.join(sorted(scores))} gain over {reference}, in brackets of how many seeds"
+    return Table(
+        f"{about}; * where p is below {1 - CONFIDENCE:.2g}",
+        ["block", *(title(*of) for of in standings)],
+        [[block, *(known.get(of, "–") for of in standings)] for block, known in lines.items()],
+    )
 
 
 def gain_table(condition: str, name: str, reference: str, standings: Sequence[Standing]) -> Table:
