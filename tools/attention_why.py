@@ -36,6 +36,7 @@ from src.data.source import ImageFolder
 from src.inference.attention_maps import maps_of, shown_blocks
 from src.inference.policy import InferencePolicy
 from src.inference.restorer import Restorer, fitted
+from src.models.attention.gated import GatedAttention
 from src.ops.attention.one_query import Spread, mean_spread
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import load_weights, open_checkpoint
@@ -123,6 +124,9 @@ def row_of(
         f"within {NEAR:g} px": round(seen.near, 3),
         "PSNR": round(exact, 3),
     }
+    gates = [block.gate for block in task.net.modules() if isinstance(block, GatedAttention)]
+    if gates:
+        row["gate"] = round(statistics.mean(float(gate.detach()) for gate in gates), 4)
     for window in given.windows:
         row[f"window {window}"] = round(psnr(task, pairs, window) - exact, 3)
     with uniform(task.net):
