@@ -8,7 +8,7 @@ signatures. That is half of what a training imports (docs/decisions/0073-later-m
 import importlib
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -44,7 +44,7 @@ class _OfLater(MetaPathFinder):
     """Imports the package first where a submodule of a stand-in is asked for."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self, fullname: str, path: Iterable[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return a spec of the submodule that importing its package has imported, if it has."""
         parent = sys.modules.get(fullname.rpartition(".")[0])

@@ -153,9 +153,9 @@ def _check_same(
     Else tables would forget the finished cells. Folders of images, which a machine may have
     elsewhere, are no such words, whatever the last of their names is.
     """
-    places = [word for word in words if key_of(word).rpartition(".")[2] in _FOLDERS]
+    places = [word for word in words if _is_place(word)]
     more = [word for word in words if word not in (*comparison.fixed, *places)]
-    if all(key_of(word).partition(".")[0] in _ELSEWHERE[""] for word in more):
+    if not more:
         return
     shared = list(dict.fromkeys([*comparison.fixed, *places]))
     ours = {cell.identity for cell in cells_of(comparison, command, shared, search_path)}
@@ -166,6 +166,13 @@ def _check_same(
             "command line belongs where and how fast: trainer.accelerator=…, data.workers=…, "
             "hydra/launcher=…"
         )
+
+
+def _is_place(word: str) -> bool:
+    """Return whether a word says where, or how fast, but for folders' names not what."""
+    group, *rest = key_of(word).split(".")
+    is_folder = (rest or [group])[-1] in _FOLDERS
+    return is_folder or group in _ELSEWHERE[""] or bool({*rest[:1]} & {*_ELSEWHERE.get(group, ())})
 
 
 def _is_meant(cell: Cell, only: Sequence[str]) -> bool:
