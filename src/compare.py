@@ -6,12 +6,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from src.app.config.options import key_of
 from src.app.sweeps.cells import CELLS
 from src.app.sweeps.comparison import read_comparison
 from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT, launch
 from src.core.errors import ConfigError, ExemplarError
 from src.core.redact import readable
 
+OWN_FOLDERS = ("paths.output_dir", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 USAGE = """\
 python -m src.compare <folder> [key=value …]
 
@@ -58,17 +60,20 @@ def cell(cfg: DictConfig) -> float:
 def main() -> None:
     """Run the command line."""
     words = sys.argv[1:]
-    if not words or words[0].startswith("-") or "=" in words[0]:
+    helped = bool({"-h", "--help"} & {*words})
+    if helped or not words or words[0].startswith("-") or "=" in words[0]:
         print(USAGE, file=sys.stderr)
-        sys.exit(0 if {"-h", "--help"} & {*words} else 2)
+        sys.exit(0 if helped else 2)
     folder = Path(words[0]).resolve()
     try:
         fixed = read_comparison(folder).fixed
         only = [word for word in words if word.startswith("cells=")]
         runs = [word for word in words if word.startswith("run=")]
         rest = [word for word in words[1:] if word not in (*only, *runs)]
-        if {*runs} - {"run=true", "run=false"}:
+        if len(runs) > 1 or {*runs} - {"run=true", "run=false"}:
             raise ConfigError(f"{' '.join(runs)} is not possible; it must be run=true | run=false.")
+        if own := [word for word in rest if key_of(word) in OWN_FOLDERS]:
+            raise ConfigError(f"{' '.join(own)}: a cell has a folder of its own; leave it out.")
         if "run=false" not in runs:
             _run(folder, [*fixed, *rest], ",".join(word.partition("=")[2] for word in only))
         elif only or rest:

@@ -163,7 +163,11 @@ def main() -> None:
 def measured(folder: Path) -> list[dict[str, Any]]:
     """Return the rows of earlier starts."""
     file = folder / "why.json"
-    return list(json.loads(file.read_text("utf-8"))["rows"]) if file.is_file() else []
+    try:
+        rows = json.loads(file.read_text("utf-8"))["rows"] if file.is_file() else []
+        return [row for row in rows if row["set"]]
+    except (ValueError, LookupError, TypeError) as error:
+        sys.exit(f"{file} is damaged ({error}); remove it, and it is written anew.")
 
 
 def with_row(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:

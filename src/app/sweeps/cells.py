@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,11 +20,13 @@ logger = logging.getLogger(__name__)
 
 CELLS, CELL = "cells", "cell.json"
 """The folder of a comparison's cells; what each ends with."""
+COMPARED = (CELL, "results.json", "metrics.csv")
+"""Of a finished cell, what tables are made of: cost, scores, curve."""
 
 _ELSEWHERE = {
     "": ("paths", "logger", "resume", "accept_changes", "hydra"),
     "data": ("workers", "prefetch", "cache", "cache_dir", "cache_limit_gb"),
-    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "max_time", "profiler"),
+    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "profiler"),
 }
 """Keys that say where and how fast a cell is trained, and not what."""
 _FOLDERS = ("train_dir", "val_dir", "sets")
@@ -72,7 +74,12 @@ def _folder(cells: Path, name: str, identity: str) -> Path:
     """Return where a cell is: it may have been finished when its levels had other names."""
     ends = f"-{identity[:8]}"
     finished = (file.parent for file in sorted(cells.glob(f"*{ends}/{CELL}")))
-    return next(finished, cells / f"{name}{ends}")
+    return next(filter(is_finished, finished), cells / f"{name}{ends}")
+
+
+def is_finished(cell: Path) -> bool:
+    """Return whether all is there that is compared; what has lost a file is trained again."""
+    return all((cell / name).is_file() for name in COMPARED)
 
 
 def identity_of(config: Mapping[str, Any]) -> str:
@@ -130,7 +137,7 @@ def missing_jobs(
     ]
     write_json(folder / CELLS / f"{CELLS}.json", rows)
     meant = [cell for cell in cells if _is_meant(cell, only)]
-    missing = [cell for cell in meant if not (cell.folder / CELL).is_file()]
+    missing = [cell for cell in meant if not is_finished(cell.folder)]
     for pattern in only:
         if not any(_is_meant(cell, [pattern]) for cell in cells):
             names = ", ".join("-".join(cell.levels.values()) for cell in cells)
@@ -138,6 +145,7 @@ def missing_jobs(
     logger.info("%d cells, of which %d are to be run", len(cells), len(missing))
     for cell in missing:
         forget(cell.folder)
+        (cell.folder / CELL).unlink(missing_ok=True)
     return [[*cell.words, f"hydra.sweep.subdir={cell.folder.name}"] for cell in missing]
 
 
@@ -150,10 +158,11 @@ def _check_same(
 ) -> None:
     """Refuse words of the command line that decide what a cell is: its file does that.
 
-    Else tables would forget the finished cells. Folders of images, which a machine may have
-    elsewhere, are no such words, whatever the last of their names is.
+    Else tables would forget the finished cells. Folders of images that the file leaves open are no
+    such words, and others are none as long as the last of their names stays.
     """
-    places = [word for word in words if _is_place(word)]
+    given = {key_of(word) for word in comparison.fixed}
+    places = [word for word in words if _is_place(word, given)]
     more = [word for word in words if word not in (*comparison.fixed, *places)]
     if not more:
         return
@@ -168,10 +177,11 @@ def _check_same(
         )
 
 
-def _is_place(word: str) -> bool:
-    """Return whether a word says where, or how fast, but for folders' names not what."""
-    group, *rest = key_of(word).split(".")
-    is_folder = (rest or [group])[-1] in _FOLDERS
+def _is_place(word: str, given: Collection[str]) -> bool:
+    """Return whether a word says where or how fast, or a folder of images that is not ``given``."""
+    key = key_of(word)
+    group, *rest = key.split(".")
+    is_folder = (rest or [group])[-1] in _FOLDERS and key not in given
     return is_folder or group in _ELSEWHERE[""] or bool({*rest[:1]} & {*_ELSEWHERE.get(group, ())})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from src.app.config.resume import check_overrides, refuse_links
+from src.app.config.resume import OF_A_START, check_overrides, refuse_links
 from src.app.config.typed import WRITTEN, address_of
 from src.core.errors import ConfigError
 from src.weights.untrusted import read_text
@@ -26,14 +26,14 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping; ConstructorError if a key comes twice."""
-        seen: list[object] = []
+        seen: set[str] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            key = str(self.construct_object(key_node, deep=True))  # 1 and "1" are one name
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"the key {key} comes twice", problem_mark=key_node.start_mark
                 )
-            seen.append(key)
+            seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -65,19 +65,28 @@ def read_comparison(folder: Path) -> Comparison:
         content = yaml.load(read_text(file), Loader=_Loader)  # noqa: S506
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}. Give the folder of a comparison.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # no date, no number, no UTF-8
         raise ConfigError(f"{file} is no YAML: {error}") from error
     content = {"conclusion": "", **content} if isinstance(content, dict) else {}
     for key, kind in _KEYS.items():
         if not isinstance(content.get(key), kind):
             raise ConfigError(f"{file}: {key} is missing or no {_YAML[kind]}.")
-    if more := sorted(content.keys() - _KEYS):
+    if more := sorted(map(str, content.keys() - _KEYS)):
         raise ConfigError(f"{file}: there is no key {more[0]!r}; allowed: {', '.join(_KEYS)}.")
     factors = {str(name): _levels(file, name, of) for name, of in content["factors"].items()}
     refuse_links(folder)  # a cell that is finished has all but its record removed
     every = (words for levels in factors.values() for words in levels.values())
     _check_words(file, [*content["fixed"], *itertools.chain.from_iterable(every)])
-    reference = {str(name): str(level) for name, level in content["reference"].items()}
+    reference = _reference(file, content["reference"], factors)
+    fixed = tuple(content["fixed"])
+    conclusion = content["conclusion"].strip()
+    return Comparison(folder, content["title"], fixed, factors, reference, conclusion)
+
+
+def _reference(
+    file: Path, given: Mapping[Any, Any], factors: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    reference = {str(name): str(level) for name, level in given.items()}
     for factor, level in reference.items():
         if level not in factors.get(factor, {}):
             known = [f"{name}: {each}" for name, of in factors.items() for each in of]
@@ -85,15 +94,19 @@ def read_comparison(folder: Path) -> Comparison:
                 f"{file}: reference.{factor}={level} is no level of a factor. There are: "
                 f"{', '.join(known)}."
             )
-    fixed = tuple(content["fixed"])
-    conclusion = content["conclusion"].strip()
-    return Comparison(folder, content["title"], fixed, factors, reference, conclusion)
+    if not {*reference} - {"seed"}:
+        raise ConfigError(f"{file}: reference names no factor; write {{<factor>: <level>}}.")
+    return reference
 
 
 def _check_words(file: Path, words: Sequence[object]) -> None:
     """Refuse words that say more than settings of a training: the file may be anybody's."""
     check_overrides(file, list(map(str, words)))
     for key, _, value in (str(word).lstrip("+~").partition("=") for word in words):
+        if key in OF_A_START:
+            raise ConfigError(
+                f"{file}: {key}={value} is of one start; give it on the command line."
+            )
         if key.startswith("paths") or key.rpartition(".")[2] in WRITTEN or address_of(key, value):
             raise ConfigError(f"{file}: {key}={value} is a place; give it on the command line.")
 

@@ -11,8 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 from src.app.build import plain
-from src.app.results import RESULTS
-from src.app.sweeps.cells import CELL
+from src.app.sweeps.cells import CELL, COMPARED
 from src.core.files import write_json
 from src.core.origin import hardware, origin
 from src.training.callbacks.csv_logger import METRICS
@@ -20,7 +19,7 @@ from src.weights.checkpoint import Checkpoint
 from src.weights.network_file import write_network
 
 NETWORK = "model.safetensors"
-KEPT = (RESULTS, METRICS, NETWORK, CELL)
+KEPT = (*COMPARED, NETWORK)
 _SPEED = "perf/images_per_s"
 
 

@@ -60,7 +60,7 @@ def gain(differences: NDArray[np.float64]) -> Gain:
         float(high),
         float(means.std()),
         (1 + further) / (1 + RESAMPLES),
-        mean / spread if spread else math.nan,
+        mean / spread if spread > abs(mean) * 1e-12 else math.nan,
     )
 
 

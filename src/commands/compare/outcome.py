@@ -18,6 +18,7 @@ from src.app.config.options import key_of
 from src.app.config.resume import OF_A_START
 from src.commands.compare.gains import Gain, gain, holm, visible
 from src.core.errors import DataError
+from src.metrics.direction import higher_is_better
 from src.training.callbacks.csv_logger import METRICS
 
 
@@ -131,7 +132,9 @@ def differences(cells: Seeds, reference: Seeds, name: str, metric: str) -> NDArr
                 "or by another protocol. Remove the folder of the older one, and run it again."
             )
         scores = [[row[metric] for row in board["restored"].values()] for board in boards]
-        pairs.append(np.array(scores, dtype=np.float64))  # None becomes NaN
+        pair = np.array(scores, dtype=np.float64)  # None becomes NaN
+        if np.isfinite(pair).all(axis=0).any():  # a training that diverged hides no other
+            pairs.append(pair)
     stacked = np.array([mine - theirs for mine, theirs in pairs])
     return stacked[:, np.isfinite(stacked).all(axis=0)] if pairs else np.empty((0, 0))
 
@@ -163,9 +166,10 @@ def standing(
 
 def _place(one: Standing, reference: str, name: str, metric: str) -> tuple[bool, float]:
     """Return what a block is sorted by: scores over different seeds are not to be compared."""
-    if one.gains or one.block == reference:
-        return False, -one.gains[metric][0].mean if one.gains else 0.0
-    return True, -mean_score(one.cells, name, metric)
+    sign = 1 if higher_is_better(metric) is False else -1
+    if metric in one.gains or one.block == reference:
+        return False, sign * one.gains[metric][0].mean if one.gains else 0.0
+    return True, sign * mean_score(one.cells, name, metric)
 
 
 def mean_score(cells: Seeds, name: str, metric: str) -> float:

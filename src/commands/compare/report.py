@@ -1,6 +1,7 @@
 """What came of a comparison, from what its cells have left: tables, a page, a plot, a list."""
 
 import base64
+import csv
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -10,7 +11,6 @@ from typing import Any
 from src.app.results import METRIC_NAMES, read_results
 from src.app.sweeps.cells import CELL, CELLS
 from src.app.sweeps.comparison import Comparison, read_comparison
-from src.commands.compare.cell import KEPT, NETWORK
 from src.commands.compare.outcome import (
     Finished,
     Standing,
@@ -21,7 +21,7 @@ from src.commands.compare.outcome import (
 from src.commands.compare.plot import write_plot
 from src.commands.compare.tables import cost_table, gain_table, overview, title
 from src.core.console import make_console
-from src.core.errors import DataError
+from src.core.errors import DataError, ExemplarError
 from src.core.files import write_csv, write_text
 from src.core.pages import templates
 
@@ -58,29 +58,26 @@ def write_report(folder: Path) -> None:
         _write_report(folder)
     except (AttributeError, LookupError, TypeError, ValueError, StopIteration) as error:
         raise DataError(
-            f"{folder / CELLS}: the files of a finished cell are of another form "
-            f"({type(error).__name__}: {error}). Remove that cell's folder: it is trained again."
+            f"{folder / CELLS}: the finished cells cannot be compared "
+            f"({type(error).__name__}: {error}). Were they scored by different metrics?"
         ) from error
 
 
 def _write_report(folder: Path) -> None:
     console = make_console(stderr=True)
     index = folder / CELLS / f"{CELLS}.json"
-    rows = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else []
+    comparison = read_comparison(folder)
+    rows = _planned(comparison, index)
     finished = []
     for row in rows:
         cell = folder / CELLS / row["folder"]
-        if not (cell / CELL).is_file():
-            continue
-        if lost := [name for name in KEPT if not (cell / name).is_file() and name != NETWORK]:
-            console.print(
-                f"Left out    {cell} has no {lost[0]} any more; remove the folder, and the cell is "
-                "trained again"
-            )
-            continue
-        cost = json.loads((cell / CELL).read_text(encoding="utf-8"))
-        finished.append(Finished(cell, row["levels"], row["words"], cost, read_results(cell)))
-    comparison = read_comparison(folder)
+        if (cell / CELL).is_file():
+            try:
+                finished.append(_read(cell, row))
+            except (OSError, ExemplarError, LookupError, TypeError, ValueError, csv.Error) as error:
+                console.print(
+                    f"Left out    {cell}: {error}. Remove that folder: the cell is trained again."
+                )
     missing = _missing(comparison, rows, {one.folder.name for one in finished})
     total = len(finished) + len(missing)
     console.print(f"Cells       {len(finished)} of {total} are finished")
@@ -113,6 +110,32 @@ def _write_report(folder: Path) -> None:
         text = filled.get_template(f"{name}.j2").render(**content, picture=picture)
         write_text(folder / name, text.strip() + "\n")
         console.print(f"Written     {folder / name}")
+
+
+def _planned(comparison: Comparison, index: Path) -> list[Mapping[str, Any]]:
+    """Return the cells of the last start that the file still has, with the words they had then."""
+    try:
+        rows = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else []
+        known = {tuple(row["levels"].items()): row for row in rows}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{index} is damaged; start the comparison again: it is written anew."
+        ) from error
+    found = []
+    for levels, own in comparison.combinations():
+        row = known.get(tuple(levels.items()))
+        words = row["words"] if row else []
+        if words[len(words) - len(own) :] == own and {*comparison.fixed} <= {*words}:
+            found += [row] if row else []
+    return found
+
+
+def _read(cell: Path, row: Mapping[str, Any]) -> Finished:
+    """Return a finished cell; an error of some kind if a file is not what it should be."""
+    cost = json.loads((cell / CELL).read_text(encoding="utf-8"))
+    one = Finished(cell, row["levels"], row["words"], cost, read_results(cell))
+    _ = one.curve, one.machine, one.seconds, one.wall_seconds, scored(one)
+    return one
 
 
 def _duration(seconds: float) -> str:

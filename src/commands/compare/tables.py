@@ -15,6 +15,7 @@ from src.commands.compare.outcome import (
     on_one_machine,
     scored,
 )
+from src.metrics.direction import higher_is_better
 
 _UNKNOWN = {"seconds_a_step": None, "training": {"peak_gpu_memory_mib": None}}
 """What is known of the cost of a block that was trained elsewhere."""
@@ -73,12 +74,13 @@ def gain_table(condition: str, name: str, reference: str, standings: Sequence[St
     heads = ["block", "seeds", "varied", f"{METRIC_NAMES.get(first, first)} gain by seed"]
     for metric in metrics:
         score = METRIC_NAMES.get(metric, metric)
+        score += " (less is better)" if higher_is_better(metric) is False else ""
         heads += [score, f"{score} gain", "p", "effect", "visible"]
     rows = []
     for one in standings:
         over = {"images" if of.seeds == 1 else "seeds, images" for of, *_ in one.gains.values()}
         seeds = {of.seeds for of, *_ in one.gains.values()} or {len(one.cells)}
-        each = one.gains[first][0].by_seed if one.gains else ()
+        each = one.gains[first][0].by_seed if first in one.gains else ()
         by_seed = " ".join(f"{mean:+.{_digits(first)}f}" for mean in each)
         row = [one.block, *map(str, seeds), *(over or {"–"}), by_seed or "–"]
         for metric in metrics:

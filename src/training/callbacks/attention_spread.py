@@ -26,10 +26,10 @@ class AttentionSpread(Callback):
     (the geometric mean over queries), of the ``keys`` that there are; ``near`` is the share of
     weight on keys close by. Queries lie on a grid over the middle of the first validation images,
     which is all that the network sees of them. Blocks without a map, such as channel attention, are
-    passed over. Costs a small forward pass an image.
+    passed over. Costs a small forward pass an image. ``inference.window`` does not count here.
 
     Args:
-        limit: Images of each benchmark.
+        limit: Images of each benchmark that each process looks at.
         size: Side of the middle part in pixels of the network's input.
         points: Queries along each axis.
         radius: Up to which distance, in pixels of the network's input, a key is near.

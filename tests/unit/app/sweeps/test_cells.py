@@ -9,7 +9,7 @@ from hydra import initialize_config_dir
 from hydra.utils import instantiate
 
 from src.app.config.options import register_resolvers
-from src.app.sweeps.cells import CELL, cells_of, identity_of, missing_jobs
+from src.app.sweeps.cells import COMPARED, cells_of, identity_of, missing_jobs
 from src.app.sweeps.comparison import read_comparison
 from src.app.sweeps.plan import checked_jobs
 from src.core.errors import ConfigError, ExemplarError, UntrustedError
@@ -31,6 +31,12 @@ def hydra() -> Iterator[None]:
     register_resolvers(claim=False)
     with initialize_config_dir(str(CONF_DIR), version_base="1.3", job_name="train"):
         yield
+
+
+def _finish(cell: Path) -> None:
+    cell.mkdir()
+    for name in COMPARED:
+        (cell / name).write_text("{}")
 
 
 def _comparison(folder: Path, text: str = TEXT) -> Path:
@@ -70,8 +76,7 @@ def test_a_new_seed_or_block_leaves_the_finished_cells_alone(tmp_path: Path) -> 
     first = missing_jobs(folder, "train", words)
     assert len(first) == 4
     for row in json.loads((folder / "cells/cells.json").read_text()):
-        (folder / "cells" / row["folder"]).mkdir()
-        (folder / "cells" / row["folder"] / CELL).write_text("{}")
+        _finish(folder / "cells" / row["folder"])
     assert missing_jobs(folder, "train", words) == []
     more = TEXT.replace("1: seed=1}", "1: seed=1, 2: seed=2}").replace(
         "{window:", "{channel: model/attention=channel, window:"
@@ -101,12 +106,13 @@ def test_a_cell_is_found_again_when_its_level_has_another_name(tmp_path: Path) -
     missing_jobs(folder, "train", words)
     done = json.loads((folder / "cells/cells.json").read_text())[0]["folder"]
     assert done.startswith("0-window-")
-    (folder / "cells" / done).mkdir()
-    (folder / "cells" / done / CELL).write_text("{}")
+    _finish(folder / "cells" / done)
     renamed = TEXT.replace("{window:", "{swin:")
     assert len(missing_jobs(_comparison(folder, renamed), "train", words)) == 3
     first = json.loads((folder / "cells/cells.json").read_text())[0]
     assert (first["folder"], first["levels"]["attention"]) == (done, "swin")
+    (folder / "cells" / done / "results.json").unlink()
+    assert len(missing_jobs(folder, "train", words)) == 4  # it is not finished any more
 
 
 @pytest.mark.long
@@ -126,8 +132,14 @@ def test_the_command_line_says_where_cells_are_trained_and_not_what_they_are(
     words = [*read_comparison(folder).fixed, "resume=auto"]
     places = ["data.train_dir=/photos", "trainer.accelerator=cpu", "data.workers=3"]
     assert len(missing_jobs(folder, "train", [*words, *places])) == 4
-    with pytest.raises(ConfigError, match=r"trainer.max_steps=3: the cells would be others than"):
-        missing_jobs(folder, "train", [*words, *places, "trainer.max_steps=3"])
+    for word in ("trainer.max_steps=3", "trainer.max_time=00:00:00:02"):
+        with pytest.raises(ConfigError, match=f"{word}: the cells would be others than"):
+            missing_jobs(folder, "train", [*words, *places, word])
+    open_folder, its_own = "[task=denoise", "[data.train_dir=a/photos, task=denoise"
+    words = [*read_comparison(_comparison(folder, TEXT.replace(open_folder, its_own))).fixed]
+    assert len(missing_jobs(folder, "train", [*words, "data.train_dir=/b/photos"])) == 4
+    with pytest.raises(ConfigError, match="train_dir=/b/others: the cells would be others"):
+        missing_jobs(folder, "train", [*words, "data.train_dir=/b/others"])
 
 
 @pytest.mark.parametrize(
@@ -138,6 +150,12 @@ def test_the_command_line_says_where_cells_are_trained_and_not_what_they_are(
         ("fixed:", "fixd: []\nfixed:", "no key 'fixd'"),
         ("{0: seed=0, 1: seed=1}", "[0, 1]", "factors.seed is no mapping"),
         ("{0: seed=0, 1: seed=1}", "{0: seed=0, 0: seed=1}", "the key 0 comes twice"),
+        ("{0: seed=0, 1: seed=1}", "{0: seed=0, '0': seed=1}", "the key 0 comes twice"),
+        ("{0: seed=0, 1: seed=1}", "{2024-13-41: seed=0}", "is no YAML"),
+        ("fixed:", "1: 2\nfoo: 3\nfixed:", "no key '1'"),
+        ("trainer.max_steps=10]", "resume=/tmp/x]", "resume=/tmp/x is of one start"),
+        ("{attention: none}", "{}", "reference names no factor"),
+        ("{attention: none}", "{seed: 0}", "reference names no factor"),
     ],
 )
 def test_a_file_that_is_no_comparison_is_refused(

@@ -1,6 +1,9 @@
 """What is kept of a cell."""
 
+from src.app.results import RESULTS
+from src.app.sweeps.cells import CELL, COMPARED
 from src.commands.compare.cell import with_earlier_starts
+from src.training.callbacks.csv_logger import METRICS
 
 
 def test_a_training_that_has_gone_on_took_the_time_of_all_its_steps() -> None:
@@ -11,3 +14,7 @@ def test_a_training_that_has_gone_on_took_the_time_of_all_its_steps() -> None:
     at_once = {**cost, "went_on": False}
     assert with_earlier_starts(at_once, 50.0) == at_once
     assert with_earlier_starts(cost, 0.0) == cost  # speed was not logged
+
+
+def test_a_cell_is_finished_when_all_is_there_that_commands_write_of_it() -> None:
+    assert {*COMPARED} == {CELL, RESULTS, METRICS}

@@ -21,6 +21,7 @@ factors: {seed: {0: seed=0, 1: seed=1}, attention: {window: seed=7, channel: see
 reference: {attention: none}
 conclusion: One is better.
 """
+OWN = {"window": "seed=7", "channel": "seed=8", "none": "seed=9"}
 
 
 def _cell(
@@ -54,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
         {
             "folder": f"{seed}-{block}",
             "levels": {"seed": str(seed), "attention": block},
-            "words": ["resume=auto", f"seed={seed}", "degradation.sigma=[50,50]"],
+            "words": ["resume=auto", "degradation.sigma=[50,50]", f"seed={seed}", OWN[block]],
         }
         for seed in (0, 1)
         for block in ("window", "channel", "none")
@@ -85,7 +86,7 @@ def test_a_gain_stands_in_the_table_with_its_interval_and_what_was_varied(folder
     assert "| window | +1.00* (1) |" in text
     for name in ("0-channel", "1-none"):
         assert f"- {name}" in text
-    assert "`python -m src.train seed=0 'degradation.sigma=[50,50]'`" in text
+    assert "`python -m src.train 'degradation.sigma=[50,50]' seed=0 seed=9`" in text
 
 
 def test_a_level_that_has_come_since_the_last_start_is_one_that_is_not_finished(
@@ -211,14 +212,56 @@ def test_rows_stand_in_the_order_of_gains_whatever_seeds_a_block_has(folder: Pat
     assert _lines(folder, "window")[0][4] == "24.500"
 
 
-def test_a_cell_that_has_lost_a_file_is_left_out_and_named(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.csv", None),
+        ("metrics.csv", b"\x00\xff"),
+        ("cell.json", b""),
+        ("cell.json", b"{}"),
+        ("results.json", b'{"schema'),
+    ],
+)
+def test_a_cell_with_a_bad_file_is_left_out_and_named(
+    folder: Path, name: str, content: bytes | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "cells/0-window/metrics.csv").unlink()
+    file = folder / "cells/0-window" / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
     write_report(folder)
-    said = " ".join(capsys.readouterr().err.split())
-    assert "0-window has no metrics.csv any more" in said
-    assert "1 of 6 are finished" in said
+    said = "".join(capsys.readouterr().err.split())
+    assert "cells/0-window" in said
+    assert "1of6arefinished" in said
     text = (folder / "table.md").read_text(encoding="utf-8")
     assert "- 0-window" in text
     assert "Only the reference is finished" in text
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        TEXT.replace("window: seed=7", "window: seed=5"),
+        TEXT.replace("fixed: []", "fixed: [trainer.max_steps=3]"),
+        TEXT.replace("window: seed=7, channel: seed=8", "window: seed=8, channel: seed=7"),
+    ],
+)
+def test_cells_whose_words_are_others_now_do_not_count(folder: Path, now: str) -> None:
+    (folder / "comparison.yaml").write_text(now, encoding="utf-8")
+    write_report(folder)
+    if (folder / "table.md").is_file():
+        assert _lines(folder, "window") == []
+
+
+def test_where_less_is_better_the_least_is_first(folder: Path) -> None:
+    _cell(folder, 0, "channel", more=-1)
+    for file in folder.glob("cells/*/results.json"):
+        file.write_text(file.read_text("utf-8").replace('"psnr', '"lpips'), "utf-8")
+    for file in folder.glob("cells/*/metrics.csv"):
+        file.write_text(file.read_text("utf-8").replace("/psnr", "/lpips"), "utf-8")
+    write_report(folder)
+    lines = (folder / "table.md").read_text(encoding="utf-8").splitlines()
+    named = [line.split("|")[1].strip() for line in lines if line.count(" | ") > 2]
+    assert named[2:5] == ["channel", "none", "window"]
+    assert any("lpips (less is better) gain" in line for line in lines)
