@@ -153,7 +153,7 @@ def test_the_command_line_says_where_cells_are_trained_and_not_what_they_are(
         ("{0: seed=0, 1: seed=1}", "{0: seed=0, '0': seed=1}", "the key 0 comes twice"),
         ("{0: seed=0, 1: seed=1}", "{2024-13-41: seed=0}", "is no YAML"),
         ("fixed:", "1: 2\nfoo: 3\nfixed:", "no key '1'"),
-        ("trainer.max_steps=10]", "resume=/tmp/x]", "resume=/tmp/x is of one start"),
+        ("trainer.max_steps=10]", "resume=last]", "resume=last is of one start"),
         ("{attention: none}", "{}", "reference names no factor"),
         ("{attention: none}", "{seed: 0}", "reference names no factor"),
     ],
