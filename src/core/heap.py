@@ -25,7 +25,10 @@ _EACH = 2**16
 _REUSED = 2**25
 """Blocks of loops are below this."""
 
-_large_block = [2**17]  # glibc's own choice, and then what it was told last
+_SMALL_SPARE = 2**17
+"""What the heap takes beyond what is asked of it, for the next block: glibc's own choice."""
+
+_told = {MMAP_THRESHOLD: 2**17, TOP_PAD: _SMALL_SPARE}  # by glibc itself, and then by us
 
 
 def tell_malloc(settings: Mapping[int, int]) -> bool:
@@ -34,23 +37,19 @@ def tell_malloc(settings: Mapping[int, int]) -> bool:
         return False
     understood = [_GLIBC.mallopt(*setting) == 1 for setting in settings.items()]
     if all(understood):
-        _large_block[0] = settings[MMAP_THRESHOLD]
+        _told.update(settings)
     return all(understood)
-
-
-def set_large_block(size: int) -> bool:
-    """Give back freed blocks from ``size`` bytes on at once; return whether that is possible."""
-    return tell_malloc({MMAP_THRESHOLD: size})
 
 
 @contextmanager
 def given_back_at_once() -> Iterator[None]:
     """Let freed tensors leave the process while this lasts, so that its size is what is in use.
 
-    Else a freed block lies among used ones, where what comes next may not fit, and both count.
-    Blocks that were kept before are still reused.
+    Else a freed block lies among used ones, where what comes next may not fit, and both count. The
+    heap then grows without a large spare, where such blocks would find room. Blocks that were kept
+    before are still reused.
     """
-    with _large_from(_EACH):
+    with _told_for_now({MMAP_THRESHOLD: _EACH, TOP_PAD: _SMALL_SPARE}):
         yield
 
 
@@ -61,18 +60,18 @@ def kept_for_reuse() -> Iterator[None]:
     Where each turn gives back what it has made, the system zeroes new pages for the next, which
     takes longer than the work itself.
     """
-    with _large_from(max(_REUSED, _large_block[0])):
+    with _told_for_now({MMAP_THRESHOLD: max(_REUSED, _told[MMAP_THRESHOLD])}):
         yield
 
 
 @contextmanager
-def _large_from(size: int) -> Iterator[None]:
-    before = _large_block[0]
-    set_large_block(size)
+def _told_for_now(settings: Mapping[int, int]) -> Iterator[None]:
+    before = {option: _told[option] for option in settings}
+    tell_malloc(settings)
     try:
         yield
     finally:
-        set_large_block(before)
+        tell_malloc(before)
 
 
 def give_back_freed() -> bool:
