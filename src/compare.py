@@ -7,10 +7,12 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.app.config.options import key_of
-from src.app.sweeps.cells import CELLS
+from src.app.processes.process import keep_going_without_output
+from src.app.sweeps.cells import CELL, CELLS, is_finished
 from src.app.sweeps.comparison import read_comparison
 from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT, launch
 from src.core.errors import ConfigError, ExemplarError
+from src.core.locks import InUseError, alone_in
 from src.core.redact import readable
 
 OWN_FOLDERS = ("paths.output_dir", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
@@ -21,11 +23,27 @@ runs the cells of <folder>/comparison.yaml that are not finished, and writes wha
 keys are those of `python -m src.train`, for all cells; several at a time, on this machine:
   hydra/launcher=joblib hydra.launcher.n_jobs=2
 cells=0-*,1-*-none runs those only whose names fit a pattern (<level>-<level>-…, as in table.md).
-run=false runs none, and writes table.md, page.html, gain.svg and cells.csv of the finished ones."""
+run=false runs none, and writes table.md, page.html, gain.svg and cells.csv of the finished ones.
+Given twice, in two terminals or on two machines that share the folder, it divides the cells."""
+BUSY = "{folder}: {holder} trains this cell; it is left to that one."
+UNUSABLE = "The folder {folder} of a cell cannot be written: {reason}."
 
 
-def cell(cfg: DictConfig) -> float:
-    """Train one cell, score it after its last step, and keep what is small of it."""
+def cell(cfg: DictConfig) -> float | None:
+    """Train and score one cell; None if another process does, or has done since this one began."""
+    folder = Path(cfg.paths.output_dir)
+    try:
+        with alone_in(folder, busy=BUSY, unusable=UNUSABLE):
+            if not is_finished(folder):
+                return _finish(cfg, folder)
+            print(f"{folder.name} was finished by another process.", file=sys.stderr)
+    except InUseError as error:
+        print(error, file=sys.stderr)
+    return None
+
+
+def _finish(cfg: DictConfig, folder: Path) -> float:
+    """Train, score after the last step, and keep what is small."""
     import torch
     from hydra import compose
 
@@ -38,7 +56,7 @@ def cell(cfg: DictConfig) -> float:
     from src.weights.checkpoint import network_of, open_checkpoint
     from src.weights.checkpoint_file import LAST
 
-    folder = Path(cfg.paths.output_dir)
+    (folder / CELL).unlink(missing_ok=True)  # it has lost another of its files
     went_on = (folder / "checkpoints" / LAST).is_file()
     training = Resources()
     train(cfg)
@@ -59,6 +77,7 @@ def cell(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Run the command line."""
+    keep_going_without_output()
     words = sys.argv[1:]
     helped = bool({"-h", "--help"} & {*words})
     if helped or not words or words[0].startswith("-") or "=" in words[0]:

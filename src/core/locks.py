@@ -14,13 +14,21 @@ from src.core.errors import DataError
 LOCK = ".lock"
 """Name of the file that a process in a folder keeps locked; there is none when it has ended."""
 
+_ours: set[Path] = set()
+"""The folders that this process has for itself."""
+
+
+class InUseError(DataError):
+    """Another process has the folder for itself."""
+
 
 @contextmanager
 def alone_in(folder: Path, *, busy: str, unusable: str) -> Iterator[None]:
     """Keep ``folder`` for this process; the system releases it however the process ends.
 
     The lock is POSIX's and not flock's, which loader processes would inherit and keep for seconds
-    after a kill. Where a file system has no locks, nothing is checked.
+    after a kill. Where a file system has no locks, nothing is checked. A part of what this process
+    does there may ask for it again.
 
     Args:
         folder: Made when missing.
@@ -28,9 +36,13 @@ def alone_in(folder: Path, *, busy: str, unusable: str) -> Iterator[None]:
         unusable: Message where it cannot be written, with the fields {folder} and {reason}.
 
     Raises:
-        DataError: If another process is there, or the folder cannot be written.
+        InUseError: If another process is there.
+        DataError: If the folder cannot be written.
     """
-    path = folder / LOCK
+    path, own = folder / LOCK, folder.resolve()
+    if own in _ours:
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = _locked(path, busy)
@@ -39,9 +51,11 @@ def alone_in(folder: Path, *, busy: str, unusable: str) -> Iterator[None]:
         file.flush()
     except OSError as error:
         raise DataError(unusable.format(folder=folder, reason=error.strerror)) from error
+    _ours.add(own)
     try:
         yield
     finally:
+        _ours.remove(own)
         if _is_at(file, path):
             path.unlink()  # before the lock is released: nobody can have locked it
         file.close()
@@ -96,7 +110,7 @@ def _locked(path: Path, busy: str) -> TextIO:
             file.seek(0)
             holder = file.read().strip() or "another process"
             file.close()
-            raise DataError(busy.format(folder=path.parent, holder=holder)) from error
+            raise InUseError(busy.format(folder=path.parent, holder=holder)) from error
         except OSError:  # a file system without locks
             return file
         if _is_at(file, path):

@@ -35,6 +35,10 @@ def prepared_folder(data_dir: str | Path, name: str) -> Path:
     if Path(name).name == name and (folder / MANIFEST).is_file():
         return folder
     sets = known_sets()
+    if name not in sets and len(Path(name).parts) > 1:
+        raise DataError(
+            f"The folder {from_root(name)} does not exist, which is named as a set of images."
+        )
     if name not in sets:
         raise DataError(f"There is no image set {name!r}. {did_you_mean(name, sets)}")
     parts = _parts(name)

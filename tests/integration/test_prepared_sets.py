@@ -29,6 +29,8 @@ def test_a_set_that_is_not_prepared_says_how_to_make_it(tmp_path: Path) -> None:
         PreparedSet(name="set5", data_dir=tmp_path).items()
     with pytest.raises(DataError, match="Did you mean set5"):
         prepared_folder(tmp_path, "sett5")
+    with pytest.raises(DataError, match=r"sett5 does not exist, which is named as a set of images"):
+        prepared_folder(tmp_path, "data/sett5")
     with pytest.raises(DataError, match="stands for several image sets"):
         prepared_folder(tmp_path, "df2k")
 

@@ -145,7 +145,6 @@ def missing_jobs(
     logger.info("%d cells, of which %d are to be run", len(cells), len(missing))
     for cell in missing:
         forget(cell.folder)
-        (cell.folder / CELL).unlink(missing_ok=True)
     return [[*cell.words, f"hydra.sweep.subdir={cell.folder.name}"] for cell in missing]
 
 

@@ -41,6 +41,16 @@ def test_a_second_process_is_refused_with_who_is_there(tmp_path: Path) -> None:
         holder.kill()
 
 
+def test_a_part_of_what_a_process_does_may_ask_again_and_does_not_let_go(tmp_path: Path) -> None:
+    with alone_in(tmp_path, busy=BUSY, unusable=UNUSABLE):
+        with alone_in(tmp_path / "." / "x" / "..", busy=BUSY, unusable=UNUSABLE):
+            pass
+        other = subprocess.run(
+            [sys.executable, "-c", HOLD, str(tmp_path)], cwd=ROOT, capture_output=True, check=False
+        )
+        assert b"InUseError" in other.stderr
+
+
 def test_a_killed_process_lets_go(tmp_path: Path) -> None:
     with _holder(tmp_path) as holder:
         holder.kill()

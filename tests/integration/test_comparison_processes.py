@@ -1,0 +1,73 @@
+"""A comparison that two processes are at together, and one whose messages nobody reads."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.app.sweeps.cells import CELL
+from src.core.paths import ROOT
+from tests.support.runs import TINY
+
+FIXED = [*TINY, "task=denoise", "logger=csv", "trainer.max_steps=4", "trainer.val_check_interval=2"]
+TEXT = f"""
+title: Done by two
+fixed: {json.dumps(FIXED)}
+factors:
+  seed: {{0: seed=0, 1: seed=1}}
+  attention: {{channel: model/attention=channel, none: model/attention=none}}
+reference: {{attention: none}}
+"""
+TO_RUN = re.compile(r"4 cells, of which (\d) are to be run")
+LEFT = re.compile(r"it is left to that one|was finished by another process")
+
+
+def _start(folder: Path, *words: str, errors: int = subprocess.STDOUT) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "src.compare", str(folder), *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+    )
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Return a comparison that two processes have done together, and what each has said."""
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "comparison.yaml").write_text(TEXT)
+    both = [_start(folder), _start(folder)]
+    said = [one.communicate()[0].decode() for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    return folder, said
+
+
+@pytest.mark.long
+def test_two_processes_divide_the_cells(shared: tuple[Path, list[str]]) -> None:
+    folder, said = shared
+    listed = [int(TO_RUN.search(text).group(1)) for text in said]  # type: ignore[union-attr]
+    left = [len(LEFT.findall(text)) for text in said]
+    assert sum(left) > 0, "they have not met"
+    assert sum(listed) - sum(left) == 4  # each is trained once
+    assert len([*folder.glob(f"cells/*/{CELL}")]) == 4
+    assert "4 of 4 are finished" in said[0] + said[1]
+
+
+@pytest.mark.long
+def test_the_report_is_written_though_nobody_reads_what_is_said(
+    shared: tuple[Path, list[str]],
+) -> None:
+    folder, _ = shared
+    names = ("table.md", "page.html", "cells.csv")
+    for name in names:
+        (folder / name).unlink()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with _start(folder, "run=false", errors=writing) as process:
+        os.close(writing)
+        assert process.wait() == 0
+    assert [name for name in names if not (folder / name).is_file()] == []
