@@ -12,6 +12,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 logger = logging.getLogger(__name__)
 
+PATIENCE_S = 300.0
+"""Seconds without a line after which the next step or validated image writes one."""
+
 WAIT_LIMIT = 0.10
 SETTLED = 20
 """Batches until loader processes have started and filled their queues."""
@@ -20,7 +23,8 @@ SETTLED = 20
 class StepProgressBar(TQDMProgressBar):
     """Show steps of all steps, with the time left: the loader is endless, Lightning's bar too.
 
-    Where the output is no terminal, a few whole lines are written in place of a bar.
+    Where the output is no terminal, a few whole lines are written in place of a bar, and one at
+    least every five minutes.
 
     Args:
         lines: How many lines over the whole training.
@@ -31,6 +35,7 @@ class StepProgressBar(TQDMProgressBar):
         self.lines = lines
         self._begun = (0.0, 0)  # time and step
         self._last = 0  # step of the latest line: accumulated batches are one step
+        self._written = 0.0  # time of the latest line
 
     @property
     def total_train_batches(self) -> int | float:
@@ -47,19 +52,24 @@ class StepProgressBar(TQDMProgressBar):
     def on_train_start(self, *args: Any) -> None:
         """Begin to measure the time."""
         super().on_train_start(*args)
-        self._begun = (time.monotonic(), self.trainer.global_step)
+        self._written = time.monotonic()
+        self._begun = (self._written, self.trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
         """Move the bar, or write a line where one is due."""
         super().on_train_batch_end(trainer, *args)
         step, steps = trainer.global_step, trainer.max_steps
-        due = self.is_disabled and 0 < step < steps and step % max(1, steps // self.lines) == 0
-        if due and step > self._last:
+        due = step % max(1, steps // self.lines) == 0 or self._is_quiet
+        if self.is_disabled and 0 < step < steps and due and step > self._last:
             self._write_line(step, steps)
+
+    @property
+    def _is_quiet(self) -> bool:
+        return time.monotonic() - self._written > PATIENCE_S
 
     @rank_zero_only
     def _write_line(self, step: int, steps: int) -> None:
-        self._last = step
+        self._last, self._written = step, time.monotonic()
         begun, first = self._begun
         left = (time.monotonic() - begun) / max(1, step - first) * (steps - step)
         loss = self.trainer.callback_metrics.get("train/loss")
@@ -91,6 +101,28 @@ class StepProgressBar(TQDMProgressBar):
 
         if restorer is not None:
             restorer.watcher = None if self.is_disabled else move
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Move the bar, or write a line where nothing has been written for long."""
+        super().on_validation_batch_end(
+            trainer, pl_module, outputs, batch, batch_idx, dataloader_idx
+        )
+        if self.is_disabled and self._is_quiet:
+            counts = [int(count) for count in trainer.num_val_batches]
+            self._write_validation(sum(counts[:dataloader_idx]) + batch_idx + 1, sum(counts))
+
+    @rank_zero_only
+    def _write_validation(self, done: int, of: int) -> None:
+        self._written = time.monotonic()
+        logger.info("step %d: %d of %d images validated", self.trainer.global_step, done, of)
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
