@@ -77,8 +77,9 @@ class ImageSource(Protocol):
 
 EXTENSIONS = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", ARRAY,
               *((".avif",) if AVIF else ()))  # fmt: skip
-UNREAD = (".arw", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".psd",
-          ".raf", ".raw", ".svg", ".tga", *(() if AVIF else (".avif",)))  # fmt: skip
+UNREAD = (".arw", ".cr2", ".cr3", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".ico", ".j2k",
+          ".jp2", ".jxl", ".mpo", ".nef", ".pbm", ".pgm", ".pnm", ".ppm", ".psd", ".raf", ".raw",
+          ".svg", ".tga", *(() if AVIF else (".avif",)))  # fmt: skip
 """Endings of pictures that are not read."""
 
 
@@ -109,10 +110,12 @@ class ImageFolder:
         if not self.root.is_dir():
             raise DataError(_missing(self.root))
         unreadable: list[str] = []
-        found = list(_walk(self.root, lambda error: unreadable.append(str(error.filename))))
+        seen = list(_walk(self.root, lambda error: unreadable.append(str(error.filename))))
+        found = [path for path in seen if path.is_file()]
         images = [path for path in found if path.suffix.lower() in EXTENSIONS]
         others = Counter(path.suffix.lower() for path in found if path.suffix.lower() in UNREAD)
-        _say_left_out(self.root, tuple(others.most_common()), tuple(unreadable))
+        lost = tuple(str(path) for path in seen if not path.exists() and path.is_symlink())
+        _say_left_out(self.root, tuple(others.most_common()), tuple(unreadable), lost)
         if not images:
             raise DataError(_no_images(self.root, found))
         return unique_keys(images, self.root)
@@ -123,12 +126,16 @@ JOINT = "__"
 
 
 @lru_cache  # once: a folder is listed when a command begins, and again when it reads
-def _say_left_out(root: Path, kinds: Sequence[tuple[str, int]], folders: Sequence[str]) -> None:
+def _say_left_out(
+    root: Path, kinds: Sequence[tuple[str, int]], folders: Sequence[str], links: Sequence[str]
+) -> None:
     if kinds:
         named = ", ".join(f"{count} {kind}" for kind, count in kinds)
         logger.warning("left out of %s: %s, which are not read; convert them to PNG", root, named)
     if folders:
         logger.warning("left out of %s: folders not readable: %s", root, ", ".join(folders))
+    if links:
+        logger.warning("left out of %s: links that lead nowhere: %s", root, ", ".join(links))
 
 
 def _walk(root: Path, failed: Callable[[OSError], None]) -> Iterator[Path]:
@@ -140,8 +147,7 @@ def _walk(root: Path, failed: Callable[[OSError], None]) -> Iterator[Path]:
             continue
         seen.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        paths = (Path(folder, name) for name in names if not name.startswith("."))
-        yield from (path for path in paths if path.is_file())
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 
 def _missing(root: Path) -> str:

@@ -1,3 +1,4 @@
+import io
 import os
 from pathlib import Path
 
@@ -94,6 +95,16 @@ def test_a_bad_file_in_the_middle_is_named_when_the_others_are_done(
     assert "3 of 5 results are there already and stay" in again.err
     assert "2 restored" in again.err
     assert times == {file: file.stat().st_mtime_ns for file in times}
+
+
+@pytest.mark.long
+def test_what_came_from_standard_input_is_called_so(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"no image")))
+    refused = _predict(trained, "-", tmp_path / "a.png")
+    assert refused.code == 1
+    assert "  standard input: " in refused.err
 
 
 @pytest.mark.long

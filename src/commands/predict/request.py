@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from omegaconf import DictConfig, ListConfig
 
 from src.app.processes.process import refuse_closed_output
-from src.core.errors import ConfigError, DataError
+from src.core.errors import ConfigError, DataError, ImageFileError
 from src.core.paths import from_root
 from src.weights.zoo import result_ending
 
@@ -76,7 +76,10 @@ def streams(request: Request) -> Iterator[Request]:
         if not source.stat().st_size:
             raise DataError("input=-: nothing came from standard input.")
         output = results if request.to_stdout else request.output
-        yield replace(request, inputs=(str(source),), output=output)
+        try:
+            yield replace(request, inputs=(str(source),), output=output)
+        except (DataError, ImageFileError) as error:
+            raise DataError(str(error).replace(str(source), "standard input")) from error
         for result in results.glob("*") if request.to_stdout else ():
             sys.stdout.buffer.write(result.read_bytes())
             sys.stdout.buffer.flush()

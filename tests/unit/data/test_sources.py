@@ -91,6 +91,15 @@ def test_folders_that_cannot_be_read_are_named(caplog: pytest.LogCaptureFixture)
         closed.chmod(0o700)
 
 
+def test_links_that_lead_nowhere_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "a.png", pixels())
+    (tmp_path / "b.png").symlink_to("gone.png")
+    assert list(ImageFolder(tmp_path).files()) == ["a"]
+    assert f"links that lead nowhere: {tmp_path / 'b.png'}" in caplog.text
+
+
 def test_linked_folders_are_searched_once(tmp_path: Path) -> None:
     write_folder(tmp_path / "elsewhere", 1)
     root = tmp_path / "root"
