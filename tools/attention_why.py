@@ -1,12 +1,12 @@
 """Where the attention of a comparison's trained cells looks, and what it is worth when restoring.
 
-    python -m tools.attention_why <folder of a comparison> [--windows 9 15 25 49] [--cells '0-*']
+    python -m tools.attention_why <comparison> [--windows 9 15 25 49] [--cells '0-*'] [--quick]
 
 Of each cell that still has its weights: how spread the weights of a query are (the geometric mean
 of effective keys, the share of other scales, the share of keys within 4 pixels), at points on a
 grid over every image that the comparison scores; and PSNR as trained, within search windows, and
-with uniform weights, which all keys of an image get whatever they show. Writes why.md and why.json
-there, which keep what was measured before: weights may be gone since.
+with uniform weights, which all keys of an image get whatever they show; --quick looks at windows
+alone. Writes why.md and why.json there, which keep what was measured before: weights may be gone.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from src.app.build import build_task
 from src.app.config.resume import check_overrides
+from src.app.results import read_results
 from src.app.sweeps.cells import CELL, CELLS
 from src.app.sweeps.comparison import read_comparison
 from src.commands.compare.cell import NETWORK
@@ -113,25 +114,30 @@ def row_of(
     """Return what is said of a cell on one set of images."""
     task = trained(cell["words"], folder / NETWORK)
     pairs = pairs_of(task, images)
-    exact = psnr(task, pairs)
-    seen, others = spreads(task, pairs, given.points)
-    row = {
-        **cell["levels"],
-        "set": images.name,
-        "effective keys": round(seen.effective_keys),
-        "of": round(seen.keys),
-        "other scales": round(others, 3),
-        f"within {NEAR:g} px": round(seen.near, 3),
-        "PSNR": round(exact, 3),
-    }
+    exact = float(read_results(folder)["benchmarks"][images.name]["mean"]["psnr"])
+    row = {**cell["levels"], "set": images.name, "PSNR": round(exact, 3)}
     gates = [block.gate for block in task.net.modules() if isinstance(block, GatedAttention)]
     if gates:
         row["gate"] = round(statistics.mean(float(gate.detach()) for gate in gates), 4)
     for window in given.windows:
         row[f"window {window}"] = round(psnr(task, pairs, window) - exact, 3)
+    return row if given.quick else {**row, **_of_weights(task, pairs, exact, given.points)}
+
+
+def _of_weights(
+    task: RestorationTask, pairs: list[Pair], exact: float, points: int
+) -> dict[str, float]:
+    """Return how spread the weights are, and what is lost without them."""
+    seen, others = spreads(task, pairs, points)
     with uniform(task.net):
-        row["uniform"] = round(psnr(task, pairs) - exact, 3)
-    return row
+        alike = psnr(task, pairs)
+    return {
+        "effective keys": round(seen.effective_keys),
+        "of": round(seen.keys),
+        "other scales": round(others, 3),
+        f"within {NEAR:g} px": round(seen.near, 3),
+        "uniform": round(alike - exact, 3),
+    }
 
 
 def main() -> None:
@@ -140,6 +146,7 @@ def main() -> None:
     parser.add_argument("comparison", type=Path)
     parser.add_argument("--windows", nargs="*", type=int, default=[9, 15, 25, 49])
     parser.add_argument("--cells", default="*", help="pattern of names, as 1-small-*-cross_scale")
+    parser.add_argument("--quick", action="store_true", help="windows alone")
     parser.add_argument("--points", type=int, default=5, help="along each axis of an image")
     given = parser.parse_args()
     comparison = read_comparison(given.comparison.resolve())
@@ -171,10 +178,15 @@ def measured(folder: Path) -> list[dict[str, Any]]:
 
 
 def with_row(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return ``rows`` and one more, which replaces an earlier one of its cell and set."""
+    """Return ``rows`` and one more, joined with an earlier one of its cell and set."""
     about = list(row)[: list(row).index("set") + 1]
-    others = [one for one in rows if any(one.get(key) != row[key] for key in about)]
-    return sorted([*others, row], key=lambda one: [str(one.get(key)) for key in about[::-1]])
+    others, same = [], row
+    for one in rows:
+        if any(one.get(key) != row[key] for key in about):
+            others.append(one)
+        else:
+            same = {**one, **row}
+    return sorted([*others, same], key=lambda one: [str(one.get(key)) for key in about[::-1]])
 
 
 def write(folder: Path, rows: list[dict[str, Any]]) -> str:

@@ -49,8 +49,8 @@ def test_what_was_measured_of_cells_whose_weights_are_gone_is_kept(tmp_path: Pat
     def row(seed: str, psnr: float, **more: float) -> dict[str, object]:
         return {"seed": seed, "attention": "cross_scale", "set": "natural", "PSNR": psnr, **more}
 
-    write(tmp_path, [row("1", 30.0), row("2", 31.0)])
+    write(tmp_path, [row("1", 30.0), row("2", 31.0, keys=9.0)])
     text = write(tmp_path, with_row(measured(tmp_path), row("2", 32.0, uniform=-1.0)))
-    assert measured(tmp_path) == [row("1", 30.0), row("2", 32.0, uniform=-1.0)]
+    assert measured(tmp_path) == [row("1", 30.0), row("2", 32.0, uniform=-1.0, keys=9.0)]
     assert "uniform" in text
     assert "31.0" not in text
