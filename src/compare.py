@@ -10,6 +10,7 @@ from src.app.config.options import key_of
 from src.app.processes.process import keep_going_without_output
 from src.app.sweeps.cells import CELL, CELLS, is_finished
 from src.app.sweeps.comparison import read_comparison
+from src.app.sweeps.sweep import LeftToAnotherError
 from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT, launch
 from src.core.errors import ConfigError, ExemplarError
 from src.core.locks import InUseError, alone_in
@@ -29,17 +30,20 @@ BUSY = "{folder}: {holder} trains this cell; it is left to that one."
 UNUSABLE = "The folder {folder} of a cell cannot be written: {reason}."
 
 
-def cell(cfg: DictConfig) -> float | None:
-    """Train and score one cell; None if another process does, or has done since this one began."""
+def cell(cfg: DictConfig) -> float:
+    """Train and score one cell.
+
+    Raises:
+        LeftToAnotherError: If another process does, or has done since this one began.
+    """
     folder = Path(cfg.paths.output_dir)
     try:
         with alone_in(folder, busy=BUSY, unusable=UNUSABLE):
-            if not is_finished(folder):
-                return _finish(cfg, folder)
-            print(f"{folder.name} was finished by another process.", file=sys.stderr)
+            if is_finished(folder):
+                raise LeftToAnotherError(f"{folder.name} was finished by another process.")
+            return _finish(cfg, folder)
     except InUseError as error:
-        print(error, file=sys.stderr)
-    return None
+        raise LeftToAnotherError(str(error)) from error
 
 
 def _finish(cfg: DictConfig, folder: Path) -> float:

@@ -23,7 +23,9 @@ factors:
 reference: {{attention: none}}
 """
 TO_RUN = re.compile(r"4 cells, of which (\d) are to be run")
-LEFT = re.compile(r"it is left to that one|was finished by another process")
+LEFT = re.compile(
+    r"^job \d+(: .*(left to that one|finished by another process)| is done already)", re.MULTILINE
+)
 
 
 def _start(folder: Path, *words: str, errors: int = subprocess.STDOUT) -> subprocess.Popen[bytes]:
@@ -55,6 +57,11 @@ def test_two_processes_divide_the_cells(shared: tuple[Path, list[str]]) -> None:
     assert sum(listed) - sum(left) == 4  # each is trained once
     assert len([*folder.glob(f"cells/*/{CELL}")]) == 4
     assert "4 of 4 are finished" in said[0] + said[1]
+    ended = [
+        json.loads(file.read_text())["status"] for file in folder.glob("cells/*/sweep_job.json")
+    ]
+    assert len(ended) == 4
+    assert {*ended} <= {"done", "elsewhere"}
 
 
 @pytest.mark.long

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,23 @@ from omegaconf import OmegaConf
 
 from src.app.config.options import AUTO, key_of
 from src.app.config.resume import OF_A_START
+from src.core.errors import ExemplarError
 from src.core.files import write_json, write_text
 from src.core.preemption import Preemption, preempt
 from src.core.redact import without_passwords
 from src.metrics.direction import higher_is_better, monitor_mode
 
 DONE, PRUNED, FAILED, INTERRUPTED, LOST = "done", "pruned", "failed", "interrupted", "lost"
-PREEMPTED = "preempted"
+PREEMPTED, ELSEWHERE = "preempted", "elsewhere"
 _FILE = "sweep_job.json"
 
 RESTARTED = "EXEMPLAR_RESTARTED"
 """Variable by which a launcher says that it has started this job before; SLURM has one too. It is
 set also when the machine was lost, so that the job could leave no word."""
+
+
+class LeftToAnotherError(ExemplarError):
+    """Another process does this job, or has done it since this one began."""
 
 
 @dataclass
@@ -37,7 +42,7 @@ class JobResult:
     overrides: list[str]  # what it was given
     folder: str  # where it wrote
     # ``done``, ``pruned``, ``failed``, ``interrupted``, ``preempted``: it goes on when it is
-    # started again, or ``lost``: it left no word.
+    # started again; ``elsewhere``: another process does it; or ``lost``: it left no word.
     status: str = LOST
     score: float | None = None  # what it returned; None where that is nothing or NaN
     higher_is_better: bool | None = None  # of the score; None where nothing says so
@@ -168,13 +173,19 @@ def read_results(sweep: Path) -> list[JobResult]:
 
 def stamps(sweep: Path) -> dict[str, tuple[int, int]]:
     """Return which file each job in ``sweep`` has left its result in: another each time."""
-    files = [(file.parent.name, file.stat()) for file in sweep.glob(f"*/{_FILE}")]
-    return {name: (about.st_ino, about.st_mtime_ns) for name, about in files}
+    found = {}
+    for file in sweep.glob(f"*/{_FILE}"):
+        with suppress(FileNotFoundError):  # another process at the same cells has just begun it
+            found[file.parent.name] = (file.stat().st_ino, file.stat().st_mtime_ns)
+    return found
 
 
 def read_result(folder: Path) -> JobResult | None:
     """Return how the job in ``folder`` ended when it last did; None where it left no word."""
-    return _read(folder / _FILE) if (folder / _FILE).is_file() else None
+    try:
+        return _read(folder / _FILE)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _read(file: Path) -> JobResult:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.app.config.options import GLOBAL_GROUPS
-from src.app.sweeps.sweep import DONE, PRUNED, JobResult, read_results, stamps
+from src.app.sweeps.sweep import DONE, ELSEWHERE, PRUNED, JobResult, read_results, stamps
 from src.core.errors import ConfigError, ExemplarError
 from src.core.files import write_csv, write_json
 
@@ -171,7 +171,11 @@ def concluded(sweep: Path) -> Iterator[None]:
                 console.print(table_of_seeds(seeds))
             if any(result.metric.startswith("val/") for result in results):
                 console.print(CHOSEN_ON)
-    bad = [Path(result.folder).name for result in results if result.status not in {DONE, PRUNED}]
+    bad = [
+        Path(result.folder).name
+        for result in results
+        if result.status not in {DONE, PRUNED, ELSEWHERE}
+    ]
     alone = {name for name, stamp in stamps(sweep).items() if begun.get(name) == stamp}
     if failed := [name for name in bad if name.isdigit() or name not in alone]:
         raise ExemplarError(

@@ -21,7 +21,9 @@ from src.app.sweeps.frozen import open_sweep
 from src.app.sweeps.side_by_side import run_beside, signals_shared
 from src.app.sweeps.sweep import (
     DONE,
+    ELSEWHERE,
     FAILED,
+    LeftToAnotherError,
     clean_multirun,
     finished_job,
     hand_on,
@@ -132,6 +134,10 @@ def _recorded(function: Command, cfg: DictConfig) -> float:
             result.higher_is_better = score_direction(command, config)
             result.metric = score_name(command, config)
             score = run_target(function, cfg)
+        except LeftToAnotherError as why:
+            result.status, result.message = ELSEWHERE, str(why)
+            print(f"job {result.number}: {why}", file=sys.stderr)
+            return math.nan
         except (ExemplarError, UnexpectedError) as error:
             result.status, result.message = FAILED, str(error)
             before = read_result(Path(result.folder))

@@ -39,9 +39,9 @@ def keep(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, cost: Mapping[st
     write_json(folder / CELL, {**step, **whole, "hardware": machine})
     for path in folder.iterdir():  # the file that says it is finished is there already
         if path.is_dir():
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
         elif path.name not in KEPT:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def with_earlier_starts(cost: Mapping[str, Any], seconds: float) -> dict[str, Any]:

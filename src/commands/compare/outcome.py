@@ -154,7 +154,7 @@ def standing(
                 gains[block, metric] = gain(values)
     corrected = holm([one.p for one in gains.values()])
     known = {
-        key: (one, p, visible(one.error, len(gains)))
+        key: (one, p, visible(one.error, one.freedom, len(gains)))
         for (key, one), p in zip(gains.items(), corrected, strict=True)
     }
     standings = [

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.commands.compare.gains import Gain
+from src.core.files import replacing
 
 if TYPE_CHECKING:  # an extra, and slow to import
     from matplotlib.artist import Artist
@@ -40,4 +41,5 @@ def write_plot(path: Path, panels: Mapping[str, Points], score: str) -> None:
             lines, names = panel.get_legend_handles_labels()
             named.update(zip(names, lines, strict=True))
         figure.legend(list(named.values()), list(named), loc="outside right upper", frameon=False)
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None})

@@ -28,16 +28,17 @@ from src.core.pages import templates
 PLOT = "gain.svg"
 HOW_TO_READ = """\
 Gain: score minus that of the reference, image by image, averaged over seeds and images; in brackets
-the 95 % bootstrap interval (seeds and images drawn anew independently; the percentile interval of a
-few seeds is too narrow; of fewer than 6 images there is none). p: two-sided, by the same resamples,
-corrected after Holm for all blocks and scores of its table. Effect: mean over deviation of the
-images' gains. Visible: the true gain that such a design would have shown in 4 of 5 repetitions at
-the strictest step of Holm. Rows are in the order of gains. Scores are means over the seeds that a
-block has, which may be others than those of the block above it: compare gains."""
+the 95 % interval (seeds and images drawn anew independently, spread as Student's t, since how much
+a few seeds vary is known badly; of fewer than 6 images there is none). p: two-sided, by the same
+resamples, corrected after Holm for all blocks and scores of its table. Before that correction three
+seeds have p below 0.05 in some 5 of 100 cases where nothing is gained, two in some 11. Effect: mean
+over deviation of the images' gains. Visible: the true gain that about 4 of 5 repetitions would have
+shown at the strictest step of Holm. Rows are in the order of gains. Scores are means over the seeds
+that a block has, which may be others than those of the block above it: compare gains."""
 ALONE = "Only the reference is finished, so nothing is compared."
 ONE_SEED = """\
 ONE SEED: where "varied" says images alone, interval, p and visible gain are over images. They say
-nothing of what another training of the same block would give."""
+nothing of what another training of the same block would give; the overview has no * there."""
 OTHER_MACHINE = """\
 the reference of that seed was trained on another machine, which may round differently."""
 EQUAL_TIME = """\

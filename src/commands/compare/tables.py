@@ -55,13 +55,13 @@ def overview(standings: Mapping[tuple[str, str], Sequence[Standing]], reference:
         for one in rows:
             if one.gains:
                 metric, (gain, p, _) = next(iter(one.gains.items()))
-                sure = "*" if p < 1 - CONFIDENCE else ""
+                sure = "*" if p < 1 - CONFIDENCE and gain.seeds > 1 else ""
                 text = f"{gain.mean:+.{_digits(metric) - 1}f}{sure} ({gain.seeds})"
                 lines.setdefault(one.block, {})[of] = text
                 scores.add(METRIC_NAMES.get(metric, metric))
     about = f"{' and '.join(sorted(scores))} gain over {reference}, in brackets of how many seeds"
     return Table(
-        f"{about}; * where p is below {1 - CONFIDENCE:.2g}",
+        f"{about}; * where several have p below {1 - CONFIDENCE:.2g}",
         ["block", *(title(*of) for of in standings)],
         [[block, *(known.get(of, "–") for of in standings)] for block, known in lines.items()],
     )

@@ -83,7 +83,7 @@ def test_a_gain_stands_in_the_table_with_its_interval_and_what_was_varied(folder
     assert "ONE SEED" in text
     assert "2 cells are finished, 4 are not" in text
     assert cost[1:4] == ["1,000 (+0.0%)", "2", "2000.0"]
-    assert "| window | +1.00* (1) |" in text
+    assert "| window | +1.00 (1) |" in text  # no star: of one seed p says nothing of others
     for name in ("0-channel", "1-none"):
         assert f"- {name}" in text
     assert "`python -m src.train 'degradation.sigma=[50,50]' seed=0 seed=9`" in text
@@ -124,7 +124,8 @@ def test_a_second_seed_is_averaged_and_varied(folder: Path) -> None:
     write_report(folder)
     gains = _lines(folder, "window")[0]
     assert gains[1:4] == ["2", "seeds, images", "+1.000 +2.000"]
-    assert gains[4:6] == ["25.000", "+1.500 [+1.000, +2.000]"]
+    assert gains[4] == "25.000"
+    assert gains[5].startswith("+1.500 [-4.")  # of two that differ the t distribution knows little
     assert "ONE SEED" not in (folder / "table.md").read_text(encoding="utf-8")
 
 
