@@ -161,7 +161,7 @@ def _check_same(
     such words, and others are none as long as the last of their names stays.
     """
     given = {key_of(word) for word in comparison.fixed}
-    places = [word for word in words if _is_place(word, given)]
+    places = [word for word in words if is_place(word, given)]
     more = [word for word in words if word not in (*comparison.fixed, *places)]
     if not more:
         return
@@ -176,7 +176,7 @@ def _check_same(
         )
 
 
-def _is_place(word: str, given: Collection[str]) -> bool:
+def is_place(word: str, given: Collection[str]) -> bool:
     """Return whether a word says where or how fast, or a folder of images that is not ``given``."""
     key = key_of(word)
     group, *rest = key.split(".")

@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from src.app.config.options import key_of
 from src.app.results import METRIC_NAMES, read_results
-from src.app.sweeps.cells import CELL, CELLS
+from src.app.sweeps.cells import CELL, CELLS, is_place
 from src.app.sweeps.comparison import Comparison, read_comparison
 from src.commands.compare.outcome import (
     Finished,
@@ -122,12 +123,15 @@ def _planned(comparison: Comparison, index: Path) -> list[Mapping[str, Any]]:
         raise DataError(
             f"{index} is damaged; start the comparison again: it is written anew."
         ) from error
+    given = {key_of(word) for word in comparison.fixed}
     found = []
     for levels, own in comparison.combinations():
         row = known.get(tuple(levels.items()))
         words = row["words"] if row else []
-        if words[len(words) - len(own) :] == own and {*comparison.fixed} <= {*words}:
-            found += [row] if row else []
+        shared = words[: len(words) - len(own)]
+        says = [word for word in shared if word in comparison.fixed or not is_place(word, given)]
+        if row and words[len(shared) :] == own and {*says} == {*comparison.fixed}:
+            found.append(row)
     return found
 
 

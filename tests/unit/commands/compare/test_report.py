@@ -16,7 +16,7 @@ from tests.support.evaluations import write_evaluation
 IMAGES = [f"image{number}" for number in range(8)]
 TEXT = """
 title: Two <blocks>
-fixed: []
+fixed: ["degradation.sigma=[50,50]"]
 factors: {seed: {0: seed=0, 1: seed=1}, attention: {window: seed=7, channel: seed=8, none: seed=9}}
 reference: {attention: none}
 conclusion: One is better.
@@ -244,7 +244,8 @@ def test_a_cell_with_a_bad_file_is_left_out_and_named(
     "now",
     [
         TEXT.replace("window: seed=7", "window: seed=5"),
-        TEXT.replace("fixed: []", "fixed: [trainer.max_steps=3]"),
+        TEXT.replace("[50,50]", "[25,25]"),
+        TEXT.replace('fixed: ["degradation.sigma=[50,50]"]', "fixed: []"),
         TEXT.replace("window: seed=7, channel: seed=8", "window: seed=8, channel: seed=7"),
     ],
 )
