@@ -34,6 +34,7 @@ ELSEWHERE = {
     "data=sidd": "needs SIDD; test_pairs.py has its layout",
     "weights=outputs/edsr_x2": "needs a run of another task; test_fine_tune.py does",
     "compare=[outputs/compare": "needs the records of another command; test_evaluate_many.py does",
+    "experiments/attention_comparison": "takes hours; test_comparison.py runs one of its own",
     "output=demo.onnx": "needs an extra; test_export.py does where it is installed",
 }
 """Shown commands that are run by other tests, by what marks them."""
