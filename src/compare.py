@@ -1,6 +1,7 @@
 """Compare blocks, networks or settings at equal budget: `python -m src.compare <folder>`."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,11 @@ from omegaconf import DictConfig
 
 from src.app.config.options import key_of
 from src.app.processes.process import keep_going_without_output
-from src.app.sweeps.cells import CELL, CELLS, is_finished
-from src.app.sweeps.comparison import read_comparison
+from src.app.sweeps.cells import CELL, CELLS, is_finished, is_place
+from src.app.sweeps.comparison import Comparison, read_comparison
 from src.app.sweeps.sweep import LeftToAnotherError
 from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT, launch
-from src.core.errors import ConfigError, ExemplarError
+from src.core.errors import ConfigError, DataError, ExemplarError
 from src.core.locks import InUseError, alone_in
 from src.core.redact import readable
 
@@ -25,6 +26,8 @@ keys are those of `python -m src.train`, for all cells; several at a time, on th
   hydra/launcher=joblib hydra.launcher.n_jobs=2
 cells=0-*,1-*-none runs those only whose names fit a pattern (<level>-<level>-…, as in table.md).
 run=false runs none, and writes table.md, page.html, gain.svg and cells.csv of the finished ones.
+cost=true runs none either: it times a step of each block in turn, on a machine that should do
+nothing else, for these tables. With what was measured they also compare at equal time.
 Given twice, in two terminals or on two machines that share the folder, it divides the cells."""
 BUSY = "{folder}: {holder} trains this cell; it is left to that one."
 UNUSABLE = "The folder {folder} of a cell cannot be written: {reason}."
@@ -51,7 +54,7 @@ def _finish(cfg: DictConfig, folder: Path) -> float:
     import torch
     from hydra import compose
 
-    from src.commands.benchmark.measure import count_flops
+    from src.app.measure import count_flops
     from src.commands.compare.cell import keep
     from src.commands.evaluate.job import score
     from src.commands.evaluate.plan import Combination
@@ -87,22 +90,8 @@ def main() -> None:
     if helped or not words or words[0].startswith("-") or "=" in words[0]:
         print(USAGE, file=sys.stderr)
         sys.exit(0 if helped else 2)
-    folder = Path(words[0]).resolve()
     try:
-        fixed = read_comparison(folder).fixed
-        only = [word for word in words if word.startswith("cells=")]
-        runs = [word for word in words if word.startswith("run=")]
-        rest = [word for word in words[1:] if word not in (*only, *runs)]
-        if len(runs) > 1 or {*runs} - {"run=true", "run=false"}:
-            raise ConfigError(f"{' '.join(runs)} is not possible; it must be run=true | run=false.")
-        if own := [word for word in rest if key_of(word) in OWN_FOLDERS]:
-            raise ConfigError(f"{' '.join(own)}: a cell has a folder of its own; leave it out.")
-        if "run=false" not in runs:
-            _run(folder, [*fixed, *rest], ",".join(word.partition("=")[2] for word in only))
-        elif only or rest:
-            raise ConfigError(f"run=false runs nothing: leave {' '.join([*only, *rest])} out.")
-        else:
-            _report(folder)
+        _do(Path(words[0]).resolve(), words[1:])
     except ExemplarError as error:
         print(readable(f"error: {error}"), file=sys.stderr)
         sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_ERROR)
@@ -111,7 +100,66 @@ def main() -> None:
         sys.exit(EXIT_ERROR)
 
 
-def _run(folder: Path, words: list[str], only: str) -> None:
+def _do(folder: Path, words: Sequence[str]) -> None:
+    """Run what is missing, or measure, or only write the report."""
+    comparison = read_comparison(folder)
+    only = [word for word in words if word.startswith("cells=")]
+    runs = _switch(words, "run", default=True)
+    measures = _switch(words, "cost", default=False)
+    rest = [word for word in words if word.partition("=")[0] not in {"cells", "run", "cost"}]
+    if refused := [word for word in rest if key_of(word) in OWN_FOLDERS]:
+        raise ConfigError(f"{' '.join(refused)}: a cell has a folder of its own; leave it out.")
+    given = {key_of(word) for word in comparison.fixed}
+    others = only + ([word for word in rest if not is_place(word, given)] if measures else rest)
+    if others and (measures or not runs):
+        does = "cost=true measures the cells as they are" if measures else "run=false runs nothing"
+        raise ConfigError(f"{does}: leave {' '.join(others)} out.")
+    if measures:
+        _measure(comparison, rest)
+    if measures or not runs:
+        _report(folder)
+    else:
+        patterns = ",".join(word.partition("=")[2] for word in only)
+        _run(folder, [*comparison.fixed, *rest], patterns)
+
+
+def _switch(words: Sequence[str], key: str, *, default: bool) -> bool:
+    """Return what the one word of ``key`` says; ConfigError if it is not true or false."""
+    yes, no = f"{key}=true", f"{key}=false"
+    given = [word for word in words if word.startswith(f"{key}=")]
+    if len(given) > 1 or {*given} - {yes, no}:
+        raise ConfigError(f"{' '.join(given)} is not possible; it must be {yes} | {no}.")
+    return given == [yes] if given else default
+
+
+def _measure(comparison: Comparison, words: Sequence[str]) -> None:
+    """Measure what a step costs, of each cell that another has not but for the seed."""
+    import torch
+
+    from src.app.processes.process import quiet_lightning
+    from src.app.processes.user_errors import shortage_behind
+    from src.commands.compare.cell import configs_of
+    from src.commands.compare.costs import Kind, kind_of, measure_costs
+    from src.commands.train.beginning import with_weights
+
+    quiet_lightning()
+    jobs: dict[Kind, list[str]] = {}
+    for levels, own in comparison.combinations():
+        jobs.setdefault(kind_of(levels), [*comparison.fixed, *own, *words])
+    configs = {
+        kind: cfg if cfg.weights is None else with_weights(cfg, jobs[kind])
+        for kind, cfg in zip(jobs, configs_of([*jobs.values()]), strict=True)
+    }
+    try:
+        measure_costs(comparison.folder, configs)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        lacking = shortage_behind(error)
+        if lacking is None:
+            raise
+        raise DataError(lacking) from error
+
+
+def _run(folder: Path, words: Sequence[str], only: str) -> None:
     sweep = [f"hydra.sweeper.folder={folder}", f"hydra.sweep.dir={folder / CELLS}"]
     patterns = ",".join(f"'{pattern}'" for pattern in only.split(",") if pattern)
     sweep.append(f"hydra.sweeper.only=[{patterns}]")

@@ -28,7 +28,7 @@ from src.app.config.resume import check_overrides
 from src.app.results import read_results
 from src.app.sweeps.cells import CELL, CELLS
 from src.app.sweeps.comparison import read_comparison
-from src.commands.compare.cell import NETWORK
+from src.commands.compare.cell import NETWORK, configs_of
 from src.core.files import write_json
 from src.core.origin import hardware, origin
 from src.core.types import Clean, Pair
@@ -41,7 +41,6 @@ from src.models.attention.gated import GatedAttention
 from src.ops.attention.one_query import Spread, mean_spread
 from src.training.tasks.base import RestorationTask
 from src.weights.checkpoint import load_weights, open_checkpoint
-from tests.support.compose import compose_config
 from tools.measured import table
 
 NEAR = 4.0
@@ -56,7 +55,7 @@ def trained(words: list[str], network: Path) -> RestorationTask:
     """
     settings = [word for word in words if "resume=" not in word]
     check_overrides(network.with_name(CELL), settings)
-    task = build_task(compose_config(*settings))
+    task = build_task(*configs_of([settings]))
     load_weights(task.net, open_checkpoint(network))
     return task.eval()
 

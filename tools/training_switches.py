@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from torch.optim.swa_utils import AveragedModel
 
 from src.app.build import build_task
-from src.commands.benchmark.measure import peak_bytes
+from src.app.measure import peak_bytes
 from src.core.heap import given_back_at_once
 from src.core.seeding import generator_for
 from src.core.types import Clean

@@ -22,8 +22,8 @@ import yaml
 from torch import Tensor, nn
 
 from src.app.inference import give_back_large_blocks
+from src.app.measure import time_in_turn, weigh
 from src.app.processes.process import prepare_process
-from src.commands.benchmark.measure import time_in_turn, weigh
 from src.core.errors import MismatchError
 from src.core.files import sha256, write_json
 from src.core.origin import hardware, origin

@@ -1,7 +1,7 @@
 """What one attention block looks at from one pixel: weights, and the places of the largest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,15 +27,20 @@ class AttentionMap:
     window: int | None = None  # side of the search window in pixels of the features; None sees all
 
     def spread(self, radius: float) -> Spread:
-        """Return how the weights are spread; ``radius`` is in pixels of the network's input."""
-        return spread(self.levels, self.row, self.column, self.size, radius=radius / self.pixels)
+        """Return how the weights are spread; ``radius`` is in pixels of the network's input.
+
+        Of the keys those count that the query can see.
+        """
+        near = radius / self.pixels
+        every = spread(self.levels, self.row, self.column, self.size, radius=near)
+        return replace(every, keys=self.seen)
 
     def in_words(self, near: float) -> tuple[str, str]:
         """Return how the weights are spread, and the share of each scale; ``near`` is a radius."""
         numbers = self.spread(near)
         shares = (f"×{self.scale(n)} {mass:.1%}" for n, mass in enumerate(numbers.levels))
         spread_out = (
-            f"{numbers.effective_keys:.1f} effective keys of {self.seen}, {numbers.near:.1%} of "
+            f"{numbers.effective_keys:.1f} effective keys of {numbers.keys}, {numbers.near:.1%} of "
             f"the weight within {near:g} pixels"
         )
         return spread_out, ", ".join(shares)

@@ -11,10 +11,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from src.app.measure import count_flops
 from src.commands.benchmark.cases import input_size
 from src.commands.benchmark.command import benchmark
 from src.commands.benchmark.forms import USUAL, block_of, bytes_of_scores
-from src.commands.benchmark.measure import count_flops
 from src.core.errors import ConfigError
 from src.core.paths import ROOT
 from src.ops.attention.cpp.build import load
@@ -169,7 +169,7 @@ def test_peak_memory_is_what_a_call_holds_at_once_also_if_it_gives_it_back() -> 
         "from src.app.processes.process import prepare_process\n"
         "prepare_process()\n"
         "import torch\n"
-        "from src.commands.benchmark.measure import peak_bytes\n"
+        "from src.app.measure import peak_bytes\n"
         "size = 2**25\n"
         "def block(size):\n"
         "    return torch.ones(size, dtype=torch.uint8)\n"

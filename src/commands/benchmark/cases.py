@@ -11,8 +11,8 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor, nn
 
+from src.app.measure import Weight, quartiles, time_in_turn, weigh
 from src.commands.benchmark.forms import block_of, network_of
-from src.commands.benchmark.measure import Weight, quartiles, time_in_turn, weigh
 from src.commands.benchmark.record import Cost
 from src.core.errors import ConfigError
 from src.core.seeding import generator_for, seed_from

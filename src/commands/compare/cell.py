@@ -1,19 +1,23 @@
-"""What is kept of one cell of a comparison: scores, curve, weights and cost, and nothing large."""
+"""One cell of a comparison: its configuration, and what is kept of it, which is small."""
 
 import csv
 import shutil
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from hydra import initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 
 from src.app.build import plain
+from src.app.config.options import register_resolvers
 from src.app.sweeps.cells import CELL, COMPARED
+from src.app.sweeps.plan import checked_jobs
 from src.core.files import write_json
 from src.core.origin import hardware, origin
+from src.core.paths import CONF_DIR
 from src.training.callbacks.csv_logger import METRICS
 from src.weights.checkpoint import Checkpoint
 from src.weights.network_file import write_network
@@ -21,6 +25,17 @@ from src.weights.network_file import write_network
 NETWORK = "model.safetensors"
 KEPT = (*COMPARED, NETWORK)
 _SPEED = "perf/images_per_s"
+
+
+def configs_of(jobs: Sequence[Sequence[str]]) -> list[DictConfig]:
+    """Return the configurations of trainings by their words, resolved; nothing is made.
+
+    Raises:
+        ConfigError: If the words of one cannot work.
+    """
+    register_resolvers(claim=False)
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3", job_name="compare"):
+        return [OmegaConf.create(config) for config in checked_jobs("train", jobs)]
 
 
 def keep(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, cost: Mapping[str, Any]) -> None:

@@ -44,9 +44,9 @@ class Finished:
         return f"python -m src.train {shlex.join(words)}"
 
     def score(self, benchmark: str, metric: str) -> float:
-        """Return the mean over the images of a set; infinite where the record has none."""
+        """Return the mean over the images of a set; NaN where it is not finite."""
         mean = self.record["benchmarks"][benchmark]["mean"][metric]
-        return math.inf if mean is None else float(mean)
+        return math.nan if mean is None else float(mean)
 
     @functools.cached_property
     def curve(self) -> list[dict[str, str]]:
@@ -65,19 +65,13 @@ class Finished:
         """Time from its start to its last score."""
         return float(sum(self.cost[part]["wall_seconds"] for part in ("training", "scoring")))
 
-    @property
-    def seconds(self) -> float:
-        """Time of all its training steps, without what comes between; NaN where it was not kept."""
-        return float(self.cost["steps"] * (self.cost["seconds_a_step"] or math.nan))
-
-    def at(self, seconds: float, benchmark: str, metric: str) -> float:
-        """Return a score of validation after a time of training; NaN before the first."""
+    def at(self, step: float, benchmark: str, metric: str) -> float:
+        """Return a score of validation after so many steps; NaN before the first."""
         name = f"val/{benchmark}/{metric}"
         seen = [(int(row["step"]) + 1, float(row[name])) for row in self.curve if row.get(name)]
-        if not seen or math.isnan(seconds + self.seconds):
+        if not seen or math.isnan(step):
             return math.nan
         steps, scores = zip(*seen, strict=True)
-        step = seconds * self.cost["steps"] / self.seconds
         return float(np.interp(step, steps, scores, left=math.nan))
 
 
@@ -173,25 +167,14 @@ def _place(one: Standing, reference: str, name: str, metric: str) -> tuple[bool,
 
 
 def mean_score(cells: Seeds, name: str, metric: str) -> float:
-    """Return the mean over seeds of the means over images."""
-    return statistics.fmean(one.score(name, metric) for one in cells.values())
+    """Return the mean over seeds of the means over images, without those that are not finite."""
+    scores = [one.score(name, metric) for one in cells.values()]
+    known = [score for score in scores if math.isfinite(score)]
+    return statistics.fmean(known) if known else math.nan
 
 
-def on_one_machine(blocks: Mapping[str, Seeds]) -> tuple[str, Mapping[str, Seeds]]:
-    """Return the machine that most blocks were trained on, and its cells; times mix no two."""
-    every = [{one.machine: None for one in cells.values()} for cells in blocks.values()]
-    machine = statistics.mode(machine for machines in every for machine in machines)
-    return machine, {
-        block: {seed: one for seed, one in cells.items() if one.machine == machine}
-        for block, cells in blocks.items()
-    }
-
-
-def gain_at_equal_time(cells: Seeds, reference: Seeds, name: str, metric: str) -> float:
-    """Return the gain when the reference is done, mean over seeds; NaN where there is none."""
+def gain_at(steps: float, cells: Seeds, reference: Seeds, name: str, metric: str) -> float:
+    """Return the gain after so many steps over the reference's end, mean over seeds; or NaN."""
     both = [(one, reference[seed]) for seed, one in cells.items() if seed in reference]
-    gains = [
-        one.at(other.seconds, name, metric) - other.at(other.seconds, name, metric)
-        for one, other in both
-    ]
+    gains = [one.at(steps, name, metric) - other.at(math.inf, name, metric) for one, other in both]
     return statistics.fmean(gains) if gains else math.nan

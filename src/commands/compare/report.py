@@ -12,13 +12,8 @@ from src.app.config.options import key_of
 from src.app.results import METRIC_NAMES, read_results
 from src.app.sweeps.cells import CELL, CELLS, is_place
 from src.app.sweeps.comparison import Comparison, read_comparison
-from src.commands.compare.outcome import (
-    Finished,
-    Standing,
-    grouped,
-    scored,
-    standing,
-)
+from src.commands.compare.costs import read_costs
+from src.commands.compare.outcome import Finished, Standing, grouped, scored, standing
 from src.commands.compare.plot import write_plot
 from src.commands.compare.tables import cost_table, gain_table, overview, title
 from src.core.console import make_console
@@ -42,11 +37,18 @@ ONE SEED: where "varied" says images alone, interval, p and visible gain are ove
 nothing of what another training of the same block would give; the overview has no * there."""
 OTHER_MACHINE = """\
 the reference of that seed was trained on another machine, which may round differently."""
+NOT_FINITE = """\
+no finite score: the training diverged, or the image is restored without any error. Means leave such
+seeds out; gains leave out such images in all seeds of that block, and seeds that have no other."""
 EQUAL_TIME = """\
-At equal time: gain on the validation images at the moment when the reference has done all its
-steps, read off the curve of the training (a block that is not done then has not lowered its
-learning rate to the end). Time and memory are those of the one machine that is named, on which
-most blocks were trained, whatever else ran there."""
+A step is forward, loss, backward and optimizer on a batch that is there; in brackets the quartiles
+of steps that took turns with those of the other blocks. At equal time: how far a block is when the
+reference has done all its steps, by these times, and its gain then on the validation images, read
+off the curves of its trainings (a block that is not done then has not lowered its learning rate to
+the end)."""
+NO_TIMES = """\
+What a step takes was not measured: add cost=true to the command, on a machine that does nothing
+else."""
 
 
 def write_report(folder: Path) -> None:
@@ -92,17 +94,19 @@ def _write_report(folder: Path) -> None:
         for condition, blocks in groups.items()
         for name, metrics in scored(next(iter(next(iter(blocks.values())).values()))).items()
     }
+    costs = read_costs(folder)
+    about = [*_about(standings, reference), EQUAL_TIME if costs.steps else NO_TIMES]
     content = {
         "title": comparison.title,
         "conclusion": " ".join(comparison.conclusion.split()),
-        "about": _about(standings, reference),
+        "about": [" ".join(text.split()) for text in dict.fromkeys(about)],
         "finished": finished,
         "missing": missing,
         "took": _duration(sum(one.wall_seconds for one in finished)),
         "overview": overview(standings, reference),
         "tables": [
             *(gain_table(*of, reference, rows) for of, rows in standings.items()),
-            *(cost_table(condition, blocks, reference) for condition, blocks in groups.items()),
+            *(cost_table(*group, reference, costs) for group in groups.items()),
         ],
     }
     write_csv(folder / "cells.csv", list(_rows(finished)))
@@ -139,7 +143,7 @@ def _read(cell: Path, row: Mapping[str, Any]) -> Finished:
     """Return a finished cell; an error of some kind if a file is not what it should be."""
     cost = json.loads((cell / CELL).read_text(encoding="utf-8"))
     one = Finished(cell, row["levels"], row["words"], cost, read_results(cell))
-    _ = one.curve, one.machine, one.seconds, one.wall_seconds, scored(one)
+    _ = one.curve, one.machine, one.wall_seconds, one.cost["steps"], scored(one)
     return one
 
 
@@ -158,7 +162,7 @@ def _missing(
 
 
 def _about(standings: Mapping[tuple[str, str], Sequence[Standing]], reference: str) -> list[str]:
-    about = [HOW_TO_READ, EQUAL_TIME]
+    about = [HOW_TO_READ]
     every = [row for rows in standings.values() for row in rows]
     if any(one.seeds == 1 for row in every for one, *_ in row.gains.values()):
         about.insert(0, ONE_SEED)
@@ -171,7 +175,10 @@ def _about(standings: Mapping[tuple[str, str], Sequence[Standing]], reference: s
             about.insert(0, title(condition, f"{', '.join(strange)}: {OTHER_MACHINE}"))
         elif len(rows) == 1:
             about.insert(0, title(condition, ALONE))
-    return [" ".join(text.split()) for text in dict.fromkeys(about)]
+    for (condition, name), rows in standings.items():
+        if odd := sorted(cell for row in rows for cell in _without_score(row, name)):
+            about.insert(0, title(condition, f"{name}: {', '.join(odd)}: {NOT_FINITE}"))
+    return about
 
 
 def _of_two_machines(rows: Sequence[Standing], reference: str) -> Iterator[str]:
@@ -181,6 +188,15 @@ def _of_two_machines(rows: Sequence[Standing], reference: str) -> Iterator[str]:
         for seed in sorted(set(row.cells) & set(references)):
             if row.cells[seed].machine != references[seed].machine:
                 yield f"{row.block} (seed {seed})"
+
+
+def _without_score(row: Standing, name: str) -> Iterator[str]:
+    """Yield block, seed and number of the images of a set that have no finite score."""
+    for seed, cell in sorted(row.cells.items()):
+        restored = cell.record["benchmarks"][name]["restored"].values()
+        lacking = sum(None in scores.values() for scores in restored)
+        if lacking:
+            yield f"{row.block} (seed {seed}, {lacking} of {len(restored)} images)"
 
 
 def _draw(path: Path, standings: Mapping[tuple[str, str], Sequence[Standing]]) -> str | None:

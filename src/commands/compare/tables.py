@@ -1,24 +1,23 @@
 """The tables of a comparison: what blocks gain on a set, and what they cost."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from src.app.results import METRIC_DIGITS, METRIC_NAMES
+from src.commands.compare.costs import UNKNOWN, Costs, StepCost, kind_of
 from src.commands.compare.gains import CONFIDENCE, Gain
 from src.commands.compare.outcome import (
+    Finished,
     Seeds,
     Standing,
-    gain_at_equal_time,
+    gain_at,
     mean_score,
-    on_one_machine,
     scored,
 )
 from src.metrics.direction import higher_is_better
-
-_UNKNOWN = {"seconds_a_step": None, "training": {"peak_gpu_memory_mib": None}}
-"""What is known of the cost of a block that was trained elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def gain_table(condition: str, name: str, reference: str, standings: Sequence[St
         by_seed = " ".join(f"{mean:+.{_digits(first)}f}" for mean in each)
         row = [one.block, *map(str, seeds), *(over or {"–"}), by_seed or "–"]
         for metric in metrics:
-            row.append(f"{mean_score(one.cells, name, metric):.{_digits(metric)}f}")
+            row.append(_text(mean_score(one.cells, name, metric), f".{_digits(metric)}f"))
             row += _gain_texts(one.gains.get(metric), _digits(metric))
         rows.append(row)
     images = next(iter(standings[0].cells.values())).record["benchmarks"][name]["images"]
@@ -104,34 +103,37 @@ def _gain_texts(known: tuple[Gain, float, float] | None, decimals: int) -> list[
     ]
 
 
-def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str) -> Table:
+def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str, costs: Costs) -> Table:
     """Return what each block costs, and what it has gained when the reference is done."""
     first = next(iter(next(iter(blocks.values())).values()))
     sets = {name: metrics[0] for name, metrics in scored(first).items()}
-    heads = ["block", "parameters", "GFLOP", "ms a step", "GPU MiB", "minutes"]
+    beside = blocks.get(reference, {})
+    theirs = next((one.record["parameters"] for one in beside.values()), math.nan)
+    pace = next((_step_of(one, costs).median for one in beside.values()), math.nan)
+    heads = ["block", "parameters", "GFLOP", "ms a step", "MiB a step", "steps at equal time"]
     heads += [f"{name} {METRIC_NAMES.get(m, m)} at equal time" for name, m in sets.items()]
     rows = []
-    machine, timed = on_one_machine(blocks)
-    beside = timed.get(reference, {})
-    theirs = next((of.record["parameters"] for of in blocks.get(reference, {}).values()), math.nan)
-    for block, every in blocks.items():
-        one, cells = next(iter(every.values())), timed[block]
-        costs = [of.cost for of in cells.values()] or [_UNKNOWN]
-        step = statistics.median(cost["seconds_a_step"] or math.nan for cost in costs)
-        memory = max(cost["training"]["peak_gpu_memory_mib"] or math.nan for cost in costs)
-        minutes = [of.wall_seconds / 60 for of in cells.values()] or [math.nan]
-        parameters = one.record["parameters"]
+    for block, cells in blocks.items():
+        one = next(iter(cells.values()))
+        step, parameters = _step_of(one, costs), one.record["parameters"]
+        done = one.cost["steps"] * float(np.minimum(1, pace / step.median))
         row = [
             block,
             f"{parameters:,} ({_text(parameters / theirs - 1, '+.1%')})",
             f"{one.cost['flops'] / 1e9:.3g}",
-            _text(1e3 * step, ".1f"),
-            _text(memory, ",.0f"),
-            _text(statistics.fmean(minutes), ".1f"),
+            f"{1e3 * step.median:.0f} [{1e3 * step.lower:.0f}, {1e3 * step.upper:.0f}]"
+            if step.median > 0
+            else "–",
+            _text((step.peak_bytes or math.nan) / 2**20, ",.0f"),
+            _text(done, ".0f"),
         ]
         for name, metric in sets.items():
-            value = gain_at_equal_time(cells, beside, name, metric)
+            value = gain_at(done, cells, beside, name, metric)
             row.append(_text(value, f"+.{_digits(metric)}f"))
         rows.append(row)
-    where = f"cost, trained on {machine}" if machine else "cost"
+    where = f"cost on {costs.machine}" if costs.machine else "cost"
     return Table(title(condition, where), heads, rows)
+
+
+def _step_of(one: Finished, costs: Costs) -> StepCost:
+    return costs.steps.get(kind_of(one.levels), UNKNOWN)

@@ -135,7 +135,7 @@ def attention(
     place = f"looks from {point[0]},{point[1]}{seen.where}"
     words = [f"Block {which(block, seen.maps)}, {place}: {spread_out}."]
     words.append(f"Weight of each scale: {scales}.")
-    about = asdict(weights.spread(_NEAR)) | {"block": block, "keys": weights.seen, "words": words}
+    about = asdict(weights.spread(_NEAR)) | {"block": block, "words": words}
     return _png(Image.fromarray(picture)), about
 
 

@@ -126,6 +126,7 @@ def test_pasting_what_the_maps_show_is_what_attention_by_patches_returns(
     for shown in maps:
         assert float(sum(level.sum() for level in shown.levels)) == pytest.approx(1, abs=1e-12)
         assert shown.seen == sum(int((level > 0).sum()) for level in shown.levels)
+        assert shown.spread(4).keys == shown.seen
 
 
 @pytest.mark.parametrize("words", [(), (WINDOW,)])

@@ -26,7 +26,7 @@ from src.core.heap import given_back_at_once
 from src.inference.policy import InferencePolicy
 from src.inference.restorer import Restorer
 from src.app.build import make
-from src.commands.benchmark.measure import peak_bytes
+from src.app.measure import peak_bytes
 from tests.support.compose import compose_config
 words, height, width, threads = json.loads(sys.argv[1])
 torch.set_num_threads(threads)

@@ -37,6 +37,8 @@ def test_a_refused_comparison_counts_no_cells_of_an_earlier_start(tmp_path: Path
     [
         (("run=maybe",), "run=maybe is not possible; it must be run=true | run=false"),
         (("run=false", "trainer.max_steps=3"), "runs nothing: leave trainer.max_steps=3 out"),
+        (("cost=yes",), "cost=yes is not possible; it must be cost=true | cost=false"),
+        (("cost=true", "cells=0-*", "data.batch_size=2"), "leave cells=0-* data.batch_size=2 out"),
         (("paths.output_dir=mine",), "a cell has a folder of its own"),
         (("hydra.sweep.dir=mine",), "a cell has a folder of its own"),
     ],
@@ -48,6 +50,18 @@ def test_words_that_would_say_nothing_are_refused(
     refused = command("compare", str(tmp_path), *words)
     assert refused.code == 2
     assert says in refused.err
+
+
+@pytest.mark.long
+def test_costs_are_measured_before_any_cell_is_trained(tmp_path: Path) -> None:
+    _asked(tmp_path, "pyramid")
+    measured = command("compare", str(tmp_path), "cost=true", "trainer.accelerator=cpu")
+    assert measured.code == 0, measured.err
+    assert "0 of 2 are finished" in measured.err
+    steps = json.loads((tmp_path / "costs.json").read_text())["steps"]
+    assert [step["levels"] for step in steps] == [{"attention": "channel"}, {"attention": "none"}]
+    assert all(0 < step["lower"] <= step["median"] <= step["upper"] for step in steps)
+    assert all(step["peak_bytes"] > 0 for step in steps)
 
 
 @pytest.mark.long

@@ -30,7 +30,6 @@ def _cell(
     block: str,
     *,
     more: float = 0,
-    seconds: float = 1,
     seen: str = "x",
     card: str | None = None,
 ) -> None:
@@ -42,7 +41,7 @@ def _cell(
     head = ["step", "val/photos/psnr"]
     write_csv(here / "metrics.csv", [head, [49, half], [60, ""], [99, whole]])
     resources = {"wall_seconds": 9.0, "peak_memory_mib": 1.0, "peak_gpu_memory_mib": None}
-    cost: dict[str, object] = {"steps": 100, "seconds_a_step": seconds, "flops": 2e9}
+    cost: dict[str, object] = {"steps": 100, "seconds_a_step": 1, "flops": 2e9}
     cost["hardware"] = {"gpus": [card] if card else [], "processor": "slow"}
     write_json(here / CELL, {**cost, "training": resources, "scoring": resources})
 
@@ -62,8 +61,24 @@ def folder(tmp_path: Path) -> Path:
     ]
     write_json(tmp_path / "cells/cells.json", rows)
     _cell(tmp_path, 0, "none")
-    _cell(tmp_path, 0, "window", more=1, seconds=2)
+    _cell(tmp_path, 0, "window", more=1)
+    _measured(tmp_path, window=2, none=1)
     return tmp_path
+
+
+def _measured(folder: Path, **seconds: float) -> None:
+    """Write that a step of each block takes so many seconds."""
+    rows = [
+        {
+            "levels": {"attention": block},
+            "lower": median / 2,
+            "median": median,
+            "upper": 2 * median,
+            "peak_bytes": 3 * 2**20,
+        }
+        for block, median in seconds.items()
+    ]
+    write_json(folder / "costs.json", {"machine": "a slow one", "steps": rows})
 
 
 def _lines(folder: Path, block: str) -> list[list[str]]:
@@ -82,7 +97,8 @@ def test_a_gain_stands_in_the_table_with_its_interval_and_what_was_varied(folder
     assert _lines(folder, "none")[0][:6] == ["none", "1", "–", "–", "23.500", "–"]
     assert "ONE SEED" in text
     assert "2 cells are finished, 4 are not" in text
-    assert cost[1:4] == ["1,000 (+0.0%)", "2", "2000.0"]
+    assert cost[1:5] == ["1,000 (+0.0%)", "2", "2000 [1000, 4000]", "3"]
+    assert "## cost on a slow one" in text
     assert "| window | +1.00 (1) |" in text  # no star: of one seed p says nothing of others
     for name in ("0-channel", "1-none"):
         assert f"- {name}" in text
@@ -103,7 +119,10 @@ def test_a_level_that_has_come_since_the_last_start_is_one_that_is_not_finished(
 
 def test_at_equal_time_a_slow_block_has_done_fewer_steps(folder: Path) -> None:
     write_report(folder)
-    assert _lines(folder, "window")[1][-1] == "+10.000"  # 30 after half its steps, against 20
+    assert _lines(folder, "window")[1][-2:] == ["50", "+10.000"]  # 30 then, against 20
+    _measured(folder, window=0.5, none=1)
+    write_report(folder)
+    assert _lines(folder, "window")[1][-2:] == ["100", "+20.000"]  # it does no more than it has
 
 
 def test_a_gain_over_a_reference_from_another_machine_is_named(folder: Path) -> None:
@@ -129,19 +148,38 @@ def test_a_second_seed_is_averaged_and_varied(folder: Path) -> None:
     assert "ONE SEED" not in (folder / "table.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.long
-def test_times_of_two_machines_are_not_mixed(folder: Path) -> None:
-    _cell(folder, 0, "channel", more=1, seconds=2)
-    _cell(folder, 1, "none", seconds=0.1, card="quick")
-    _cell(folder, 1, "window", more=2, seconds=0.1, card="quick")
+def test_what_was_not_measured_is_said_not_to_be(folder: Path) -> None:
+    _cell(folder, 0, "channel", more=1)
     write_report(folder)
-    assert "## cost, trained on slow" in (folder / "table.md").read_text(encoding="utf-8")
-    gains, cost = _lines(folder, "window")
-    assert gains[1] == "2"
-    assert (cost[3], cost[-1]) == ("2000.0", "+10.000")
-    shutil.rmtree(folder / "cells/0-window")
+    assert _lines(folder, "channel")[1][3:] == ["–"] * 4
+    (folder / "costs.json").unlink()
     write_report(folder)
     assert _lines(folder, "window")[1][3:] == ["–"] * 4
+    assert "add cost=true to the command" in (folder / "table.md").read_text(encoding="utf-8")
+    (folder / "costs.json").write_text('{"steps": [{}]}')
+    with pytest.raises(DataError, match=r"costs\.json is damaged .* cost=true"):
+        write_report(folder)
+
+
+def test_a_cell_that_diverged_hides_no_other_and_is_named(folder: Path) -> None:
+    _cell(folder, 1, "none")
+    _cell(folder, 1, "window", more=float("nan"))
+    _cell(folder, 0, "channel", more=float("nan"))
+    write_report(folder)
+    text = (folder / "table.md").read_text(encoding="utf-8")
+    assert (
+        "photos: channel (seed 0, 8 of 8 images), window (seed 1, 8 of 8 images): no finite score"
+        in text
+    )
+    assert "inf" not in text
+    assert _lines(folder, "window")[0][1:6] == [
+        "1",
+        "images",
+        "+1.000",
+        "24.500",
+        "+1.000 [+1.000, +1.000]",
+    ]
+    assert _lines(folder, "channel")[0][4] == "–"
 
 
 def test_a_block_whose_seed_the_reference_lacks_is_not_compared(folder: Path) -> None:

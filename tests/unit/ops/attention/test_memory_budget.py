@@ -21,7 +21,7 @@ SLACK = 2**22  # the allocator rounds up
 SCRIPT = f"""
 import json, torch
 from src.ops.attention.chunked import chunked_patch_attention
-from src.commands.benchmark.measure import peak_bytes
+from src.app.measure import peak_bytes
 torch.set_num_threads(1)
 def draw(c, s): return torch.randn(1, c, s, s, requires_grad=True)
 def forward():
@@ -44,7 +44,7 @@ print(json.dumps(found))
 NATIVE = """
 import json, sys, torch
 from src.ops.attention.patch_attention import _kernel_bytes, patch_attention
-from src.commands.benchmark.measure import peak_bytes
+from src.app.measure import peak_bytes
 threads, batch, scale, half = map(int, sys.argv[1:])
 torch.set_num_threads(threads)
 def draw(c, h, w):

@@ -1,0 +1,171 @@
+"""What a training step of each block costs, measured side by side on one machine."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from omegaconf import DictConfig
+from rich.progress import track
+
+from src.app.build import build_task, undegraded_pairs
+from src.app.measure import quartiles, time_in_turn, weigh
+from src.core.console import FoldingTable, make_console
+from src.core.errors import DataError
+from src.core.files import write_json
+from src.core.origin import hardware, origin
+from src.core.seeding import generator_for
+from src.core.types import Clean
+
+COSTS = "costs.json"
+"""The file of a comparison that keeps them."""
+TURNS = 7
+
+Kind = tuple[tuple[str, str], ...]
+"""Factor and level of all but the seed, which costs nothing."""
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What a training step takes: forward, loss, backward and optimizer, of a batch that is there.
+
+    Attributes:
+        lower: Quartile of the times in seconds.
+        median: Of the times in seconds.
+        upper: Quartile of the times in seconds.
+        peak_bytes: Memory at the peak, beside weights; None where that cannot be seen.
+    """
+
+    lower: float
+    median: float
+    upper: float
+    peak_bytes: float | None
+
+
+UNKNOWN = StepCost(math.nan, math.nan, math.nan, None)
+"""Of a step that was not measured."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Steps that took turns on one machine, by what was trained."""
+
+    machine: str  # in words
+    steps: Mapping[Kind, StepCost]
+
+
+def kind_of(levels: Mapping[str, str]) -> Kind:
+    """Return by what the cost of a cell is known."""
+    return tuple(sorted((name, level) for name, level in levels.items() if name != "seed"))
+
+
+def measure_costs(folder: Path, kinds: Mapping[Kind, DictConfig]) -> None:
+    """Let a step of each kind of cell take turns with the others, and write what each took.
+
+    Images are random; degrading them, which all blocks share, is not measured.
+
+    Args:
+        folder: Of the comparison; nothing is written before all is measured.
+        kinds: Kind → configuration of a training.
+    """
+    device, calls = torch.device("cpu"), {}
+    for kind, cfg in kinds.items():
+        device, calls[kind] = _step(cfg)
+    console = make_console(stderr=True)
+    peaks = {}  # before any is timed: what has been freed may be used again, and would not count
+    for kind, call in track(calls.items(), "Memory", len(calls), console=console):
+        peaks[kind] = weigh({"": call}, device)[""].peak_bytes
+    times: dict[Kind, list[float]] = {kind: [] for kind in calls}
+    for turn in track(range(TURNS), "Time  ", console=console):
+        for kind, call in calls.items():
+            warmup = int(turn == 0)
+            times[kind] += time_in_turn({"": call}, runs=1, warmup=warmup, device=device)[""]
+    steps = {
+        kind: StepCost(*quartiles(times[kind]), None if math.isnan(peak) else peak)
+        for kind, peak in peaks.items()
+    }
+    about = {**origin(), "machine": _machine(device), "hardware": hardware(), "turns": TURNS}
+    rows = [{"levels": dict(kind), **asdict(step)} for kind, step in steps.items()]
+    write_json(folder / COSTS, {**about, "steps": rows})
+    console.print(_table(steps, kinds))
+    console.print(f"Written     {folder / COSTS}")
+
+
+def _machine(device: torch.device) -> str:
+    """Return in words what was measured on."""
+    torch_version = f"torch {torch.__version__.partition('+')[0]}"
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {torch_version}"
+    threads = torch.get_num_threads()
+    about = f"{hardware()['processor']}, {torch_version}, {threads} thread"
+    return about if threads == 1 else f"{about}s"
+
+
+def _table(steps: Mapping[Kind, StepCost], kinds: Mapping[Kind, DictConfig]) -> FoldingTable:
+    heads = ["ms a step", "quartiles", "MiB a step", "steps", "minutes"]
+    table = FoldingTable([factor for factor, _ in next(iter(kinds))], heads, title="Training steps")
+    for kind, step in steps.items():
+        count = int(kinds[kind].trainer.max_steps)
+        table.add_row(
+            *(level for _, level in kind),
+            f"{1e3 * step.median:.0f}",
+            f"{1e3 * step.lower:.0f}–{1e3 * step.upper:.0f}",
+            "–" if step.peak_bytes is None else f"{step.peak_bytes / 2**20:.0f}",
+            f"{count:,}",
+            f"{count * step.median / 60:.1f}",
+        )
+    return table
+
+
+def read_costs(folder: Path) -> Costs:
+    """Return what was measured; no steps where nothing was.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    file = folder / COSTS
+    if not file.is_file():
+        return Costs("", {})
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        return Costs(str(record["machine"]), dict(map(_read, record["steps"])))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{file} is damaged ({type(error).__name__}: {error}). Remove it, and measure again: "
+            "cost=true."
+        ) from error
+
+
+def _read(row: Mapping[str, Any]) -> tuple[Kind, StepCost]:
+    lower, median, upper = (float(row[name]) for name in ("lower", "median", "upper"))
+    peak = row["peak_bytes"]
+    step = StepCost(lower, median, upper, None if peak is None else float(peak))
+    return kind_of(row["levels"]), step
+
+
+def _step(cfg: DictConfig) -> tuple[torch.device, Callable[[], object]]:
+    """Return the device and a training step of ``cfg`` on a random batch."""
+    precision = cfg.trainer.get("precision")
+    fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=1, precision=precision)
+    task = build_task(undegraded_pairs(cfg)).to(fabric.device)
+    shape = (cfg.data.batch_size, cfg.io.out_channels, cfg.data.patch_size, cfg.data.patch_size)
+    images = torch.rand(shape, generator=generator_for("cpu", "cost")).to(fabric.device)
+    keys = [f"random {number}" for number in range(len(images))]
+    pair = task.without_margin(task.eval().degrade(Clean(target=images, key=keys)))
+    degraded = task.net_input(pair).contiguous(memory_format=task.memory_format)
+    task.train()
+    optimizer: Any = task.configure_optimizers()
+    network = task.compiled or task.net
+
+    def step() -> None:
+        optimizer["optimizer"].zero_grad()
+        with fabric.autocast():
+            restored = network(degraded)
+        fabric.backward(task.loss(restored.float(), pair["target"]))
+        optimizer["optimizer"].step()
+
+    return fabric.device, step
