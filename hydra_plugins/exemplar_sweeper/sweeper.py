@@ -28,7 +28,24 @@ class GridSweeper(BasicSweeper):
         return super().get_job_batch()
 
 
-class OptunaSweeper(Sweeper):
+class _OwnSweeper(Sweeper):
+    """What our sweepers begin with."""
+
+    launcher: Launcher | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what Hydra hands over, and make the launcher."""
+        from hydra.core.plugins import Plugins  # noqa: PLC0415
+
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+
+class OptunaSweeper(_OwnSweeper):
     """Let Optuna choose the values of the jobs; see conf/hydra/sweeper/optuna.yaml.
 
     Args:
@@ -38,18 +55,15 @@ class OptunaSweeper(Sweeper):
 
     def __init__(self, params: dict[str, str] | None = None, **settings: Any) -> None:  # noqa: ANN401
         self.params, self.settings = dict(params or {}), settings
-        self.launcher: Launcher | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what Hydra hands over, and make the launcher.
+        """Refuse to begin without Optuna.
 
         Raises:
-            ConfigError: If Optuna is not installed.
+            ConfigError: If it is not installed.
         """
-        from hydra.core.plugins import Plugins  # noqa: PLC0415
-
         from src.core.errors import ConfigError  # noqa: PLC0415
 
         if find_spec("optuna") is None:
@@ -57,10 +71,7 @@ class OptunaSweeper(Sweeper):
                 "hydra/sweeper=optuna needs the package 'optuna', which is not installed: "
                 "pip install --constraint constraints.txt '.[sweep]', or leave it out for a grid."
             )
-        self.config, self.hydra_context = config, hydra_context
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the trials."""
@@ -73,7 +84,7 @@ class OptunaSweeper(Sweeper):
         search.run([*given, *arguments], self.launcher)
 
 
-class CellSweeper(Sweeper):
+class CellSweeper(_OwnSweeper):
     """Run the cells of a comparison that are not finished; see conf/hydra/sweeper/cells.yaml.
 
     Args:
@@ -83,18 +94,6 @@ class CellSweeper(Sweeper):
 
     def __init__(self, folder: str, only: Sequence[str]) -> None:
         self.folder, self.only = Path(folder), only
-        self.launcher: Launcher | None = None
-
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        """Keep what Hydra hands over, and make the launcher."""
-        from hydra.core.plugins import Plugins  # noqa: PLC0415
-
-        self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the cells, each in its own folder."""
