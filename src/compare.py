@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig
 
@@ -13,7 +13,7 @@ from src.app.sweeps.cells import CELL, CELLS, is_finished, is_place
 from src.app.sweeps.comparison import Comparison, read_comparison
 from src.app.sweeps.sweep import LeftToAnotherError
 from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT, launch
-from src.core.errors import ConfigError, DataError, ExemplarError
+from src.core.errors import ConfigError, ExemplarError
 from src.core.locks import InUseError, alone_in
 from src.core.redact import readable
 
@@ -55,7 +55,7 @@ def _finish(cfg: DictConfig, folder: Path) -> float:
     from hydra import compose
 
     from src.app.measure import count_flops
-    from src.commands.compare.cell import keep
+    from src.commands.compare.cell import keep, kind_of_device
     from src.commands.evaluate.job import score
     from src.commands.evaluate.plan import Combination
     from src.commands.train.command import train
@@ -70,8 +70,7 @@ def _finish(cfg: DictConfig, folder: Path) -> float:
     cost: dict[str, Any] = {"training": training.as_dict(), "went_on": went_on}
     scoring = Resources()
     checkpoint = open_checkpoint(folder / "checkpoints" / LAST)
-    kind = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}.get(str(cfg.trainer.accelerator), "auto")
-    asked = compose("evaluate", overrides=["images=false", f"device={kind}"])
+    asked = compose("evaluate", overrides=["images=false", f"device={kind_of_device(cfg)}"])
     asked.paths = cfg.paths
     alone = Combination(folder.name, str(checkpoint.path), None, None, {}, ())
     scored = score(asked, alone, checkpoint, folder, callbacks=[])
@@ -134,10 +133,11 @@ def _switch(words: Sequence[str], key: str, *, default: bool) -> bool:
 
 def _measure(comparison: Comparison, words: Sequence[str]) -> None:
     """Measure what a step costs, of each cell that another has not but for the seed."""
-    import torch
+    from omegaconf import OmegaConf
 
     from src.app.processes.process import quiet_lightning
-    from src.app.processes.user_errors import shortage_behind
+    from src.app.processes.user_errors import as_user_error
+    from src.app.sweeps.cells import identity_of
     from src.commands.compare.cell import configs_of
     from src.commands.compare.costs import Kind, kind_of, measure_costs
     from src.commands.train.beginning import with_weights
@@ -146,17 +146,17 @@ def _measure(comparison: Comparison, words: Sequence[str]) -> None:
     jobs: dict[Kind, list[str]] = {}
     for levels, own in comparison.combinations():
         jobs.setdefault(kind_of(levels), [*comparison.fixed, *own, *words])
-    configs = {
-        kind: cfg if cfg.weights is None else with_weights(cfg, jobs[kind])
-        for kind, cfg in zip(jobs, configs_of([*jobs.values()]), strict=True)
-    }
+    configs, known = {}, {}
+    for (kind, typed), cfg in zip(jobs.items(), configs_of([*jobs.values()]), strict=True):
+        known[kind] = identity_of(cast("dict[str, Any]", OmegaConf.to_container(cfg)))
+        configs[kind] = cfg if cfg.weights is None else with_weights(cfg, typed)
     try:
-        measure_costs(comparison.folder, configs)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        lacking = shortage_behind(error)
-        if lacking is None:
+        measure_costs(comparison.folder, configs, known)
+    except Exception as error:
+        reason = as_user_error(error)
+        if reason is None:
             raise
-        raise DataError(lacking) from error
+        raise reason from error
 
 
 def _run(folder: Path, words: Sequence[str], only: str) -> None:

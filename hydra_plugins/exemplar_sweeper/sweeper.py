@@ -99,6 +99,8 @@ class CellSweeper(_OwnSweeper):
         """Run the cells, each in its own folder."""
         from src.app.config.typed import is_search_path  # noqa: PLC0415
         from src.app.sweeps.cells import missing_jobs  # noqa: PLC0415
+        from src.app.sweeps.plan import checked_jobs  # noqa: PLC0415
+        from src.commands.cli.sweep import refuse_unscored  # noqa: PLC0415
 
         if self.config is None or self.launcher is None:
             raise RuntimeError("Hydra calls setup before sweep")
@@ -106,4 +108,5 @@ class CellSweeper(_OwnSweeper):
         path = [word for word in self.config.hydra.overrides.hydra if is_search_path(word)]
         jobs = missing_jobs(self.folder, command, arguments, self.only, path)
         if jobs:
+            refuse_unscored(checked_jobs(command, [[*path, *jobs[0]]])[0])
             self.launcher.launch(jobs, initial_job_idx=0)

@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from src.core.errors import DataError
 from src.core.memory import free_bytes
 from src.core.types import RestorationNet
 from src.ops.attention.operator_costs import FLOPS, workspace_bytes
@@ -129,6 +130,9 @@ SMALL = 128
 SHARE = 0.75
 """Part of the free memory that an estimate may take: estimates are right within 20 %."""
 
+HOPELESS = 1.25
+"""Share of the free memory above which an image that is asked for whole is refused."""
+
 TFLOP_LIMIT = {"cpu": 32.0}
 TFLOP_LIMIT_ELSEWHERE = 1000.0
 """Work for one image that ``auto`` takes on itself for attention over the whole of it: minutes on
@@ -178,6 +182,9 @@ def choose(
         tile: Side of tiles; None is the whole image; ``auto`` is the whole where it fits, else the
             largest tiles that do.
         overlap: Input pixels that tiles share; they must be larger.
+
+    Raises:
+        DataError: If the whole image was asked for, and cannot be in the memory of this machine.
     """
     longest = max(shape[-2:])
     if isinstance(tile, int):
@@ -186,6 +193,13 @@ def choose(
         return Choice(None)
     contract = cast("RestorationNet", net)
     free, need = free_bytes(device), _need(net, shape, device)
+    if tile is None and device.type == "cpu" and need is not None and need.bytes > HOPELESS * free:
+        # a GPU says so itself; here the system would end the process without a word
+        raise DataError(
+            f"The whole image, {shape[-1]}×{shape[-2]} pixels, needs about {in_gib(need.bytes)} of "
+            f"memory, and {in_gib(free)} are free. Take inference.tile=auto or inference.tile=96, "
+            "or inference.window=49, where attention looks at all pixels."
+        )
     why_not = "" if tile is None else _objection(contract, need, free, device)
     if not why_not:
         return Choice(None, need, free)

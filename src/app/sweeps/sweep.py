@@ -89,6 +89,10 @@ def recorded_job(config: Mapping[str, Any]) -> Iterator[JobResult]:
     except Preemption as stop:
         result.status, result.message = PREEMPTED, str(stop)
         raise
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits after Ctrl-C
+            result.status = INTERRUPTED
+        raise
     finally:
         result.seconds = round(time.monotonic() - begun, 2)
         result.write()

@@ -44,7 +44,8 @@ def run_sweep(request: Request, function: Command) -> None:
     """Run the jobs of a sweep, all of which read the configuration files as they are now."""
     refuse_sweep(here())
     with composed(request) as accepted:
-        if request.config_name == "train":
+        # A comparison whose cells are all finished needs no image; its sweeper asks for others.
+        if request.config_name == "train" and not _compares(accepted.cfg):
             for config in accepted.plain:
                 refuse_unscored(config)
         sweep = open_sweep(request, accepted.cfg, started_again=started_again())
@@ -67,6 +68,10 @@ def run_sweep(request: Request, function: Command) -> None:
         if engine is None:
             raise TypeError("Hydra is initialised above")
         engine.multirun(frozen.config_name, job_of_sweep(function), words)
+
+
+def _compares(cfg: DictConfig) -> bool:
+    return str(OmegaConf.select(cfg, "hydra.sweeper._target_")).endswith(".CellSweeper")
 
 
 def job_of_sweep(function: Command) -> Command:

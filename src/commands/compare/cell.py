@@ -38,6 +38,12 @@ def configs_of(jobs: Sequence[Sequence[str]]) -> list[DictConfig]:
         return [OmegaConf.create(config) for config in checked_jobs("train", jobs)]
 
 
+def kind_of_device(cfg: DictConfig) -> str:
+    """Return on what a cell is trained, as ``device=`` of other commands says it."""
+    kinds = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}
+    return kinds.get(str(cfg.trainer.accelerator), "auto")
+
+
 def keep(folder: Path, cfg: DictConfig, checkpoint: Checkpoint, cost: Mapping[str, Any]) -> None:
     """Write weights and cost of a cell that is trained and scored, and remove all else.
 

@@ -2,18 +2,22 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from lightning.fabric import Fabric
 from omegaconf import DictConfig
 from rich.progress import track
 
 from src.app.build import build_task, undegraded_pairs
+from src.app.inference import pick_device
 from src.app.measure import quartiles, time_in_turn, weigh
+from src.app.processes.user_errors import as_user_error
+from src.commands.compare.cell import kind_of_device
 from src.core.console import FoldingTable, make_console
 from src.core.errors import DataError
 from src.core.files import write_json
@@ -24,6 +28,8 @@ from src.core.types import Clean
 COSTS = "costs.json"
 """The file of a comparison that keeps them."""
 TURNS = 7
+BUSY_PERCENT = 20
+"""From how much other work on, in percent of all cores, times are said to be doubtful."""
 
 Kind = tuple[tuple[str, str], ...]
 """Factor and level of all but the seed, which costs nothing."""
@@ -55,6 +61,7 @@ class Costs:
     """Steps that took turns on one machine, by what was trained."""
 
     machine: str  # in words
+    busy_percent: float  # of its cores, with other work, before they began
     steps: Mapping[Kind, StepCost]
 
 
@@ -63,7 +70,14 @@ def kind_of(levels: Mapping[str, str]) -> Kind:
     return tuple(sorted((name, level) for name, level in levels.items() if name != "seed"))
 
 
-def measure_costs(folder: Path, kinds: Mapping[Kind, DictConfig]) -> None:
+def step_of(levels: Mapping[str, str], costs: Costs) -> StepCost:
+    """Return what a step of a cell takes; NaN where that was not measured."""
+    return costs.steps.get(kind_of(levels), UNKNOWN)
+
+
+def measure_costs(
+    folder: Path, kinds: Mapping[Kind, DictConfig], known: Mapping[Kind, str]
+) -> None:
     """Let a step of each kind of cell take turns with the others, and write what each took.
 
     Images are random; degrading them, which all blocks share, is not measured.
@@ -71,11 +85,27 @@ def measure_costs(folder: Path, kinds: Mapping[Kind, DictConfig]) -> None:
     Args:
         folder: Of the comparison; nothing is written before all is measured.
         kinds: Kind → configuration of a training.
+        known: Kind → identity of a cell of that kind: that of another configuration has no cost.
+
+    Raises:
+        ExemplarError: If one of them cannot be built, or there is no such device.
     """
+    console = make_console(stderr=True)
+    busy = psutil.cpu_percent(interval=1.0)
+    if busy > BUSY_PERCENT:
+        console.print(
+            f"Other work keeps {busy:.0f} % of this machine's cores busy: times will be too long, "
+            "and not by the same factor. Measure again when it is idle."
+        )
     device, calls = torch.device("cpu"), {}
     for kind, cfg in kinds.items():
-        device, calls[kind] = _step(cfg)
-    console = make_console(stderr=True)
+        try:
+            device, calls[kind] = _step(cfg)
+        except Exception as error:
+            reason = as_user_error(error)
+            if reason is None:
+                raise
+            raise type(reason)(f"{_name(kind)}: {reason}") from error
     peaks = {}  # before any is timed: what has been freed may be used again, and would not count
     for kind, call in track(calls.items(), "Memory", len(calls), console=console):
         peaks[kind] = weigh({"": call}, device)[""].peak_bytes
@@ -88,11 +118,18 @@ def measure_costs(folder: Path, kinds: Mapping[Kind, DictConfig]) -> None:
         kind: StepCost(*quartiles(times[kind]), None if math.isnan(peak) else peak)
         for kind, peak in peaks.items()
     }
-    about = {**origin(), "machine": _machine(device), "hardware": hardware(), "turns": TURNS}
-    rows = [{"levels": dict(kind), **asdict(step)} for kind, step in steps.items()]
+    about = {**origin(), "machine": _machine(device), "hardware": hardware()}
+    about |= {"turns": TURNS, "busy_percent": busy}
+    rows = [
+        {"name": _name(kind), "sha256": known[kind], **asdict(step)} for kind, step in steps.items()
+    ]
     write_json(folder / COSTS, {**about, "steps": rows})
     console.print(_table(steps, kinds))
     console.print(f"Written     {folder / COSTS}")
+
+
+def _name(kind: Kind) -> str:
+    return "-".join(level for _, level in kind)
 
 
 def _machine(device: torch.device) -> str:
@@ -121,18 +158,28 @@ def _table(steps: Mapping[Kind, StepCost], kinds: Mapping[Kind, DictConfig]) -> 
     return table
 
 
-def read_costs(folder: Path) -> Costs:
+def read_costs(folder: Path, cells: Sequence[Mapping[str, Any]]) -> Costs:
     """Return what was measured; no steps where nothing was.
+
+    Args:
+        folder: Of the comparison.
+        cells: Rows of its list of cells, with ``levels`` and ``sha256``.
 
     Raises:
         DataError: If the file is damaged.
     """
     file = folder / COSTS
     if not file.is_file():
-        return Costs("", {})
+        return Costs("", 0, {})
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        return Costs(str(record["machine"]), dict(map(_read, record["steps"])))
+        measured = dict(map(_read, record["steps"]))
+        steps = {
+            kind_of(cell["levels"]): measured[cell["sha256"]]
+            for cell in cells
+            if cell.get("sha256") in measured
+        }
+        return Costs(str(record["machine"]), float(record["busy_percent"]), steps)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise DataError(
             f"{file} is damaged ({type(error).__name__}: {error}). Remove it, and measure again: "
@@ -140,15 +187,17 @@ def read_costs(folder: Path) -> Costs:
         ) from error
 
 
-def _read(row: Mapping[str, Any]) -> tuple[Kind, StepCost]:
+def _read(row: Mapping[str, Any]) -> tuple[str, StepCost]:
     lower, median, upper = (float(row[name]) for name in ("lower", "median", "upper"))
+    if not 0 < lower <= median <= upper < math.inf:
+        raise ValueError(f"no times: {lower}, {median}, {upper}")
     peak = row["peak_bytes"]
-    step = StepCost(lower, median, upper, None if peak is None else float(peak))
-    return kind_of(row["levels"]), step
+    return row["sha256"], StepCost(lower, median, upper, None if peak is None else float(peak))
 
 
 def _step(cfg: DictConfig) -> tuple[torch.device, Callable[[], object]]:
     """Return the device and a training step of ``cfg`` on a random batch."""
+    pick_device(kind_of_device(cfg))  # says what is wrong with one that is not there
     precision = cfg.trainer.get("precision")
     fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=1, precision=precision)
     task = build_task(undegraded_pairs(cfg)).to(fabric.device)

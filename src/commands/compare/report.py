@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,7 @@ from src.app.config.options import key_of
 from src.app.results import METRIC_NAMES, read_results
 from src.app.sweeps.cells import CELL, CELLS, is_place
 from src.app.sweeps.comparison import Comparison, read_comparison
-from src.commands.compare.costs import read_costs
+from src.commands.compare.costs import BUSY_PERCENT, Costs, read_costs, step_of
 from src.commands.compare.outcome import Finished, Standing, grouped, scored, standing
 from src.commands.compare.plot import write_plot
 from src.commands.compare.tables import cost_table, gain_table, overview, title
@@ -22,6 +23,7 @@ from src.core.files import write_csv, write_text
 from src.core.pages import templates
 
 PLOT = "gain.svg"
+TIMES, OPERATIONS = "ms a training step, {}", "GFLOP, forward, a training patch"
 HOW_TO_READ = """\
 Gain: score minus that of the reference, image by image, averaged over seeds and images; in brackets
 the 95 % interval (seeds and images drawn anew independently, spread as Student's t, since how much
@@ -44,8 +46,10 @@ EQUAL_TIME = """\
 A step is forward, loss, backward and optimizer on a batch that is there; in brackets the quartiles
 of steps that took turns with those of the other blocks. At equal time: how far a block is when the
 reference has done all its steps, by these times, and its gain then on the validation images, read
-off the curves of its trainings (a block that is not done then has not lowered its learning rate to
-the end)."""
+off the curves of its trainings: none before the first validation, and a block that is not done then
+has not lowered its learning rate to the end. GFLOP are those of a forward pass on one patch."""
+BUSY = """\
+Other work kept {:.0f} % of the machine's cores busy when steps were timed: times are doubtful."""
 NO_TIMES = """\
 What a step takes was not measured: add cost=true to the command, on a machine that does nothing
 else."""
@@ -86,6 +90,7 @@ def _write_report(folder: Path) -> None:
     total = len(finished) + len(missing)
     console.print(f"Cells       {len(finished)} of {total} are finished")
     if not finished:
+        console.print("Nothing is written before the first is.")
         return
     reference = " ".join(comparison.reference.values())
     groups = grouped(finished, list(comparison.reference))
@@ -94,8 +99,10 @@ def _write_report(folder: Path) -> None:
         for condition, blocks in groups.items()
         for name, metrics in scored(next(iter(next(iter(blocks.values())).values()))).items()
     }
-    costs = read_costs(folder)
+    costs = read_costs(folder, rows)
     about = [*_about(standings, reference), EQUAL_TIME if costs.steps else NO_TIMES]
+    if costs.steps and costs.busy_percent > BUSY_PERCENT:
+        about.append(BUSY.format(costs.busy_percent))
     content = {
         "title": comparison.title,
         "conclusion": " ".join(comparison.conclusion.split()),
@@ -110,7 +117,7 @@ def _write_report(folder: Path) -> None:
         ],
     }
     write_csv(folder / "cells.csv", list(_rows(finished)))
-    picture = _draw(folder / PLOT, standings)
+    picture = _draw(folder / PLOT, standings, costs)
     filled = templates(Path(__file__).parent / "templates")
     for name in ("table.md", "page.html"):
         text = filled.get_template(f"{name}.j2").render(**content, picture=picture)
@@ -199,21 +206,34 @@ def _without_score(row: Standing, name: str) -> Iterator[str]:
             yield f"{row.block} (seed {seed}, {lacking} of {len(restored)} images)"
 
 
-def _draw(path: Path, standings: Mapping[tuple[str, str], Sequence[Standing]]) -> str | None:
-    """Write the plot; return it as an address, or None without gains or without matplotlib."""
+def _draw(
+    path: Path, standings: Mapping[tuple[str, str], Sequence[Standing]], costs: Costs
+) -> str | None:
+    """Write the plot; return it as an address, or None without gains or without matplotlib.
+
+    Gains stand over times where those of all blocks were measured, else over operations.
+    """
+    shown = {of: [row for row in rows if row.gains] for of, rows in standings.items()}
+    every = [next(iter(row.cells.values())) for rows in shown.values() for row in rows]
+    timed = not any(math.isnan(step_of(one.levels, costs).median) for one in every)
+    unit = TIMES.format(costs.machine) if timed else OPERATIONS
     panels = {
         title(condition, name): [
-            (row.block, next(iter(row.cells.values())).cost["flops"] / 1e9, first[0])
+            (
+                row.block,
+                1e3 * step_of(one.levels, costs).median if timed else one.cost["flops"] / 1e9,
+                next(iter(row.gains.values()))[0],
+            )
             for row in rows
-            for first in [next(iter(row.gains.values()))]
+            for one in [next(iter(row.cells.values()))]
         ]
-        for (condition, name), given in standings.items()
-        if (rows := [row for row in given if row.gains])
+        for (condition, name), rows in shown.items()
+        if rows
     }
     if not panels or find_spec("matplotlib") is None:
         return None
     metric = next(iter(next(row for rows in standings.values() for row in rows if row.gains).gains))
-    write_plot(path, panels, METRIC_NAMES.get(metric, metric))
+    write_plot(path, panels, METRIC_NAMES.get(metric, metric), unit)
     return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
 
 

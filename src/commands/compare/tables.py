@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.app.results import METRIC_DIGITS, METRIC_NAMES
-from src.commands.compare.costs import UNKNOWN, Costs, StepCost, kind_of
+from src.commands.compare.costs import Costs, step_of
 from src.commands.compare.gains import CONFIDENCE, Gain
 from src.commands.compare.outcome import (
-    Finished,
     Seeds,
     Standing,
     gain_at,
@@ -58,9 +57,9 @@ def overview(standings: Mapping[tuple[str, str], Sequence[Standing]], reference:
                 text = f"{gain.mean:+.{_digits(metric) - 1}f}{sure} ({gain.seeds})"
                 lines.setdefault(one.block, {})[of] = text
                 scores.add(METRIC_NAMES.get(metric, metric))
-    about = f"{' and '.join(sorted(scores))} gain over {reference}, in brackets of how many seeds"
+    about = f"{' and '.join(sorted(scores))} gain over {reference}"
     return Table(
-        f"{about}; * where several have p below {1 - CONFIDENCE:.2g}",
+        f"{about} (in brackets: seeds; *: several seeds, and p below {1 - CONFIDENCE:.2g})",
         ["block", *(title(*of) for of in standings)],
         [[block, *(known.get(of, "–") for of in standings)] for block, known in lines.items()],
     )
@@ -109,13 +108,13 @@ def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str, cost
     sets = {name: metrics[0] for name, metrics in scored(first).items()}
     beside = blocks.get(reference, {})
     theirs = next((one.record["parameters"] for one in beside.values()), math.nan)
-    pace = next((_step_of(one, costs).median for one in beside.values()), math.nan)
+    pace = next((step_of(one.levels, costs).median for one in beside.values()), math.nan)
     heads = ["block", "parameters", "GFLOP", "ms a step", "MiB a step", "steps at equal time"]
     heads += [f"{name} {METRIC_NAMES.get(m, m)} at equal time" for name, m in sets.items()]
     rows = []
     for block, cells in blocks.items():
         one = next(iter(cells.values()))
-        step, parameters = _step_of(one, costs), one.record["parameters"]
+        step, parameters = step_of(one.levels, costs), one.record["parameters"]
         done = one.cost["steps"] * float(np.minimum(1, pace / step.median))
         row = [
             block,
@@ -133,7 +132,3 @@ def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str, cost
         rows.append(row)
     where = f"cost on {costs.machine}" if costs.machine else "cost"
     return Table(title(condition, where), heads, rows)
-
-
-def _step_of(one: Finished, costs: Costs) -> StepCost:
-    return costs.steps.get(kind_of(one.levels), UNKNOWN)

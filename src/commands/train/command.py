@@ -201,7 +201,9 @@ def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
     if not asked and any(isinstance(c, LearningRateFinder) for c in callbacks):
         return  # it has said what to do next
     if asked != signal.SIGINT and (ended := _ended(trainer, callbacks)):
-        console.print(f"{ended} Score it:  python -m src.evaluate {_scored_by(trainer, folder)}")
+        is_cell = str(HydraConfig.get().sweeper.get("_target_")).endswith(".CellSweeper")
+        how = f" Score it:  python -m src.evaluate {_scored_by(trainer, folder)}"
+        console.print(ended if is_cell else ended + how)  # a cell is scored at once
         return
     message = (
         f"Stopped after step {trainer.global_step}; everything is saved. Continue with:\n"

@@ -1,10 +1,11 @@
 """The non-local block (Wang et al., 2018, arXiv:1711.07971), embedded Gaussian."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from src.models.attention import ATTENTION
+from src.ops.attention.patch_attention import fused_pixel_attention
 
 
 @ATTENTION.register(paper="Wang et al., 2018, arXiv:1711.07971", cost="O(n²)")
@@ -37,13 +38,8 @@ class NonLocalAttention(nn.Module):
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Attend over all pixels of ``features``, of any H, W >= 1."""
-        count, _, height, width = features.shape  # len() would fix the number of images in a trace
-        query, key, value = (
-            embed(features).flatten(2).transpose(1, 2)[:, None]  # (b, 1, hw, inner)
-            for embed in (self.query, self.key, self.value)
-        )
-        # The fused kernels never keep the n² scores; the paper does not scale them.
-        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        image = attended[:, 0].transpose(1, 2).reshape(count, -1, height, width)
-        projected: Tensor = self.project(image)
+        embedded = (embed(features).flatten(2) for embed in (self.query, self.key, self.value))
+        # The fused form never keeps the n² scores; the paper does not scale them.
+        attended = fused_pixel_attention(*embedded)
+        projected: Tensor = self.project(torch.unflatten(attended, 2, features.shape[2:]))
         return features + projected

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,9 +12,15 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
+from src.app.build import make
+from src.core.errors import DataError
 from src.core.paths import ROOT
+from src.inference import choice
 from src.inference.choice import footprint
+from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
+from src.models.attention.non_local import NonLocalAttention
 from src.ops.attention.operator_costs import FLOPS, WORKSPACE
+from tests.support.compose import compose_config
 
 CPU = torch.device("cpu")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for the peak")
@@ -169,3 +176,27 @@ def test_every_operator_of_ours_says_its_products_and_its_memory() -> None:
     assert ours <= counted
     forward = {name for name in ours if not name.endswith("backward")}
     assert forward <= {str(operator).split(".")[1] for operator in WORKSPACE}
+
+
+@pytest.mark.parametrize("block", [NonLocalAttention, InScaleNonLocalAttention])
+def test_attention_between_pixels_holds_no_scores(block: Callable[[int], nn.Module]) -> None:
+    """Whatever the memory order: fused attention takes only what is laid out by pixels."""
+    features = torch.zeros(1, 8, 64, 64)
+    for order in (torch.contiguous_format, torch.channels_last):
+        net = block(8).to(memory_format=order)
+        found = footprint(net, features.shape, torch.float32, CPU)
+        assert found is not None
+        assert found.bytes < 4 * 64**4 / 16
+
+
+def test_a_whole_image_that_cannot_be_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = make(compose_config("model=panet_tiny", "model.blocks=2", "model.channels=8").model)
+    image = (1, 3, 200, 200)
+    need = footprint(net, image, torch.float32, CPU)
+    assert need is not None
+    monkeypatch.setattr(choice, "free_bytes", lambda _: need.bytes // 2)
+    with pytest.raises(DataError, match=r"200×200 pixels, needs about .* inference.tile=auto"):
+        choice.choose(net, image, CPU, tile=None, overlap=16)
+    assert choice.choose(net, image, CPU, tile="auto", overlap=16).tile is not None
+    monkeypatch.setattr(choice, "free_bytes", lambda _: need.bytes)
+    assert choice.choose(net, image, CPU, tile=None, overlap=16).tile is None

@@ -59,9 +59,32 @@ def test_costs_are_measured_before_any_cell_is_trained(tmp_path: Path) -> None:
     assert measured.code == 0, measured.err
     assert "0 of 2 are finished" in measured.err
     steps = json.loads((tmp_path / "costs.json").read_text())["steps"]
-    assert [step["levels"] for step in steps] == [{"attention": "channel"}, {"attention": "none"}]
+    assert [step["name"] for step in steps] == ["channel", "none"]
     assert all(0 < step["lower"] <= step["median"] <= step["upper"] for step in steps)
     assert all(step["peak_bytes"] > 0 for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("option", "words", "says"),
+    [
+        ("window model.attention.window=-3", (), "channel: model: window=-3; a window has"),
+        ("channel", ("trainer.accelerator=gpu",), "channel: device=cuda: not on this machine"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_by_name(
+    option: str, words: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    _asked(tmp_path, option)
+    text = (tmp_path / "comparison.yaml").read_text()
+    split = text.replace(
+        f"model/attention={option}", f"[model/attention={', '.join(option.split())}]"
+    )
+    (tmp_path / "comparison.yaml").write_text(split)
+    refused = command("compare", str(tmp_path), "cost=true", *words)
+    assert refused.code != 0
+    assert says in refused.err
+    assert "Traceback" not in refused.err
+    assert not (tmp_path / "costs.json").exists()
 
 
 @pytest.mark.long

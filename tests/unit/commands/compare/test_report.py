@@ -54,6 +54,7 @@ def folder(tmp_path: Path) -> Path:
         {
             "folder": f"{seed}-{block}",
             "levels": {"seed": str(seed), "attention": block},
+            "sha256": f"{seed}-{block}",
             "words": ["resume=auto", "degradation.sigma=[50,50]", f"seed={seed}", OWN[block]],
         }
         for seed in (0, 1)
@@ -70,7 +71,7 @@ def _measured(folder: Path, **seconds: float) -> None:
     """Write that a step of each block takes so many seconds."""
     rows = [
         {
-            "levels": {"attention": block},
+            "sha256": f"0-{block}",
             "lower": median / 2,
             "median": median,
             "upper": 2 * median,
@@ -78,7 +79,8 @@ def _measured(folder: Path, **seconds: float) -> None:
         }
         for block, median in seconds.items()
     ]
-    write_json(folder / "costs.json", {"machine": "a slow one", "steps": rows})
+    about = {"machine": "a slow one", "busy_percent": 3}
+    write_json(folder / "costs.json", {**about, "steps": rows})
 
 
 def _lines(folder: Path, block: str) -> list[list[str]]:
@@ -96,7 +98,7 @@ def test_a_gain_stands_in_the_table_with_its_interval_and_what_was_varied(folder
     assert gains[4:6] == ["24.500", "+1.000 [+1.000, +1.000]"]
     assert _lines(folder, "none")[0][:6] == ["none", "1", "–", "–", "23.500", "–"]
     assert "ONE SEED" in text
-    assert "2 cells are finished, 4 are not" in text
+    assert "2 of 6 cells are finished" in text
     assert cost[1:5] == ["1,000 (+0.0%)", "2", "2000 [1000, 4000]", "3"]
     assert "## cost on a slow one" in text
     assert "| window | +1.00 (1) |" in text  # no star: of one seed p says nothing of others
@@ -113,7 +115,7 @@ def test_a_level_that_has_come_since_the_last_start_is_one_that_is_not_finished(
     write_report(folder)
     assert "2 of 9 are finished" in capsys.readouterr().err
     text = (folder / "table.md").read_text(encoding="utf-8")
-    assert "2 cells are finished, 7 are not" in text
+    assert "2 of 9 cells are finished" in text
     assert "2-channel" in text
 
 
@@ -152,13 +154,22 @@ def test_what_was_not_measured_is_said_not_to_be(folder: Path) -> None:
     _cell(folder, 0, "channel", more=1)
     write_report(folder)
     assert _lines(folder, "channel")[1][3:] == ["–"] * 4
+    _measured(folder, window=2)  # and the reference not
+    write_report(folder)
+    assert _lines(folder, "window")[1][3] == "2000 [1000, 4000]"
+    assert _lines(folder, "window")[1][5:] == ["–", "–"]
+    text = (folder / "costs.json").read_text()
+    (folder / "costs.json").write_text(text.replace("0-window", "of another configuration"))
+    write_report(folder)
+    assert _lines(folder, "window")[1][3:] == ["–"] * 4
     (folder / "costs.json").unlink()
     write_report(folder)
     assert _lines(folder, "window")[1][3:] == ["–"] * 4
     assert "add cost=true to the command" in (folder / "table.md").read_text(encoding="utf-8")
-    (folder / "costs.json").write_text('{"steps": [{}]}')
-    with pytest.raises(DataError, match=r"costs\.json is damaged .* cost=true"):
-        write_report(folder)
+    for damaged in ('{"steps": [{}]}', "[]", text.replace('"median": 2', '"median": 0')):
+        (folder / "costs.json").write_text(damaged)
+        with pytest.raises(DataError, match=r"costs\.json is damaged .* cost=true"):
+            write_report(folder)
 
 
 def test_a_cell_that_diverged_hides_no_other_and_is_named(folder: Path) -> None:
@@ -235,7 +246,9 @@ def test_without_cells_nothing_is_written_and_this_is_said(
 ) -> None:
     (tmp_path / "comparison.yaml").write_text(TEXT, encoding="utf-8")
     write_report(tmp_path)
-    assert "0 of 6 are finished" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "0 of 6 are finished" in said
+    assert "Nothing is written" in said
     assert [file.name for file in tmp_path.iterdir()] == ["comparison.yaml"]
 
 
