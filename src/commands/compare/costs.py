@@ -207,14 +207,17 @@ def _step(cfg: DictConfig) -> tuple[torch.device, Callable[[], object]]:
     pair = task.without_margin(task.eval().degrade(Clean(target=images, key=keys)))
     degraded = task.net_input(pair).contiguous(memory_format=task.memory_format)
     task.train()
-    optimizer: Any = task.configure_optimizers()
-    network = task.compiled or task.net
+    made: Any = task.configure_optimizers()
+    network, optimizer = fabric.setup(task.net, made["optimizer"])
 
     def step() -> None:
-        optimizer["optimizer"].zero_grad()
-        with fabric.autocast():
+        optimizer.zero_grad()
+        if task.compiled is None:
             restored = network(degraded)
+        else:
+            with fabric.autocast():
+                restored = task.compiled(degraded)
         fabric.backward(task.loss(restored.float(), pair["target"]))
-        optimizer["optimizer"].step()
+        optimizer.step()
 
     return fabric.device, step
