@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from src.app.sweeps.cells import CELL
 from src.core.paths import ROOT
+from tests.support.images import write_folder
 from tests.support.runs import TINY
 
 FIXED = [*TINY, "task=denoise", "logger=csv", "trainer.max_steps=4", "trainer.val_check_interval=2"]
@@ -78,3 +80,32 @@ def test_the_report_is_written_though_nobody_reads_what_is_said(
         os.close(writing)
         assert process.wait() == 0
     assert [name for name in names if not (folder / name).is_file()] == []
+
+
+@pytest.mark.long
+def test_a_finished_comparison_needs_no_images_and_an_unfinished_one_does(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        write_folder(tmp_path / name, 2, height=32, width=32)
+    words = [*FIXED, "data=folder", f"sets=[{tmp_path / 'val'}]"]
+    own = {"data", "data.patch_size"}  # of TINY: it takes synthetic images
+    words = [word for word in words if word.partition("=")[0] not in own or word == "data=folder"]
+    levels = "seed: {0: seed=0}\n  attention: {none: model/attention=none}"
+    text = (
+        f"title: Away\nfixed: {json.dumps([*words, 'data.patch_size=16'])}\nfactors:\n  {levels}\n"
+    )
+    (tmp_path / "comparison.yaml").write_text(text + "reference: {attention: none}\n")
+    place = f"data.train_dir={tmp_path / 'train'}"
+    with _start(tmp_path, place) as process:
+        said = process.communicate()[0].decode()
+        assert process.returncode == 0, said
+    assert "Score it" not in said  # its checkpoints are gone
+    shutil.rmtree(tmp_path / "val")
+    with _start(tmp_path, place) as process:
+        said = process.communicate()[0].decode()
+        assert process.returncode == 0, said
+    assert "1 cells, of which 0 are to be run" in said
+    shutil.rmtree(next(tmp_path.glob("cells/0-none-*")))
+    with _start(tmp_path, place) as process:
+        said = process.communicate()[0].decode()
+        assert process.returncode != 0
+    assert "val does not exist" in said
