@@ -133,15 +133,18 @@ def _switch(words: Sequence[str], key: str, *, default: bool) -> bool:
 
 def _measure(comparison: Comparison, words: Sequence[str]) -> None:
     """Measure what a step costs, of each cell that another has not but for the seed."""
+    from src.app.processes.process import begin_collecting, prepare_process, quiet_lightning
+
+    prepare_process()  # as a training: how memory is reused decides half of the time on a CPU
     from omegaconf import OmegaConf
 
-    from src.app.processes.process import quiet_lightning
     from src.app.processes.user_errors import as_user_error
     from src.app.sweeps.cells import identity_of
     from src.commands.compare.cell import configs_of
     from src.commands.compare.costs import Kind, kind_of, measure_costs
     from src.commands.train.beginning import with_weights
 
+    begin_collecting()
     quiet_lightning()
     jobs: dict[Kind, list[str]] = {}
     for levels, own in comparison.combinations():
