@@ -97,7 +97,7 @@ def fit(job: Job) -> float:
     with runs, nullcontext() if path is None else taken_up(path):
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 
-    _conclude(trainer, task, folder)
+    _conclude(trainer, task, folder, is_cell=job.notes["is_cell"])
     score = trainer.callback_metrics.get(cfg.monitor)
     return last_value(folder / METRICS, cfg.monitor) if score is None else float(score)
 
@@ -192,7 +192,7 @@ def device_of(trainer: L.Trainer) -> str:
 
 
 @rank_zero_only
-def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
+def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path, *, is_cell: bool) -> None:
     console = make_console(stderr=True)
     if any(board.restored for board in task.scoreboards.values()):
         console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
@@ -201,9 +201,8 @@ def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path) -> None:
     if not asked and any(isinstance(c, LearningRateFinder) for c in callbacks):
         return  # it has said what to do next
     if asked != signal.SIGINT and (ended := _ended(trainer, callbacks)):
-        is_cell = str(HydraConfig.get().sweeper.get("_target_")).endswith(".CellSweeper")
         how = f" Score it:  python -m src.evaluate {_scored_by(trainer, folder)}"
-        console.print(ended if is_cell else ended + how)  # a cell is scored at once
+        console.print(ended if is_cell else ended + how)
         return
     message = (
         f"Stopped after step {trainer.global_step}; everything is saved. Continue with:\n"

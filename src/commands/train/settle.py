@@ -25,13 +25,21 @@ from src.data.datamodule import RestorationData
 from src.metrics.direction import check_monitors, monitor_mode
 
 
+def _is_cell() -> bool:
+    """Say whether this is a cell of a comparison, which scores it at once; not known in a group."""
+    settings: Any = HydraConfig.get()
+    sweeper = OmegaConf.select(settings, "sweeper._target_")
+    return str(sweeper).endswith(".CellSweeper")
+
+
 def settle_training(cfg: DictConfig) -> Job:
     """Return the job of a training: config resolved, run folder and number of processes decided.
 
     Returns:
         The job; its notes hold ``overrides`` as typed, whether it ``resumes``, from which
-        ``checkpoint``, whether changes of images and code are ``accepted``, and ``given``: the
-        overrides of a resumed run that are new, with those that follow from them.
+        ``checkpoint``, whether it ``is_cell`` of a comparison, whether changes of images and code
+        are ``accepted``, and ``given``: the overrides of a resumed run that are new, with those
+        that follow from them.
 
     Raises:
         ConfigError: If the number of processes cannot be.
@@ -75,6 +83,7 @@ def settle_training(cfg: DictConfig) -> Job:
             "resumes": resumes,
             "accepted": accepted,
             "checkpoint": None if point.path is None else str(point.path),
+            "is_cell": _is_cell(),
         },
     )
 
