@@ -94,6 +94,9 @@ def main() -> None:
     except ExemplarError as error:
         print(readable(f"error: {error}"), file=sys.stderr)
         sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_ERROR)
+    except KeyboardInterrupt:
+        print("Interrupted; nothing is written.", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPT)
     except OSError as error:
         print(readable(f"error: {error.filename}: {error.strerror}."), file=sys.stderr)
         sys.exit(EXIT_ERROR)

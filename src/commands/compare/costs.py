@@ -24,6 +24,7 @@ from src.core.files import write_json
 from src.core.origin import hardware, origin
 from src.core.seeding import generator_for
 from src.core.types import Clean
+from src.optim.groups import freeze
 
 COSTS = "costs.json"
 """The file of a comparison that keeps them."""
@@ -180,7 +181,14 @@ def read_costs(folder: Path, cells: Sequence[Mapping[str, Any]]) -> Costs:
             if cell.get("sha256") in measured
         }
         return Costs(str(record["machine"]), float(record["busy_percent"]), steps)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise DataError(
             f"{file} is damaged ({type(error).__name__}: {error}). Remove it, and measure again: "
             "cost=true."
@@ -192,6 +200,8 @@ def _read(row: Mapping[str, Any]) -> tuple[str, StepCost]:
     if not 0 < lower <= median <= upper < math.inf:
         raise ValueError(f"no times: {lower}, {median}, {upper}")
     peak = row["peak_bytes"]
+    if peak is not None and not 0 <= float(peak) < math.inf:
+        raise ValueError(f"no memory: {peak}")
     return row["sha256"], StepCost(lower, median, upper, None if peak is None else float(peak))
 
 
@@ -207,6 +217,9 @@ def _step(cfg: DictConfig) -> tuple[torch.device, Callable[[], object]]:
     pair = task.without_margin(task.eval().degrade(Clean(target=images, key=keys)))
     degraded = task.net_input(pair).contiguous(memory_format=task.memory_format)
     task.train()
+    if cfg.get("freeze"):
+        freeze(task.net, list(cfg.freeze))
+    learn = getattr(task.loss, "after_backward", None)
     made: Any = task.configure_optimizers()
     network, optimizer = fabric.setup(task.net, made["optimizer"])
 
@@ -218,6 +231,8 @@ def _step(cfg: DictConfig) -> tuple[torch.device, Callable[[], object]]:
             with fabric.autocast():
                 restored = task.compiled(degraded)
         fabric.backward(task.loss(restored.float(), pair["target"]))
+        if learn is not None:
+            learn()
         optimizer.step()
 
     return fabric.device, step

@@ -177,4 +177,5 @@ def gain_at(steps: float, cells: Seeds, reference: Seeds, name: str, metric: str
     """Return the gain after so many steps over the reference's end, mean over seeds; or NaN."""
     both = [(one, reference[seed]) for seed, one in cells.items() if seed in reference]
     gains = [one.at(steps, name, metric) - other.at(math.inf, name, metric) for one, other in both]
-    return statistics.fmean(gains) if gains else math.nan
+    known = [gain for gain in gains if math.isfinite(gain)]  # a seed that diverged hides no other
+    return statistics.fmean(known) if known else math.nan

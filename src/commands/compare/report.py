@@ -51,8 +51,8 @@ has not lowered its learning rate to the end. GFLOP are those of a forward pass 
 BUSY = """\
 Other work kept {:.0f} % of the machine's cores busy when steps were timed: times are doubtful."""
 NO_TIMES = """\
-What a step takes was not measured: add cost=true to the command, on a machine that does nothing
-else."""
+What a step takes was not measured, or of other words than these cells have: add cost=true to the
+command, with the folders that their trainings were given, on a machine that does nothing else."""
 
 
 def write_report(folder: Path) -> None:
@@ -64,7 +64,15 @@ def write_report(folder: Path) -> None:
     """
     try:
         _write_report(folder)
-    except (AttributeError, LookupError, TypeError, ValueError, StopIteration) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        StopIteration,
+        TypeError,
+        ValueError,
+    ) as error:
         raise DataError(
             f"{folder / CELLS}: the finished cells cannot be compared "
             f"({type(error).__name__}: {error}). Were they scored by different metrics?"
@@ -82,7 +90,16 @@ def _write_report(folder: Path) -> None:
         if (cell / CELL).is_file():
             try:
                 finished.append(_read(cell, row))
-            except (OSError, ExemplarError, LookupError, TypeError, ValueError, csv.Error) as error:
+            except (
+                ArithmeticError,
+                OSError,
+                ExemplarError,
+                LookupError,
+                RecursionError,
+                TypeError,
+                ValueError,
+                csv.Error,
+            ) as error:
                 console.print(
                     f"Left out    {cell}: {error}. Remove that folder: the cell is trained again."
                 )
@@ -130,7 +147,7 @@ def _planned(comparison: Comparison, index: Path) -> list[Mapping[str, Any]]:
     try:
         rows = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else []
         known = {tuple(row["levels"].items()): row for row in rows}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{index} is damaged; start the comparison again: it is written anew."
         ) from error
@@ -238,7 +255,8 @@ def _draw(
 
 
 def _rows(finished: Sequence[Finished]) -> Iterator[list[object]]:
-    scores = [(name, metric) for name, of in scored(finished[0]).items() for metric in of]
+    every = (scored(one).items() for one in finished)  # a factor may change what is scored
+    scores = list(dict.fromkeys((name, m) for of in every for name, ms in of for m in ms))
     yield [
         "cell",
         *finished[0].levels,
@@ -255,7 +273,7 @@ def _rows(finished: Sequence[Finished]) -> Iterator[list[object]]:
         yield [
             one.folder.name,
             *one.levels.values(),
-            *(one.score(*score) for score in scores),
+            *(one.score(*score) if score[0] in scored(one) else "" for score in scores),
             one.record["parameters"],
             cost["flops"],
             cost["seconds_a_step"],

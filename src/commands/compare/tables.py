@@ -76,11 +76,12 @@ def gain_table(condition: str, name: str, reference: str, standings: Sequence[St
         heads += [score, f"{score} gain", "p", "effect", "visible"]
     rows = []
     for one in standings:
-        over = {"images" if of.seeds == 1 else "seeds, images" for of, *_ in one.gains.values()}
-        seeds = {of.seeds for of, *_ in one.gains.values()} or {len(one.cells)}
+        shown = next(iter(one.gains.values()), None)  # other metrics may lack seeds that this has
+        over = "–" if shown is None else "images" if shown[0].seeds == 1 else "seeds, images"
+        seeds = len(one.cells) if shown is None else shown[0].seeds
         each = one.gains[first][0].by_seed if first in one.gains else ()
         by_seed = " ".join(f"{mean:+.{_digits(first)}f}" for mean in each)
-        row = [one.block, *map(str, seeds), *(over or {"–"}), by_seed or "–"]
+        row = [one.block, str(seeds), over, by_seed or "–"]
         for metric in metrics:
             row.append(_text(mean_score(one.cells, name, metric), f".{_digits(metric)}f"))
             row += _gain_texts(one.gains.get(metric), _digits(metric))
@@ -108,6 +109,7 @@ def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str, cost
     sets = {name: metrics[0] for name, metrics in scored(first).items()}
     beside = blocks.get(reference, {})
     theirs = next((one.record["parameters"] for one in beside.values()), math.nan)
+    last = next((one.cost["steps"] for one in beside.values()), math.nan)
     pace = next((step_of(one.levels, costs).median for one in beside.values()), math.nan)
     heads = ["block", "parameters", "GFLOP", "ms a step", "MiB a step", "steps at equal time"]
     heads += [f"{name} {METRIC_NAMES.get(m, m)} at equal time" for name, m in sets.items()]
@@ -115,7 +117,7 @@ def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str, cost
     for block, cells in blocks.items():
         one = next(iter(cells.values()))
         step, parameters = step_of(one.levels, costs), one.record["parameters"]
-        done = one.cost["steps"] * float(np.minimum(1, pace / step.median))
+        done = float(np.minimum(one.cost["steps"], last * pace / step.median))
         row = [
             block,
             f"{parameters:,} ({_text(parameters / theirs - 1, '+.1%')})",
@@ -130,5 +132,5 @@ def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str, cost
             value = gain_at(done, cells, beside, name, metric)
             row.append(_text(value, f"+.{_digits(metric)}f"))
         rows.append(row)
-    where = f"cost on {costs.machine}" if costs.machine else "cost"
+    where = f"cost on {costs.machine}" if costs.steps else "cost"
     return Table(title(condition, where), heads, rows)

@@ -1,6 +1,7 @@
 """What is written of a comparison, of made-up cells with known scores."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -127,6 +128,38 @@ def test_at_equal_time_a_slow_block_has_done_fewer_steps(folder: Path) -> None:
     assert _lines(folder, "window")[1][-2:] == ["100", "+20.000"]  # it does no more than it has
 
 
+def test_equal_time_is_that_of_the_reference_whatever_steps_a_block_was_given(folder: Path) -> None:
+    file = folder / "cells/0-window" / CELL
+    file.write_text(file.read_text("utf-8").replace('"steps": 100', '"steps": 60'), "utf-8")
+    write_report(folder)
+    assert _lines(folder, "window")[1][-2:] == ["50", "+10.000"]  # half of the reference's 100
+    _cell(folder, 1, "none")
+    _cell(folder, 1, "window", more=float("nan"))  # and a seed that diverged hides no other
+    write_report(folder)
+    assert _lines(folder, "window")[1][-1] == "+10.000"
+
+
+def test_a_metric_that_lacks_a_seed_moves_no_column(folder: Path) -> None:
+    _cell(folder, 1, "none")
+    _cell(folder, 1, "window", more=2)
+    for file in folder.glob("cells/*/results.json"):
+        record = json.loads(file.read_text("utf-8"))
+        board = record["benchmarks"]["photos"]
+        for part in ("restored", "input"):
+            for scores in board[part].values():
+                scores["ssim"] = scores["psnr"] / 100
+        board["mean"]["ssim"] = 0.2
+        if file.parent.name == "1-window":
+            board["mean"]["psnr"] = None
+            for scores in board["restored"].values():
+                scores["psnr"] = None
+        file.write_text(json.dumps(record), "utf-8")
+    write_report(folder)
+    gains = _lines(folder, "window")[0]
+    assert gains[1:3] == ["1", "images"]
+    assert len(gains) == len(_lines(folder, "none")[0])
+
+
 def test_a_gain_over_a_reference_from_another_machine_is_named(folder: Path) -> None:
     _cell(folder, 1, "none", card="H200")
     _cell(folder, 1, "window", more=2)
@@ -165,7 +198,7 @@ def test_what_was_not_measured_is_said_not_to_be(folder: Path) -> None:
     (folder / "costs.json").unlink()
     write_report(folder)
     assert _lines(folder, "window")[1][3:] == ["–"] * 4
-    assert "add cost=true to the command" in (folder / "table.md").read_text(encoding="utf-8")
+    assert "add cost=true to the" in (folder / "table.md").read_text(encoding="utf-8")
     for damaged in ('{"steps": [{}]}', "[]", text.replace('"median": 2', '"median": 0')):
         (folder / "costs.json").write_text(damaged)
         with pytest.raises(DataError, match=r"costs\.json is damaged .* cost=true"):
