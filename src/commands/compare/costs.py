@@ -23,7 +23,7 @@ from src.core.errors import DataError
 from src.core.files import write_json
 from src.core.origin import hardware, origin
 from src.core.seeding import generator_for
-from src.core.types import Clean
+from src.core.types import Clean, Pair
 from src.optim.groups import freeze
 
 COSTS = "costs.json"
@@ -214,7 +214,11 @@ def _step(cfg: DictConfig) -> tuple[torch.device, Callable[[], object]]:
     shape = (cfg.data.batch_size, cfg.io.out_channels, cfg.data.patch_size, cfg.data.patch_size)
     images = torch.rand(shape, generator=generator_for("cpu", "cost")).to(fabric.device)
     keys = [f"random {number}" for number in range(len(images))]
-    pair = task.without_margin(task.eval().degrade(Clean(target=images, key=keys)))
+    given: Clean | Pair = Clean(target=images, key=keys)
+    if cfg.data.get("target_dir") is not None:  # the degradation of pairs leaves the size as it is
+        scale = int(cfg.io.scale)
+        given = Pair(input=images[..., ::scale, ::scale], target=images, key=keys)
+    pair = task.without_margin(task.eval().degrade(given))
     degraded = task.net_input(pair).contiguous(memory_format=task.memory_format)
     task.train()
     if cfg.get("freeze"):

@@ -113,7 +113,8 @@ def differences(cells: Seeds, reference: Seeds, name: str, metric: str) -> NDArr
     Raises:
         DataError: If two cells were scored on other images or by another protocol.
     """
-    pairs = []
+    pairs: list[NDArray[np.float64]] = []
+    first: Finished | None = None
     for seed in [seed for seed in cells if seed in reference]:
         one, other = cells[seed], reference[seed]
         boards = [cell.record["benchmarks"][name] for cell in (one, other)]
@@ -124,6 +125,12 @@ def differences(cells: Seeds, reference: Seeds, name: str, metric: str) -> NDArr
             raise DataError(
                 f"{one.folder.name} and {other.folder.name} were scored on other images of {name}, "
                 "or by another protocol. Remove the folder of the older one, and run it again."
+            )
+        first = first or one
+        if boards[0]["pixels"] != first.record["benchmarks"][name]["pixels"]:
+            raise DataError(
+                f"{one.folder.name} and {first.folder.name} were scored on other images of {name}: "
+                "their gains have no mean. Remove the folder of the older one, and run it again."
             )
         scores = [[row[metric] for row in board["restored"].values()] for board in boards]
         pair = np.array(scores, dtype=np.float64)  # None becomes NaN
