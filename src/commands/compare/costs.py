@@ -205,20 +205,24 @@ def _read(row: Mapping[str, Any]) -> tuple[str, StepCost]:
     return row["sha256"], StepCost(lower, median, upper, None if peak is None else float(peak))
 
 
+def _random_batch(cfg: DictConfig, device: torch.device) -> Clean | Pair:
+    """Return images of noise, as many and as large as those of a training step."""
+    shape = (cfg.data.batch_size, cfg.io.out_channels, cfg.data.patch_size, cfg.data.patch_size)
+    images = torch.rand(shape, generator=generator_for("cpu", "cost")).to(device)
+    keys = [f"random {number}" for number in range(len(images))]
+    if cfg.data.get("target_dir") is not None:  # the degradation of pairs leaves the size as it is
+        scale = int(cfg.io.scale)
+        return Pair(input=images[..., ::scale, ::scale], target=images, key=keys)
+    return Clean(target=images, key=keys)
+
+
 def _step(cfg: DictConfig) -> tuple[torch.device, Callable[[], object]]:
     """Return the device and a training step of ``cfg`` on a random batch."""
     pick_device(kind_of_device(cfg))  # says what is wrong with one that is not there
     precision = cfg.trainer.get("precision")
     fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=1, precision=precision)
     task = build_task(undegraded_pairs(cfg)).to(fabric.device)
-    shape = (cfg.data.batch_size, cfg.io.out_channels, cfg.data.patch_size, cfg.data.patch_size)
-    images = torch.rand(shape, generator=generator_for("cpu", "cost")).to(fabric.device)
-    keys = [f"random {number}" for number in range(len(images))]
-    given: Clean | Pair = Clean(target=images, key=keys)
-    if cfg.data.get("target_dir") is not None:  # the degradation of pairs leaves the size as it is
-        scale = int(cfg.io.scale)
-        given = Pair(input=images[..., ::scale, ::scale], target=images, key=keys)
-    pair = task.without_margin(task.eval().degrade(given))
+    pair = task.without_margin(task.eval().degrade(_random_batch(cfg, fabric.device)))
     degraded = task.net_input(pair).contiguous(memory_format=task.memory_format)
     task.train()
     if cfg.get("freeze"):
