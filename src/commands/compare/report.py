@@ -31,8 +31,8 @@ a few seeds vary is known badly; of fewer than 6 images there is none). p: two-s
 resamples, corrected after Holm for all blocks and scores of its table. Before that correction three
 seeds have p below 0.05 in some 5 to 8 of 100 cases where nothing is gained, two in some 11. Effect:
 mean over deviation of the images' gains. Visible: the true gain that about 4 of 5 repetitions would
-have shown at the strictest step of Holm. Rows are in the order of gains. Scores are means over the seeds
-that a block has, which may be others than those of the block above it: compare gains."""
+have shown at the strictest step of Holm. Rows are in the order of gains. Scores are means over the
+seeds that a block has, which may be others than those of the block above it: compare gains."""
 ALONE = "Only the reference is finished, so nothing is compared."
 ONE_SEED = """\
 ONE SEED: where "varied" says images alone, interval, p and visible gain are over images. They say
