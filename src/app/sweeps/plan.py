@@ -14,6 +14,7 @@ from src.app.config.options import AUTO, read_primary
 from src.app.config.schema import check_names
 from src.app.config.typed import folders_of, with_folders
 from src.app.config.validate import check_targets
+from src.app.sweeps.sweep import runs_cells
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def sweep_plan(request: Request, cfg: DictConfig) -> SweepPlan:
             resumes=job.get("resume") == AUTO,
             launcher=str(OmegaConf.select(cfg, "hydra.launcher._target_")),
             searches="Basic" not in sweeper,
-            compares=sweeper.endswith(".CellSweeper"),
+            compares=runs_cells(cfg.hydra),
         )
 
 

@@ -73,6 +73,11 @@ def own_folder(folder: Path) -> Path:
     return folder if job is None or OmegaConf.is_missing(job, "num") else folder / str(job.num)
 
 
+def runs_cells(settings: Any) -> bool:  # noqa: ANN401
+    """Say whether Hydra's own node is that of a comparison; of one without a sweeper it is not."""
+    return str(OmegaConf.select(settings, "sweeper._target_")).endswith(".CellSweeper")
+
+
 @contextmanager
 def recorded_job(config: Mapping[str, Any]) -> Iterator[JobResult]:
     """Yield the result of the running job, to be filled; it is written however the job ends."""

@@ -29,6 +29,7 @@ from src.app.sweeps.sweep import (
     hand_on,
     read_result,
     recorded_job,
+    runs_cells,
     score_direction,
     score_name,
     started_again,
@@ -45,7 +46,7 @@ def run_sweep(request: Request, function: Command) -> None:
     refuse_sweep(here())
     with composed(request) as accepted:
         # A comparison whose cells are all finished needs no image; its sweeper asks for others.
-        if request.config_name == "train" and not _compares(accepted.cfg):
+        if request.config_name == "train" and not runs_cells(accepted.cfg.hydra):
             for config in accepted.plain:
                 refuse_unscored(config)
         sweep = open_sweep(request, accepted.cfg, started_again=started_again())
@@ -68,10 +69,6 @@ def run_sweep(request: Request, function: Command) -> None:
         if engine is None:
             raise TypeError("Hydra is initialised above")
         engine.multirun(frozen.config_name, job_of_sweep(function), words)
-
-
-def _compares(cfg: DictConfig) -> bool:
-    return str(OmegaConf.select(cfg, "hydra.sweeper._target_")).endswith(".CellSweeper")
 
 
 def job_of_sweep(function: Command) -> Command:

@@ -17,19 +17,12 @@ from src.app.config.typed import check_addresses, is_search_path
 from src.app.processes.job import Job
 from src.app.processes.place import here, settle_size
 from src.app.resume_point import NEW, ResumePoint, find_point
-from src.app.sweeps.sweep import is_start_again
+from src.app.sweeps.sweep import is_start_again, runs_cells
 from src.commands.train.beginning import WITHOUT_WEIGHTS, with_weights
 from src.core.errors import ConfigError
 from src.core.types import PlainConfig
 from src.data.datamodule import RestorationData
 from src.metrics.direction import check_monitors, monitor_mode
-
-
-def _is_cell() -> bool:
-    """Say whether this is a cell of a comparison, which scores it at once; not known in a group."""
-    settings: Any = HydraConfig.get()
-    sweeper = OmegaConf.select(settings, "sweeper._target_")
-    return str(sweeper).endswith(".CellSweeper")
 
 
 def settle_training(cfg: DictConfig) -> Job:
@@ -83,7 +76,7 @@ def settle_training(cfg: DictConfig) -> Job:
             "resumes": resumes,
             "accepted": accepted,
             "checkpoint": None if point.path is None else str(point.path),
-            "is_cell": _is_cell(),
+            "is_cell": runs_cells(HydraConfig.get()),  # its processes do not know
         },
     )
 
