@@ -40,6 +40,9 @@ _OURS = "src.training.strategies."
 OWN_LAUNCH = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 """Lightning's strategies that start processes themselves, each with its own copy of the config."""
 
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+"""What ``trainer.accelerator`` may be."""
+
 PATIENCE = timedelta(minutes=10)
 """How long the other processes wait for the first one to settle the job."""
 
@@ -118,7 +121,8 @@ def settle_size(trainer: DictConfig, place: Place) -> int:
     """Write the numbers of devices and machines into ``trainer``; return that of processes here.
 
     Raises:
-        ConfigError: If the devices are not there, or torchrun or srun has started another number.
+        ConfigError: If the devices are of no kind or not there, or torchrun or srun has started
+            another number.
     """
     node = trainer.get("strategy", "auto")  # Lightning's short name, or a node
     target = node.get("_target_", "") if isinstance(node, DictConfig) else f"{node}"
@@ -148,8 +152,22 @@ def settle_size(trainer: DictConfig, place: Place) -> int:
     return devices
 
 
+def check_accelerator(trainer: DictConfig) -> None:
+    """Refuse kinds of devices that Lightning knows and these networks have never run on.
+
+    Raises:
+        ConfigError: If ``trainer.accelerator`` is none of ``ACCELERATORS``.
+    """
+    if trainer.accelerator not in ACCELERATORS:
+        raise ConfigError(
+            f"trainer.accelerator={trainer.accelerator} is not possible; "
+            f"it must be {' | '.join(ACCELERATORS)}."
+        )
+
+
 def _devices(trainer: DictConfig, place: Place) -> int:
     """Return the devices asked for on this machine; 0 where that is left open."""
+    check_accelerator(trainer)
     asked, on_cards = trainer.devices, trainer.accelerator in ("gpu", "cuda")
     if isinstance(asked, int) and asked > 0:
         if on_cards:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from src.app.config.options import key_of
 from src.app.config.resume import OF_A_START, check_overrides, refuse_links
 from src.app.config.typed import WRITTEN, address_of
 from src.core.errors import ConfigError
@@ -77,6 +78,7 @@ def read_comparison(folder: Path) -> Comparison:
     refuse_links(folder)  # a cell that is finished has all but its record removed
     every = (words for levels in factors.values() for words in levels.values())
     _check_words(file, [*content["fixed"], *itertools.chain.from_iterable(every)])
+    _check_seed(file, factors)
     reference = _reference(file, content["reference"], factors)
     fixed = tuple(content["fixed"])
     conclusion = content["conclusion"].strip()
@@ -97,6 +99,17 @@ def _reference(
     if not {*reference} - {"seed"}:
         raise ConfigError(f"{file}: reference names no factor; write {{<factor>: <level>}}.")
     return reference
+
+
+def _check_seed(file: Path, factors: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Refuse seeds that would be compared, instead of averaged, under another factor's name."""
+    for factor, levels in factors.items():
+        words = [word for level in levels.values() for word in level]
+        if factor != "seed" and any(key_of(word) == "seed" for word in words):
+            raise ConfigError(
+                f"{file}: factors.{factor} has other seeds. Call the factor seed: what it varies "
+                "is averaged."
+            )
 
 
 def _check_words(file: Path, words: Sequence[object]) -> None:

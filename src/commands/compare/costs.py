@@ -2,29 +2,23 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from lightning.fabric import Fabric
 from omegaconf import DictConfig
 from rich.progress import track
 
-from src.app.build import build_task, undegraded_pairs
-from src.app.inference import pick_device
 from src.app.measure import quartiles, time_in_turn, weigh
 from src.app.processes.user_errors import as_user_error
-from src.commands.compare.cell import kind_of_device
+from src.commands.compare.training_step import training_step
 from src.core.console import FoldingTable, make_console
 from src.core.errors import DataError
 from src.core.files import write_json
 from src.core.origin import hardware, origin
-from src.core.seeding import generator_for
-from src.core.types import Clean, Pair
-from src.optim.groups import freeze
 
 COSTS = "costs.json"
 """The file of a comparison that keeps them."""
@@ -68,7 +62,7 @@ class Costs:
 
 def kind_of(levels: Mapping[str, str]) -> Kind:
     """Return by what the cost of a cell is known."""
-    return tuple(sorted((name, level) for name, level in levels.items() if name != "seed"))
+    return tuple((name, level) for name, level in levels.items() if name != "seed")
 
 
 def step_of(levels: Mapping[str, str], costs: Costs) -> StepCost:
@@ -101,7 +95,7 @@ def measure_costs(
     device, calls = torch.device("cpu"), {}
     for kind, cfg in kinds.items():
         try:
-            device, calls[kind] = _step(cfg)
+            device, calls[kind] = training_step(cfg)
         except Exception as error:
             reason = as_user_error(error)
             if reason is None:
@@ -203,44 +197,3 @@ def _read(row: Mapping[str, Any]) -> tuple[str, StepCost]:
     if peak is not None and not 0 <= float(peak) < math.inf:
         raise ValueError(f"no memory: {peak}")
     return row["sha256"], StepCost(lower, median, upper, None if peak is None else float(peak))
-
-
-def _random_batch(cfg: DictConfig, device: torch.device) -> Clean | Pair:
-    """Return images of noise, as many and as large as those of a training step."""
-    shape = (cfg.data.batch_size, cfg.io.out_channels, cfg.data.patch_size, cfg.data.patch_size)
-    images = torch.rand(shape, generator=generator_for("cpu", "cost")).to(device)
-    keys = [f"random {number}" for number in range(len(images))]
-    if cfg.data.get("target_dir") is not None:  # the degradation of pairs leaves the size as it is
-        scale = int(cfg.io.scale)
-        return Pair(input=images[..., ::scale, ::scale], target=images, key=keys)
-    return Clean(target=images, key=keys)
-
-
-def _step(cfg: DictConfig) -> tuple[torch.device, Callable[[], object]]:
-    """Return the device and a training step of ``cfg`` on a random batch."""
-    pick_device(kind_of_device(cfg))  # says what is wrong with one that is not there
-    precision = cfg.trainer.get("precision")
-    fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=1, precision=precision)
-    task = build_task(undegraded_pairs(cfg)).to(fabric.device)
-    pair = task.without_margin(task.eval().degrade(_random_batch(cfg, fabric.device)))
-    degraded = task.net_input(pair).contiguous(memory_format=task.memory_format)
-    task.train()
-    if cfg.get("freeze"):
-        freeze(task.net, list(cfg.freeze))
-    learn = getattr(task.loss, "after_backward", None)
-    made: Any = task.configure_optimizers()
-    network, optimizer = fabric.setup(task.net, made["optimizer"])
-
-    def step() -> None:
-        optimizer.zero_grad()
-        if task.compiled is None:
-            restored = network(degraded)
-        else:
-            with fabric.autocast():
-                restored = task.compiled(degraded)
-        fabric.backward(task.loss(restored.float(), pair["target"]))
-        if learn is not None:
-            learn()
-        optimizer.step()
-
-    return fabric.device, step

@@ -86,7 +86,13 @@ class Standing:
 
     block: str
     cells: Seeds
+    first: str  # of the set's metrics
     gains: Mapping[str, tuple[Gain, float, float]]  # empty for the reference, or without it
+
+    @property
+    def gained(self) -> tuple[Gain, float, float] | None:
+        """The gain in the first metric; None for the reference, or where either lacks it."""
+        return self.gains.get(self.first)
 
 
 def grouped(finished: Sequence[Finished], compared: Sequence[str]) -> Groups:
@@ -159,18 +165,20 @@ def standing(
         for (key, one), p in zip(gains.items(), corrected, strict=True)
     }
     standings = [
-        Standing(block, cells, {m: known[block, m] for m in metrics if (block, m) in known})
+        Standing(
+            block, cells, metrics[0], {m: known[block, m] for m in metrics if (block, m) in known}
+        )
         for block, cells in blocks.items()
     ]
-    return sorted(standings, key=lambda one: _place(one, reference, name, metrics[0]))
+    return sorted(standings, key=lambda one: _place(one, reference, name))
 
 
-def _place(one: Standing, reference: str, name: str, metric: str) -> tuple[bool, float]:
+def _place(one: Standing, reference: str, name: str) -> tuple[bool, float]:
     """Return what a block is sorted by: scores over different seeds are not to be compared."""
-    sign = 1 if higher_is_better(metric) is False else -1
-    if metric in one.gains or one.block == reference:
-        return False, sign * one.gains[metric][0].mean if one.gains else 0.0
-    return True, sign * mean_score(one.cells, name, metric)
+    sign = 1 if higher_is_better(one.first) is False else -1
+    if one.gained is not None or one.block == reference:
+        return False, sign * one.gained[0].mean if one.gained else 0.0
+    return True, sign * mean_score(one.cells, name, one.first)
 
 
 def mean_score(cells: Seeds, name: str, metric: str) -> float:

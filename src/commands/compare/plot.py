@@ -23,7 +23,8 @@ def write_plot(path: Path, panels: Mapping[str, Points], score: str, cost: str) 
     blocks = list(dict.fromkeys(block for points in panels.values() for block, *_ in points))
     pairs = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
     colors = [*pairs[::2], *pairs[1::2]]  # ten that are dark, then ten that are light
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "exemplar"}):
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "exemplar", "text.parse_math": False}
+    with mpl.rc_context(settings):  # type: ignore[arg-type]
         figure = Figure(figsize=(12, 4.2 * ((len(panels) + 1) // 2)), layout="constrained")
         places = [*figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).flat]
         for panel, (title, points) in zip(places, panels.items(), strict=False):

@@ -51,12 +51,12 @@ def overview(standings: Mapping[tuple[str, str], Sequence[Standing]], reference:
     scores = set()
     for of, rows in standings.items():
         for one in rows:
-            if one.gains:
-                metric, (gain, p, _) = next(iter(one.gains.items()))
+            if one.gained:
+                gain, p, _ = one.gained
                 sure = "*" if p < 1 - CONFIDENCE and gain.seeds > 1 else ""
-                text = f"{gain.mean:+.{_digits(metric) - 1}f}{sure} ({gain.seeds})"
+                text = f"{gain.mean:+.{_digits(one.first) - 1}f}{sure} ({gain.seeds})"
                 lines.setdefault(one.block, {})[of] = text
-                scores.add(METRIC_NAMES.get(metric, metric))
+                scores.add(METRIC_NAMES.get(one.first, one.first))
     about = f"{' and '.join(sorted(scores))} gain over {reference}"
     return Table(
         f"{about} (in brackets: seeds; *: several seeds, and p below {1 - CONFIDENCE:.2g})",
@@ -79,7 +79,7 @@ def gain_table(condition: str, name: str, reference: str, standings: Sequence[St
         shown = next(iter(one.gains.values()), None)  # other metrics may lack seeds that this has
         over = "–" if shown is None else "images" if shown[0].seeds == 1 else "seeds, images"
         seeds = len(one.cells) if shown is None else shown[0].seeds
-        each = one.gains[first][0].by_seed if first in one.gains else ()
+        each = one.gained[0].by_seed if one.gained else ()
         by_seed = " ".join(f"{mean:+.{_digits(first)}f}" for mean in each)
         row = [one.block, str(seeds), over, by_seed or "–"]
         for metric in metrics:
@@ -108,7 +108,7 @@ def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str, cost
     first = next(iter(next(iter(blocks.values())).values()))
     sets = {name: metrics[0] for name, metrics in scored(first).items()}
     beside = blocks.get(reference, {})
-    theirs = next((one.record["parameters"] for one in beside.values()), math.nan)
+    theirs = next((one.record["parameters"] for one in beside.values()), 0) or math.nan
     last = next((one.cost["steps"] for one in beside.values()), math.nan)
     pace = next((step_of(one.levels, costs).median for one in beside.values()), math.nan)
     heads = ["block", "parameters", "GFLOP", "ms a step", "MiB a step", "steps at equal time"]

@@ -7,6 +7,7 @@ import yaml
 
 from src.app.inference import task_of
 from src.app.results import METRIC_DIGITS, METRIC_NAMES
+from src.core.pages import markdown
 from src.weights.checkpoint import Checkpoint
 
 _OWN = "card.md"
@@ -82,7 +83,7 @@ def _said(name: str, task: str, rows: Sequence[Row]) -> Iterator[str]:
         yield "|---|---|---|---|"
     for images, condition, metric, mean in rows:
         cells = [images, condition, METRIC_NAMES.get(metric, metric)]
-        escaped = [cell.replace("|", "\\|") for cell in cells]
+        escaped = [markdown(cell) for cell in cells]
         yield f"| {' | '.join(escaped)} | {mean:.{METRIC_DIGITS.get(metric, 4)}f} |"
 
 

@@ -1,7 +1,7 @@
 """The one training loop: a task joins a network, a degradation, a loss and an evaluator."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import torch
@@ -180,8 +180,16 @@ class RestorationTask(ScoredModule):
 
     def on_fit_start(self) -> None:
         """Refuse what cannot work before the first step, later stages included."""
+        self.check_sizes(self.trainer.datamodule.patch_sizes)  # type: ignore[attr-defined]
+
+    def check_sizes(self, patch_sizes: Iterable[int]) -> None:
+        """Refuse training patches of sizes that cannot work, and a compiler that is not there.
+
+        Raises:
+            ConfigError: Saying what can.
+        """
         net, judge = self.restorer.net, getattr(self.loss, "check_patch", None)
-        for size in self.trainer.datamodule.patch_sizes:  # type: ignore[attr-defined]
+        for size in patch_sizes:
             side = size - 2 * self.margin
             check_patch(side, net, scale=self.scale)
             if judge is not None:

@@ -107,6 +107,7 @@ def test_the_number_of_processes_is_settled(
         ({"devices": 2, "num_nodes": 3}, ALONE, "torchrun --nnodes=3 --nproc-per-node=2"),
         ({"devices": 4}, OF_TWO, "torchrun has started 2 processes on 1 machines"),
         ({"num_nodes": 3}, OF_FOUR, "SLURM has started 2 processes on 2 machines"),
+        ({"accelerator": "tpu"}, ALONE, r"accelerator=tpu is not possible; it must be auto"),
     ],
 )
 def test_what_cannot_be_started_is_refused(

@@ -156,6 +156,7 @@ def test_the_command_line_says_where_cells_are_trained_and_not_what_they_are(
         ("trainer.max_steps=10]", "resume=last]", "resume=last is of one start"),
         ("{attention: none}", "{}", "reference names no factor"),
         ("{attention: none}", "{seed: 0}", "reference names no factor"),
+        ("seed: {0", "repeat: {0", "factors.repeat has other seeds. Call the factor seed"),
     ],
 )
 def test_a_file_that_is_no_comparison_is_refused(

@@ -64,11 +64,31 @@ def test_costs_are_measured_before_any_cell_is_trained(tmp_path: Path) -> None:
     assert all(step["peak_bytes"] > 0 for step in steps)
 
 
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
+def test_a_compiled_network_of_half_precision_has_a_cost(tmp_path: Path) -> None:
+    _asked(tmp_path, "channel")
+    file = tmp_path / "comparison.yaml"
+    half = "fixed: [compile=true, trainer.precision=bf16-true, trainer.accelerator=cpu, "
+    file.write_text(file.read_text().replace("fixed: [", half))
+    measured = command("compare", str(tmp_path), "cost=true")
+    assert measured.code == 0, measured.err
+    assert len(json.loads((tmp_path / "costs.json").read_text())["steps"]) == 2
+
+
 @pytest.mark.parametrize(
     ("option", "words", "says"),
     [
         ("window model.attention.window=-3", (), "channel: model: window=-3; a window has"),
         ("channel", ("trainer.accelerator=gpu",), "channel: device=cuda: not on this machine"),
+        (
+            "channel",
+            ("trainer.accelerator=tpu",),
+            "channel: trainer.accelerator=tpu is not possible",
+        ),
+        ("channel trainer.accumulate_grad_batches=3", (), "take a multiple of 3, for example"),
+        ("channel data.batch_size=0", (), "channel: data.batch_size=0 must be a whole number"),
+        ("channel data.patch_size=1", (), "channel: data.patch_size=1: PANet takes multiples of 2"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_by_name(

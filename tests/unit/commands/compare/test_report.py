@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -18,11 +19,13 @@ IMAGES = [f"image{number}" for number in range(8)]
 TEXT = """
 title: Two <blocks>
 fixed: ["degradation.sigma=[50,50]"]
-factors: {seed: {0: seed=0, 1: seed=1}, attention: {window: seed=7, channel: seed=8, none: seed=9}}
+factors:
+  seed: {0: seed=0, 1: seed=1}
+  attention: {window: model.blocks=7, channel: model.blocks=8, none: model.blocks=9}
 reference: {attention: none}
 conclusion: One is better.
 """
-OWN = {"window": "seed=7", "channel": "seed=8", "none": "seed=9"}
+OWN = {"window": "model.blocks=7", "channel": "model.blocks=8", "none": "model.blocks=9"}
 
 
 def _cell(
@@ -105,7 +108,7 @@ def test_a_gain_stands_in_the_table_with_its_interval_and_what_was_varied(folder
     assert "| window | +1.00 (1) |" in text  # no star: of one seed p says nothing of others
     for name in ("0-channel", "1-none"):
         assert f"- {name}" in text
-    assert "`python -m src.train 'degradation.sigma=[50,50]' seed=0 seed=9`" in text
+    assert "`python -m src.train 'degradation.sigma=[50,50]' seed=0 model.blocks=9`" in text
 
 
 def test_a_level_that_has_come_since_the_last_start_is_one_that_is_not_finished(
@@ -158,6 +161,41 @@ def test_a_metric_that_lacks_a_seed_moves_no_column(folder: Path) -> None:
     gains = _lines(folder, "window")[0]
     assert gains[1:3] == ["1", "images"]
     assert len(gains) == len(_lines(folder, "none")[0])
+
+
+def test_a_metric_that_a_block_lacks_leaves_no_other_in_its_place(folder: Path) -> None:
+    for block in ("none", "window"):
+        file = folder / f"cells/0-{block}/results.json"
+        record = json.loads(file.read_text("utf-8"))
+        board = record["benchmarks"]["photos"]
+        for scores in board["restored"].values():
+            scores["ssim"] = scores["psnr"] / 100
+            if block == "window":
+                scores["psnr"] = None
+        board["mean"]["ssim"] = 0.2
+        if block == "window":
+            board["mean"]["psnr"] = None
+        file.write_text(json.dumps(record), "utf-8")
+    write_report(folder)
+    text = (folder / "table.md").read_text("utf-8")
+    assert "gain over none (" not in text  # no overview: nothing is known of the first metric
+    assert "gain.svg" not in text
+    (gains, _) = _lines(folder, "window")
+    assert gains[4] == gains[5] == "–"
+    assert gains[10].startswith("+0.01")
+
+
+def test_names_of_sets_end_no_cell_and_open_no_tag(folder: Path) -> None:
+    for block in ("none", "window"):
+        file = folder / f"cells/0-{block}/results.json"
+        record = json.loads(file.read_text("utf-8"))
+        record["benchmarks"] = {"a|b <i>$x_2$\nc": record["benchmarks"]["photos"]}
+        file.write_text(json.dumps(record), "utf-8")
+    write_report(folder)
+    text = (folder / "table.md").read_text("utf-8")
+    assert "a\\|b &lt;i>$x_2$ c" in text
+    assert "<i>" not in text.replace("&lt;i>", "")
+    assert "a|b &lt;i&gt;$x_2$" in (folder / "gain.svg").read_text("utf-8")  # no formula
 
 
 def test_a_gain_over_a_reference_from_another_machine_is_named(folder: Path) -> None:
@@ -304,15 +342,25 @@ def test_rows_stand_in_the_order_of_gains_whatever_seeds_a_block_has(folder: Pat
         ("metrics.csv", b"\x00\xff"),
         ("cell.json", b""),
         ("cell.json", b"{}"),
+        ("metrics.csv", b"step,val/photos/psnr\n49,much\n"),
         ("results.json", b'{"schema'),
+        ("results.json", '"psnr":"20"'),
+        ("cell.json", '"flops":"2e9"'),
+        ("cell.json", '"steps":[]'),
     ],
 )
 def test_a_cell_with_a_bad_file_is_left_out_and_named(
-    folder: Path, name: str, content: bytes | None, capsys: pytest.CaptureFixture[str]
+    folder: Path, name: str, content: bytes | str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = folder / "cells/0-window" / name
     if content is None:
         file.unlink()
+    elif isinstance(content, str):  # one value of another type
+        key = content.partition(":")[0]
+        old = "".join(file.read_text("utf-8").split())
+        new = re.sub(rf"{key}:[^,}}]+", content, old)
+        assert new != old
+        file.write_text(new, "utf-8")
     else:
         file.write_bytes(content)
     write_report(folder)
@@ -327,10 +375,13 @@ def test_a_cell_with_a_bad_file_is_left_out_and_named(
 @pytest.mark.parametrize(
     "now",
     [
-        TEXT.replace("window: seed=7", "window: seed=5"),
+        TEXT.replace("window: model.blocks=7", "window: model.blocks=5"),
         TEXT.replace("[50,50]", "[25,25]"),
         TEXT.replace('fixed: ["degradation.sigma=[50,50]"]', "fixed: []"),
-        TEXT.replace("window: seed=7, channel: seed=8", "window: seed=8, channel: seed=7"),
+        TEXT.replace(
+            "window: model.blocks=7, channel: model.blocks=8",
+            "window: model.blocks=8, channel: model.blocks=7",
+        ),
     ],
 )
 def test_cells_whose_words_are_others_now_do_not_count(folder: Path, now: str) -> None:
