@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 
 from src.app.config.options import key_of
 from src.app.processes.process import keep_going_without_output
-from src.app.sweeps.cells import CELL, CELLS, is_finished, is_place
+from src.app.sweeps.cell_files import CELL, CELLS, is_finished
+from src.app.sweeps.cells import is_place
 from src.app.sweeps.comparison import Comparison, read_comparison
 from src.app.sweeps.sweep import LeftToAnotherError
 from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT, launch
@@ -18,6 +19,7 @@ from src.core.locks import InUseError, alone_in
 from src.core.redact import readable
 
 OWN_FOLDERS = ("paths.output_dir", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+OWN_KEYS = ("cells", "from", "run", "cost")
 USAGE = """\
 python -m src.compare <folder> [key=value …]
 
@@ -25,6 +27,7 @@ runs the cells of <folder>/comparison.yaml that are not finished, and writes wha
 keys are those of `python -m src.train`, for all cells; several at a time, on this machine:
   hydra/launcher=joblib hydra.launcher.n_jobs=2
 cells=0-*,1-*-none runs those only whose names fit a pattern (<level>-<level>-…, as in table.md).
+from=<folder>,… first takes over what other comparisons have finished of the same cells.
 run=false runs none, and writes table.md, page.html, gain.svg and cells.csv of the finished ones.
 cost=true runs none either: it times a step of each block in turn, on a machine that should do
 nothing else, for these tables. With what was measured they also compare at equal time.
@@ -105,10 +108,10 @@ def main() -> None:
 def _do(folder: Path, words: Sequence[str]) -> None:
     """Run what is missing, or measure, or only write the report."""
     comparison = read_comparison(folder)
-    only = [word for word in words if word.startswith("cells=")]
+    only = [word for word in words if word.startswith(("cells=", "from="))]
     runs = _switch(words, "run", default=True)
     measures = _switch(words, "cost", default=False)
-    rest = [word for word in words if word.partition("=")[0] not in {"cells", "run", "cost"}]
+    rest = [word for word in words if word.partition("=")[0] not in OWN_KEYS]
     if refused := [word for word in rest if key_of(word) in OWN_FOLDERS]:
         raise ConfigError(f"{' '.join(refused)}: a cell has a folder of its own; leave it out.")
     given = {key_of(word) for word in comparison.fixed}
@@ -121,8 +124,7 @@ def _do(folder: Path, words: Sequence[str]) -> None:
     if measures or not runs:
         _report(folder)
     else:
-        patterns = ",".join(word.partition("=")[2] for word in only)
-        _run(folder, [*comparison.fixed, *rest], patterns)
+        _run(folder, [*comparison.fixed, *rest], _given(only, "cells"), _given(only, "from"))
 
 
 def _switch(words: Sequence[str], key: str, *, default: bool) -> bool:
@@ -165,10 +167,19 @@ def _measure(comparison: Comparison, words: Sequence[str]) -> None:
         raise reason from error
 
 
-def _run(folder: Path, words: Sequence[str], only: str) -> None:
+def _given(words: Sequence[str], key: str) -> list[str]:
+    """Return the values of a key that are divided by commas."""
+    values = (word.partition("=")[2] for word in words if word.startswith(f"{key}="))
+    return [value for text in values for value in text.split(",") if value]
+
+
+def _run(
+    folder: Path, words: Sequence[str], only: Sequence[str], taken_from: Sequence[str]
+) -> None:
+    others = [str(Path(other).resolve()) for other in taken_from]
     sweep = [f"hydra.sweeper.folder={folder}", f"hydra.sweep.dir={folder / CELLS}"]
-    patterns = ",".join(f"'{pattern}'" for pattern in only.split(",") if pattern)
-    sweep.append(f"hydra.sweeper.only=[{patterns}]")
+    sweep.append(f"hydra.sweeper.only={_as_list(only)}")
+    sweep.append(f"hydra.sweeper.taken_from={_as_list(others)}")
     sys.argv[1:] = ["-m", "hydra/sweeper=cells", *sweep, "resume=auto", *words]
     refused = False
     try:
@@ -181,6 +192,12 @@ def _run(folder: Path, words: Sequence[str], only: str) -> None:
     finally:
         if not refused:
             _report(folder)
+
+
+def _as_list(texts: Sequence[str]) -> str:
+    """Return texts as Hydra reads a list of them."""
+    quoted = (text.replace("\\", "\\\\").replace("'", "\\'") for text in texts)
+    return "[" + ",".join(f"'{text}'" for text in quoted) + "]"
 
 
 def _report(folder: Path) -> None:

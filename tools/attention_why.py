@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from src.app.build import build_task
 from src.app.config.resume import check_overrides
 from src.app.results import read_results
-from src.app.sweeps.cells import CELL, CELLS
+from src.app.sweeps.cell_files import CELL, CELLS
 from src.app.sweeps.comparison import read_comparison
 from src.commands.compare.cell import NETWORK, configs_of
 from src.core.files import write_json

@@ -90,10 +90,12 @@ class CellSweeper(_OwnSweeper):
     Args:
         folder: Of the comparison, absolute.
         only: Patterns of the names of cells that are to be run; none means all.
+        taken_from: Folders of comparisons whose finished cells are taken over.
     """
 
-    def __init__(self, folder: str, only: Sequence[str]) -> None:
+    def __init__(self, folder: str, only: Sequence[str], taken_from: Sequence[str] = ()) -> None:
         self.folder, self.only = Path(folder), only
+        self.taken_from = [Path(other) for other in taken_from]
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the cells, each in its own folder."""
@@ -106,7 +108,7 @@ class CellSweeper(_OwnSweeper):
             raise RuntimeError("Hydra calls setup before sweep")
         command = self.config.hydra.job.config_name
         path = [word for word in self.config.hydra.overrides.hydra if is_search_path(word)]
-        jobs = missing_jobs(self.folder, command, arguments, self.only, path)
+        jobs = missing_jobs(self.folder, command, arguments, self.only, path, self.taken_from)
         if jobs:
             refuse_unscored(checked_jobs(command, [[*path, *jobs[0]]])[0])
             self.launcher.launch(jobs, initial_job_idx=0)

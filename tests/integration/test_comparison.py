@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from src.app.results import read_results
-from src.app.sweeps.cells import CELL
+from src.app.sweeps.cell_files import CELL
 from tests.support.runs import TINY
 from tools.killing import launch
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.app.sweeps.cells import CELL
+from src.app.sweeps.cell_files import CELL
 from src.core.paths import ROOT
 from tests.support.images import write_folder
 from tests.support.runs import TINY

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from src.app.config.options import key_of
+from src.app.sweeps.cell_files import CELL, CELLS, is_finished, take_over
 from src.app.sweeps.comparison import COMPARISON, Comparison, read_comparison
 from src.app.sweeps.plan import checked_jobs
 from src.app.sweeps.sweep import forget
@@ -17,11 +18,6 @@ from src.core.errors import ConfigError
 from src.core.files import write_json
 
 logger = logging.getLogger(__name__)
-
-CELLS, CELL = "cells", "cell.json"
-"""The folder of a comparison's cells; what each ends with."""
-COMPARED = (CELL, "results.json", "metrics.csv")
-"""Of a finished cell, what tables are made of: cost, scores, curve."""
 
 _ELSEWHERE = {
     "": ("paths", "logger", "resume", "accept_changes", "hydra"),
@@ -77,11 +73,6 @@ def _folder(cells: Path, name: str, identity: str) -> Path:
     return next(filter(is_finished, finished), cells / f"{name}{ends}")
 
 
-def is_finished(cell: Path) -> bool:
-    """Return whether all is there that is compared; what has lost a file is trained again."""
-    return all((cell / name).is_file() for name in COMPARED)
-
-
 def identity_of(config: Mapping[str, Any]) -> str:
     """Return SHA-256 of what in the resolved configuration of a training decides its result.
 
@@ -110,6 +101,7 @@ def missing_jobs(
     words: Sequence[str],
     only: Sequence[str] = (),
     search_path: Sequence[str] = (),
+    taken_from: Sequence[Path] = (),
 ) -> list[list[str]]:
     """Write the list of all cells, and return the words of those that are not finished.
 
@@ -119,6 +111,7 @@ def missing_jobs(
         words: Those that all cells share.
         only: Patterns of the names of cells that are to be run, as a shell has them; none: all.
         search_path: ``hydra.searchpath=…``, if it was given.
+        taken_from: Folders of comparisons whose finished cells are copied, not trained again.
 
     Raises:
         ConfigError: If a pattern fits no cell, or ``words`` make other cells than the file does.
@@ -136,6 +129,8 @@ def missing_jobs(
         for cell in cells
     ]
     write_json(folder / CELLS / f"{CELLS}.json", rows)
+    copied = take_over({cell.identity: cell.folder for cell in cells}, taken_from)
+    logger.info("%d cells are taken over", len(copied))
     meant = [cell for cell in cells if _is_meant(cell, only)]
     missing = [cell for cell in meant if not is_finished(cell.folder)]
     for pattern in only:

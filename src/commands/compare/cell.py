@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.app.build import plain
 from src.app.config.options import register_resolvers
-from src.app.sweeps.cells import CELL, COMPARED
+from src.app.sweeps.cell_files import CELL, COMPARED
 from src.app.sweeps.plan import checked_jobs
 from src.core.files import write_json
 from src.core.origin import hardware, origin

@@ -10,7 +10,8 @@ from typing import Any
 
 from src.app.config.options import key_of
 from src.app.results import read_results
-from src.app.sweeps.cells import CELL, CELLS, is_place
+from src.app.sweeps.cell_files import CELL, CELLS
+from src.app.sweeps.cells import is_place
 from src.app.sweeps.comparison import Comparison
 from src.commands.compare.outcome import Finished, scored
 from src.core.errors import DataError, ExemplarError

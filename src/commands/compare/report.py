@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from src.app.results import METRIC_NAMES
-from src.app.sweeps.cells import CELLS
+from src.app.sweeps.cell_files import CELLS
 from src.app.sweeps.comparison import read_comparison
 from src.commands.compare.about import how_to_read
 from src.commands.compare.costs import Costs, read_costs, step_of

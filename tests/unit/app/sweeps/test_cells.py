@@ -9,7 +9,8 @@ from hydra import initialize_config_dir
 from hydra.utils import instantiate
 
 from src.app.config.options import register_resolvers
-from src.app.sweeps.cells import COMPARED, cells_of, identity_of, missing_jobs
+from src.app.sweeps.cell_files import COMPARED
+from src.app.sweeps.cells import cells_of, identity_of, missing_jobs
 from src.app.sweeps.comparison import read_comparison
 from src.app.sweeps.plan import checked_jobs
 from src.core.errors import ConfigError, ExemplarError, UntrustedError
@@ -113,6 +114,30 @@ def test_a_cell_is_found_again_when_its_level_has_another_name(tmp_path: Path) -
     assert (first["folder"], first["levels"]["attention"]) == (done, "swin")
     (folder / "cells" / done / "results.json").unlink()
     assert len(missing_jobs(folder, "train", words)) == 4  # it is not finished any more
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("hydra")
+def test_what_another_comparison_has_finished_is_taken_over(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    first = _comparison(tmp_path / "first")
+    words = read_comparison(first).fixed
+    missing_jobs(first, "train", words)
+    for row in json.loads((first / "cells/cells.json").read_text())[:3]:
+        _finish(first / "cells" / row["folder"])
+    (first / "cells" / row["folder"] / "cell.json").write_text("of the first")
+    begun = _comparison(tmp_path / "second", TEXT.replace("{window:", "{swin:"))
+    known = {job[-1] for job in missing_jobs(begun, "train", words)}
+    swin = next(name for name in known if "0-swin" in name).partition("=")[2]
+    (begun / "cells" / swin).mkdir()
+    left = missing_jobs(begun, "train", words, taken_from=[first])
+    assert len(left) == 2  # the fourth, and the one that has begun here
+    assert any(job[-1].endswith(swin) for job in left)
+    taken = [file.read_text() for file in begun.glob("cells/*/cell.json")]
+    assert sorted(taken) == ["of the first", "{}"]
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        missing_jobs(begun, "train", words, taken_from=[tmp_path])
 
 
 @pytest.mark.long

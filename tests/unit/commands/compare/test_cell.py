@@ -1,7 +1,7 @@
 """What is kept of a cell."""
 
 from src.app.results import RESULTS
-from src.app.sweeps.cells import CELL, COMPARED
+from src.app.sweeps.cell_files import CELL, COMPARED
 from src.commands.compare.cell import with_earlier_starts
 from src.training.callbacks.csv_logger import METRICS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from src.app.sweeps.cells import CELL
+from src.app.sweeps.cell_files import CELL
 from src.commands.compare.report import write_report
 from src.core.errors import DataError
 from src.core.files import write_csv, write_json
