@@ -10,17 +10,25 @@ from pathlib import Path
 import onnxruntime
 import pytest
 import torch
+from hydra.utils import instantiate
 
 from src.core.paths import ROOT
 from src.models.backbones.half_resolution import HalfResolution
-from src.models.backbones.panet import PANet
 from src.weights.network_file import open_network, write_network
 from tests.support.images import write_folder
 from tests.support.openvino import openvino_or_skip
 from tests.support.runs import command
 
 PANET = {"_target_": "src.models.backbones.panet.PANet", "channels": 8, "blocks": 2, "unshuffle": 2}
-LOCAL = {"_target_": "src.models.attention.pyramid_local.LocalPyramidAttention", "_partial_": True}
+BLOCKS = "src.models.attention"
+LSH = {"_target_": f"{BLOCKS}.sparse_lsh.SparseAttention", "_partial_": True}
+LOCAL = {
+    "_target_": f"{BLOCKS}.pyramid_local.LocalPyramidAttention",
+    "_partial_": True,
+    "window": 9,
+    "levels": 2,
+}
+CROSS = {"_target_": f"{BLOCKS}.cross_scale.CrossScaleAttention", "_partial_": True, "window": 9}
 
 
 def network(folder: Path, **arguments: object) -> Path:
@@ -28,9 +36,8 @@ def network(folder: Path, **arguments: object) -> Path:
     node = PANET | arguments
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        held = {key: value for key, value in node.items() if key != "_target_"}
-        held.pop("attention", None)  # the sibling has the same tensors
-        write_network(file, PANet(**held).state_dict(), node, {})
+        net = instantiate(node, _convert_="all")
+    write_network(file, net.state_dict(), node, {})
     return file
 
 
@@ -78,8 +85,21 @@ def test_onnx_agrees_with_the_live_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+@pytest.mark.parametrize("attention", [LOCAL, CROSS], ids=["pyramid_local", "cross_scale"])
+def test_search_windows_leave_as_masks_at_any_size(
+    attention: dict[str, object], suffix: str, tmp_path: Path
+) -> None:
+    source, output = network(tmp_path, attention=attention), tmp_path / f"net{suffix}"
+    sizes = "check=[[16,16],[37,29],[48,21]]"  # cross-scale attention pads inside at the second
+    done = export(f"checkpoint={source}", f"output={output}", sizes)
+    assert done.returncode == 0, done.stderr
+    assert "37×29: at most" in done.stderr + done.stdout
+
+
+@pytest.mark.slow
 def test_what_follows_no_size_is_refused_and_goes_at_one_size(tmp_path: Path) -> None:
-    source, output = network(tmp_path, attention=LOCAL), tmp_path / "net.pt2"
+    source, output = network(tmp_path, attention=LSH), tmp_path / "net.pt2"
     refused = export(f"checkpoint={source}", f"output={output}")
     assert refused.returncode == 2
     assert "size=[256,256]" in refused.stderr
@@ -201,11 +221,11 @@ def test_weights_of_another_file_beside_an_xml_are_not_replaced(tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_network_and_block_exports_or_says_why_not() -> None:
-    """Two blocks work in pieces whose number depends on the size; all others take any size."""
+    """One block works in pieces whose number depends on the size; all others take any size."""
     command = [sys.executable, "-m", "tools.exports"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     refused = {row["name"] for row in rows if "refused" in row}
-    assert refused == {"edsr+pyramid_local", "edsr+sparse_lsh"}
+    assert refused == {"edsr+sparse_lsh"}
     assert len(rows) > 20

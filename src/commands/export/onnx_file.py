@@ -71,8 +71,19 @@ def onnx_session(path: Path) -> Any:  # noqa: ANN401
 
 
 def run_onnx(session: Any, degraded: Tensor) -> Tensor:  # noqa: ANN401
-    """Return what a session makes of (B, C, H, W)."""
-    return torch.from_numpy(session.run([OUTPUT], {INPUT: degraded.numpy()})[0])
+    """Return what a session makes of (B, C, H, W); ConfigError if it holds for other sizes.
+
+    A trace that takes for granted what is not so of these sizes has no guard here, and fails in
+    one of its operators.
+    """
+    try:
+        return torch.from_numpy(session.run([OUTPUT], {INPUT: degraded.numpy()})[0])
+    except Exception as error:  # its kinds are private
+        reason = str(error).strip().splitlines()[0].rpartition("Status Message: ")[2]
+        raise ConfigError(
+            f"A trace of this network does not hold at {'×'.join(map(str, degraded.shape[-2:]))} "
+            f"pixels ({reason}). Ask for one size, that of your tiles, e.g. size=[256,256]."
+        ) from error
 
 
 def _exact_sizes() -> dict[Callable[..., object], Callable[..., object]]:

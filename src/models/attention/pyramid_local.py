@@ -31,7 +31,6 @@ class LocalPyramidAttention(PyramidAttention):
 
     # Bounded, like shifted windows; but level sizes are rounded, so a tile is not exact either.
     global_context = False
-    follows_size = True  # as many blocks of queries as there is room for
 
     def __init__(
         self,

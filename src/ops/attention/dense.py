@@ -30,6 +30,7 @@ def dense_patch_attention(
     min_norm: float | Tensor = 1e-4,
     scale: int = 1,
     overlap: float = OVERLAP,
+    windows: Sequence[int] | None = None,
 ) -> Float[Tensor, "b c h2 w2"]:
     """Attend from every patch of ``query`` to every patch of all levels jointly.
 
@@ -41,6 +42,8 @@ def dense_patch_attention(
         min_norm: Lower bound of a key patch's norm.
         scale: s, the size of values and output over that of keys and query.
         overlap: What the sum of overlapping patches is divided by.
+        windows: Of each level the side of the search window, in pixels of the query; None sees
+            all. It saves nothing here: this is ``local_patch_attention`` for other programs.
 
     Returns:
         (B, C, s·H, s·W); memory B·H·W·Σ H_s·W_s scores.
@@ -48,6 +51,11 @@ def dense_patch_attention(
     height, width = query.shape[-2:]
     key, value = _joined(keys, values, min_norm, scale)
     scores = softmax_scale * unfold_patches(query).transpose(1, 2) @ key  # (b, hw, l)
+    if windows is not None:
+        hidden = [
+            hidden_keys(query, level, window) for level, window in zip(keys, windows, strict=True)
+        ]
+        scores = scores.masked_fill(torch.cat(hidden, dim=1), -torch.inf)
     attention = scores.softmax(dim=-1, dtype=accumulator(scores)).to(value.dtype)
     pasted = value @ attention.transpose(1, 2)
     return paste_patches(pasted, height, width, scale=scale, overlap=overlap)
@@ -79,6 +87,23 @@ def per_sample_patch_attention(
         attention = (softmax_scale * scores).softmax(dim=1)
         results.append(F.conv_transpose2d(attention, paste, stride=scale, padding=scale))
     return torch.cat(results) / overlap
+
+
+def hidden_keys(query: Tensor, level: Tensor, window: int) -> Tensor:
+    """Return (queries, keys of a level), true where a key is outside a query's window."""
+    rows, columns = (
+        _outside(query.shape[axis], level.shape[axis], window, query.device) for axis in (2, 3)
+    )
+    return (rows[:, None, :, None] | columns[:, None, :]).flatten(2).flatten(0, 1)
+
+
+def _outside(size: int, level: int, window: int, device: torch.device) -> Tensor:
+    """Return (size, level), true where ``window_of`` has no key, in steps that can be traced."""
+    at, key = torch.arange(size, device=device), torch.arange(level, device=device)
+    side: int = torch.sym_min(level, (window * level + size - 1) // size)  # type: ignore[no-untyped-call]
+    first = ((2 * at + 1) * level // (2 * size) - side // 2).clamp(min=0)
+    first = torch.minimum(first, level - side + torch.zeros_like(first))[:, None]
+    return (key < first) | (key >= first + side)
 
 
 def _joined(

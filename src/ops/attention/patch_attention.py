@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from src.core.memory import MemoryBudget
 from src.ops.attention.chunked import chunked_patch_attention
 from src.ops.attention.contract import OVERLAP, windows_of
-from src.ops.attention.dense import dense_patch_attention
+from src.ops.attention.dense import dense_patch_attention, hidden_keys
 from src.ops.attention.native import DTYPES, available, native_bytes, native_patch_attention
 
 logger = logging.getLogger(__name__)
@@ -70,6 +70,10 @@ def patch_attention(
     """
     options: dict[str, Any] = {"softmax_scale": softmax_scale, "min_norm": min_norm, "scale": scale}
     windows = None if window is None else windows_of(window, len(keys))
+    if implementation == "dense":
+        return dense_patch_attention(
+            query, keys, values, overlap=overlap, windows=windows, **options
+        )
     if windows is not None and min(windows) < max(query.shape[-2:]):
         if _kernel_is_taken(query, implementation):
             return _by_kernel(query, keys, values, windows, **options) / overlap
@@ -79,8 +83,6 @@ def patch_attention(
         return local_patch_attention(
             query, keys, values, window=windows, overlap=overlap, **options
         )
-    if implementation == "dense":
-        return dense_patch_attention(query, keys, values, overlap=overlap, **options)
     by_name = implementation == "native"
     if _kernel_is_taken(query, implementation) and (
         memory_budget == "auto" or _fits(query, keys, values, scale, memory_budget, by_name=by_name)
@@ -108,12 +110,17 @@ def pixel_attention(
         value: (B, C, H, W).
         window: Side of the search window in pixels; None sees all.
         implementation: Within a window ``native`` is the C++ kernel and ``auto`` takes it where
-            there is one; any other is PyTorch's fused attention, as it is without a window.
+            there is one; any other is PyTorch's fused attention, as it is without a window, to
+            which ``dense`` gives the window as a mask of all pairs.
 
     Raises:
         RuntimeError: If ``native`` is asked for within a window and there is no kernel here.
         ValueError: If ``window`` has no pixel.
     """
+    if window is not None and implementation == "dense":
+        flat = (tensor.flatten(2) for tensor in (query, key, value))
+        hidden = hidden_keys(query, key, windows_of(window, 1)[0])
+        return torch.unflatten(fused_pixel_attention(*flat, hidden=hidden), 2, value.shape[2:])
     if window is None or windows_of(window, 1)[0] >= max(query.shape[-2:]):
         flat = (tensor.flatten(2) for tensor in (query, key, value))
         return fused_pixel_attention(*flat).reshape(value.shape)
@@ -134,6 +141,7 @@ def fused_pixel_attention(
     value: Float[Tensor, "b c m"],
     *,
     softmax_scale: float = 1.0,
+    hidden: Bool[Tensor, "n m"] | None = None,
 ) -> Float[Tensor, "b c n"]:
     """Return for each of n pixels the mean of ``value`` under softmax(scale·query·key).
 
@@ -147,10 +155,16 @@ def fused_pixel_attention(
         value: (B, C, m).
         softmax_scale: Factor on the dot products; 1 is the embedded Gaussian of Wang et al., 2018,
             arXiv:1711.07971, Eq. 4.
+        hidden: True where a pixel does not see another; None hides nothing.
     """
+    seen = None if hidden is None else ~hidden
     width = max(query.shape[1], value.shape[1])
     attended = F.scaled_dot_product_attention(
-        _rows(query, width), _rows(key, width), _rows(value, width), scale=softmax_scale
+        _rows(query, width),
+        _rows(key, width),
+        _rows(value, width),
+        attn_mask=seen,
+        scale=softmax_scale,
     )
     # Laid out as it is read: with its odd strides the next convolution would copy it anyway.
     return attended[:, 0, :, : value.shape[1]].transpose(1, 2).contiguous()

@@ -10,6 +10,7 @@ from src.models.attention.pyramid_local import LocalPyramidAttention
 from src.ops.attention.contract import normalise_patches, paste_patches, unfold_patches
 from src.ops.attention.dense import dense_patch_attention
 from src.ops.attention.local import local_patch_attention
+from src.ops.attention.patch_attention import pixel_attention
 
 MIN_NORM = torch.tensor([1e-4])
 
@@ -73,6 +74,18 @@ def test_each_query_attends_to_its_window_and_to_nothing_else(window: int) -> No
     local = local_patch_attention(query, keys, values, window=window, min_norm=MIN_NORM)
     expected = masked(query, keys, values, window)
     torch.testing.assert_close(local, expected, rtol=0, atol=1e-12)
+    windows = [window, window]
+    dense = dense_patch_attention(query, keys, values, windows=windows, min_norm=MIN_NORM.double())
+    torch.testing.assert_close(dense, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [1, 4, 9, 30])
+def test_pixels_within_a_window_are_the_same_in_the_form_for_export(window: int) -> None:
+    query, keys, _ = inputs(18, 21)
+    alike = {"window": window}
+    dense = pixel_attention(query, keys[0], keys[0], implementation="dense", **alike)
+    local = pixel_attention(query, keys[0], keys[0], implementation="chunked", **alike)
+    torch.testing.assert_close(dense, local, rtol=0, atol=1e-12)
 
 
 def test_gradients_equal_those_of_the_masked_dense_form() -> None:
