@@ -37,6 +37,7 @@ from src.data.source import ImageFolder
 from src.inference.attention_maps import maps_of, shown_blocks
 from src.inference.policy import InferencePolicy
 from src.inference.restorer import Restorer, fitted
+from src.models.attention.cross_scale_cosine import Temperature
 from src.models.attention.gated import GatedAttention
 from src.ops.attention.one_query import Spread, mean_spread
 from src.training.tasks.base import RestorationTask
@@ -118,6 +119,9 @@ def row_of(
     gates = [block.gate for block in task.net.modules() if isinstance(block, GatedAttention)]
     if gates:
         row["gate"] = round(statistics.mean(float(gate.detach()) for gate in gates), 4)
+    learned = [block for block in task.net.modules() if isinstance(block, Temperature)]
+    if learned:
+        row["factor"] = round(statistics.mean(float(one.logarithm.exp()) for one in learned), 3)
     for window in given.windows:
         row[f"window {window}"] = round(psnr(task, pairs, window) - exact, 3)
     return row if given.quick else {**row, **_of_weights(task, pairs, exact, given.points)}

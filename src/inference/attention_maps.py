@@ -14,6 +14,7 @@ from src.inference.attention_map import AttentionMap
 from src.inference.restorer import Restorer, fitted
 from src.inference.tiling import tile_starts
 from src.models.attention.cross_scale import CrossScaleAttention
+from src.models.attention.cross_scale_cosine import CosineCrossScaleAttention
 from src.models.attention.in_scale_non_local import InScaleNonLocalAttention
 from src.models.attention.non_local import NonLocalAttention
 from src.models.attention.pyramid import PyramidAttention
@@ -25,6 +26,7 @@ _SHOWN = (
     PyramidAttention,
     LocalPyramidAttention,
     CrossScaleAttention,
+    CosineCrossScaleAttention,
     InScaleNonLocalAttention,
     NonLocalAttention,
 )

@@ -11,7 +11,7 @@ from src.models.attention.cross_scale import CrossScaleAttention
 from src.ops.attention.patch_attention import Implementation
 
 
-class _Temperature(nn.Module):
+class Temperature(nn.Module):
     """Multiply queries, normalised or as they are, by exp(t), t learned and zero at first."""
 
     def __init__(self, normalise: bool) -> None:
@@ -20,6 +20,7 @@ class _Temperature(nn.Module):
         self.logarithm = nn.Parameter(torch.zeros(1))
 
     def forward(self, query: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return ``query`` times the factor."""
         if self.normalise:
             query = F.normalize(query, dim=1)
         return query * self.logarithm.exp().to(query.dtype)
@@ -69,4 +70,4 @@ class CosineCrossScaleAttention(CrossScaleAttention):
             window=window,
         )
         # a part of the query, so that maps of attention see the scores as they are
-        self.query.append(_Temperature(normalise))
+        self.query.append(Temperature(normalise))
