@@ -6,7 +6,6 @@ Four words more restore photographs with the networks that come along: `exemplar
 import ast
 import difflib
 import glob
-import re
 import runpy
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import NoReturn
 import src
 from src.app.processes.process import keep_going_without_output
 from src.core.errors import did_you_mean
-from src.core.paths import PACKAGE, with_home
+from src.core.paths import PACKAGE, quoted, with_home
 from src.core.redact import readable
 from src.weights.zoo import ENLARGING, ZOO, result_ending, zoo_names
 
@@ -138,7 +137,7 @@ def word_usage(word: str) -> str:
 
 def predict_words(task: str, images: Sequence[str], options: Sequence[str]) -> list[str]:
     """Return the words of `src.predict` for a task."""
-    given = [f"input=[{','.join(map(_quoted, images))}]"] if images else []
+    given = [f"input=[{','.join(map(quoted, images))}]"] if images else []
     return [f"task={task}", *given, *options]
 
 
@@ -164,7 +163,7 @@ def images_and_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
             value = value if equals else next(rest, "--")
             if value.startswith("--"):
                 _refuse(f"{word} needs a value: {word} <value>")
-            others.append(f"{key}={_quoted(value) if key in _PATHS else value}")
+            others.append(f"{key}={quoted(value) if key in _PATHS else value}")
         elif "=" in word and not _is_there(Path(word)):
             others.append(word)
         else:
@@ -199,16 +198,6 @@ def _is_there(path: Path) -> bool:
 def _refuse(reason: str) -> NoReturn:
     print(f"error: {reason}", file=sys.stderr)
     sys.exit(2)
-
-
-def _quoted(word: str) -> str:
-    """Return a file's name as Hydra reads it: nothing in it is an escape or another key's value."""
-    literal = re.sub(r"(\\*)\$\{", lambda found: rf"{found[1] * 2}\${{", word)
-    return "'" + re.sub(r"(\\*)('|$)", _before_quote, literal) + "'"
-
-
-def _before_quote(found: re.Match[str]) -> str:
-    return found[1] * 2 + (r"\'" if found[2] else "")
 
 
 def commands() -> dict[str, str]:

@@ -16,6 +16,7 @@ from src.app.sweeps.sweep import LeftToAnotherError
 from src.commands.cli.launch import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPT, launch
 from src.core.errors import ConfigError, ExemplarError
 from src.core.locks import InUseError, alone_in
+from src.core.paths import quoted
 from src.core.redact import readable
 
 OWN_FOLDERS = ("paths.output_dir", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
@@ -101,7 +102,8 @@ def main() -> None:
         print("Interrupted; nothing is written.", file=sys.stderr)
         sys.exit(EXIT_INTERRUPT)
     except OSError as error:
-        print(readable(f"error: {error.filename}: {error.strerror}."), file=sys.stderr)
+        where = error.filename2 or error.filename  # of a copy it is the new file that fails
+        print(readable(f"error: {where}: {error.strerror}."), file=sys.stderr)
         sys.exit(EXIT_ERROR)
 
 
@@ -178,8 +180,8 @@ def _run(
 ) -> None:
     others = [str(Path(other).resolve()) for other in taken_from]
     sweep = [f"hydra.sweeper.folder={folder}", f"hydra.sweep.dir={folder / CELLS}"]
-    sweep.append(f"hydra.sweeper.only={_as_list(only)}")
-    sweep.append(f"hydra.sweeper.taken_from={_as_list(others)}")
+    sweep.append(f"hydra.sweeper.only=[{','.join(map(quoted, only))}]")
+    sweep.append(f"hydra.sweeper.taken_from=[{','.join(map(quoted, others))}]")
     sys.argv[1:] = ["-m", "hydra/sweeper=cells", *sweep, "resume=auto", *words]
     refused = False
     try:
@@ -192,12 +194,6 @@ def _run(
     finally:
         if not refused:
             _report(folder)
-
-
-def _as_list(texts: Sequence[str]) -> str:
-    """Return texts as Hydra reads a list of them."""
-    quoted = (text.replace("\\", "\\\\").replace("'", "\\'") for text in texts)
-    return "[" + ",".join(f"'{text}'" for text in quoted) + "]"
 
 
 def _report(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The only file that knows where things are: what is shipped, what is written, what is cached."""
 
 import os
+import re
 from pathlib import Path
 
 from src.core.redact import on_one_line
@@ -82,3 +83,13 @@ def escape_surrogates(error: UnicodeError) -> tuple[str, int]:
     texts = (f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
              for code in codes)  # fmt: skip
     return "".join(texts), error.end
+
+
+def quoted(word: str) -> str:
+    """Return a file's name as Hydra reads it: nothing in it is an escape or another key's value."""
+    literal = re.sub(r"(\\*)\$\{", lambda found: rf"{found[1] * 2}\${{", word)
+    return "'" + re.sub(r"(\\*)('|$)", _before_quote, literal) + "'"
+
+
+def _before_quote(found: re.Match[str]) -> str:
+    return found[1] * 2 + (r"\'" if found[2] else "")

@@ -1,5 +1,6 @@
 """Commands that the world stops: ^C in a terminal, signals to the group, output that goes away."""
 
+import json
 import os
 import re
 import signal
@@ -136,6 +137,24 @@ def test_jobs_of_a_sweep_save_at_a_signal_to_the_group(
         log = (Path(result.folder) / "train.log").read_text()
         assert "after this step" in log
         assert saved(Path(result.folder)) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_last_validation_of_a_cell_begins_no_other(
+    signum: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    factors = "{seed: {0: seed=0, 1: seed=1}, block: {a: model.blocks=2, b: model.blocks=4}}"
+    text = f"title: Stopped\nfixed: {json.dumps([*SHORT, 'task=denoise'])}\nfactors: {factors}\n"
+    (tmp_path / "comparison.yaml").write_text(text + "reference: {block: a}\n")
+    running = Terminal("src.compare", str(tmp_path), "trainer.accelerator=cpu")
+    running.until(lambda: "Validation" in running.said)
+    running.stop(signum)
+    done = running.ended()
+    assert done.code == code, done.err
+    assert "Traceback" not in done.err, done.err
+    assert len([*tmp_path.glob("cells/*/train.log")]) == 1, "another cell was begun"
+    assert "src.train resume=" not in done.err  # the comparison's own command goes on with it
 
 
 @pytest.mark.slow

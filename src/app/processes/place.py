@@ -152,27 +152,29 @@ def settle_size(trainer: DictConfig, place: Place) -> int:
     return devices
 
 
-def check_accelerator(trainer: DictConfig) -> None:
-    """Refuse kinds of devices that Lightning knows and these networks have never run on.
+def check_devices(trainer: DictConfig, asked: int = 1) -> None:
+    """Refuse devices that are not there, and kinds on which these networks have never run.
 
     Raises:
-        ConfigError: If ``trainer.accelerator`` is none of ``ACCELERATORS``.
+        ConfigError: If ``trainer.accelerator`` is none of ``ACCELERATORS``, or CUDA sees fewer
+            than ``asked`` cards.
     """
     if trainer.accelerator not in ACCELERATORS:
         raise ConfigError(
             f"trainer.accelerator={trainer.accelerator} is not possible; "
             f"it must be {' | '.join(ACCELERATORS)}."
         )
+    if trainer.accelerator in ("gpu", "cuda"):
+        _check_cards(trainer, asked)
 
 
 def _devices(trainer: DictConfig, place: Place) -> int:
     """Return the devices asked for on this machine; 0 where that is left open."""
-    check_accelerator(trainer)
-    asked, on_cards = trainer.devices, trainer.accelerator in ("gpu", "cuda")
-    if isinstance(asked, int) and asked > 0:
-        if on_cards:
-            _check_cards(trainer, asked)
-        return asked
+    asked = trainer.devices
+    number = asked if isinstance(asked, int) and asked > 0 else 0
+    check_devices(trainer, number)
+    if number:
+        return number
     if asked not in ("auto", -1, "-1"):
         raise ConfigError(
             f"trainer.devices={asked} must be a number, or auto for all; choose cards by "
@@ -182,8 +184,7 @@ def _devices(trainer: DictConfig, place: Place) -> int:
         return 0
     if trainer.accelerator == "cpu":
         return 1
-    if on_cards:
-        _check_cards(trainer, 1)
+    check_devices(trainer, 1)
     return max(1, _cards())
 
 

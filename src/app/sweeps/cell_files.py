@@ -52,15 +52,27 @@ def _finished(folder: Path) -> Iterator[tuple[str, Path]]:
     try:
         rows = json.loads(index.read_text(encoding="utf-8"))
         listed = [(str(row["sha256"]), str(row["folder"])) for row in rows]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "damaged"
         raise ConfigError(
             f"from={folder}: {index}: {reason}. Give folders of comparisons that have been run."
         ) from error
     for identity, name in listed:
         cell = index.parent / Path(name).name
-        if is_finished(cell):
+        if cell.name.endswith(f"-{identity[:8]}") and is_finished(cell) and _is_readable(cell):
             yield identity, cell
+
+
+def _is_readable(cell: Path) -> bool:
+    """Return whether the files of a finished cell are no rubbish."""
+    try:
+        return all(
+            isinstance(json.loads((cell / name).read_text(encoding="utf-8")), dict)
+            for name in COMPARED
+            if name.endswith(".json")
+        )
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -129,14 +129,15 @@ def missing_jobs(
         for cell in cells
     ]
     write_json(folder / CELLS / f"{CELLS}.json", rows)
-    copied = take_over({cell.identity: cell.folder for cell in cells}, taken_from)
-    logger.info("%d cells are taken over", len(copied))
-    meant = [cell for cell in cells if _is_meant(cell, only)]
-    missing = [cell for cell in meant if not is_finished(cell.folder)]
     for pattern in only:
         if not any(_is_meant(cell, [pattern]) for cell in cells):
             names = ", ".join("-".join(cell.levels.values()) for cell in cells)
             raise ConfigError(f"cells={pattern} fits no cell. There are: {names}.")
+    meant = [cell for cell in cells if _is_meant(cell, only)]
+    if taken_from:
+        copied = take_over({cell.identity: cell.folder for cell in meant}, taken_from)
+        logger.info("%d finished cells are taken over from other comparisons", len(copied))
+    missing = [cell for cell in meant if not is_finished(cell.folder)]
     logger.info("%d cells, of which %d are to be run", len(cells), len(missing))
     for cell in missing:
         forget(cell.folder)

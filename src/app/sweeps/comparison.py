@@ -102,7 +102,16 @@ def _reference(
 
 
 def _check_seed(file: Path, factors: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-    """Refuse seeds that would be compared, instead of averaged, under another factor's name."""
+    """Refuse seeds under another factor's name, and a factor of that name that is none.
+
+    The levels of ``seed`` are averaged and those of all others are not.
+    """
+    for level, words in factors.get("seed", {}).items():
+        if [key_of(word) for word in words] != ["seed"]:
+            raise ConfigError(
+                f"{file}: factors.seed.{level} is {' '.join(words)}: seeds are averaged, so that a "
+                "level is seed=<a number> and nothing else. Call the factor something else."
+            )
     for factor, levels in factors.items():
         words = [word for level in levels.values() for word in level]
         if factor != "seed" and any(key_of(word) == "seed" for word in words):

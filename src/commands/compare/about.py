@@ -33,8 +33,9 @@ has not lowered its learning rate to the end. GFLOP are those of a forward pass 
 BUSY = """\
 Other work kept {:.0f} % of the machine's cores busy when steps were timed: times are doubtful."""
 NO_TIMES = """\
-What a step takes was not measured, or of other words than these cells have: add cost=true to the
-command, with the folders that their trainings were given, on a machine that does nothing else."""
+What a step of these cells takes was not measured, or before their words or folders were as they are
+now: add cost=true to the command, with the folders that their trainings were given, on a machine
+that does nothing else."""
 
 
 def how_to_read(

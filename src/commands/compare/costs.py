@@ -148,7 +148,7 @@ def _table(steps: Mapping[Kind, StepCost], kinds: Mapping[Kind, DictConfig]) -> 
             f"{1e3 * step.lower:.0f}–{1e3 * step.upper:.0f}",
             "–" if step.peak_bytes is None else f"{step.peak_bytes / 2**20:.0f}",
             f"{count:,}",
-            f"{count * step.median / 60:.1f}",
+            "–" if kinds[kind].data.get("progressive") else f"{count * step.median / 60:.1f}",
         )
     return table
 

@@ -69,6 +69,8 @@ class Finished:
         """Return a score of validation after so many steps; NaN before the first."""
         name = f"val/{benchmark}/{metric}"
         seen = [(int(row["step"]) + 1, float(row[name])) for row in self.curve if row.get(name)]
+        if sorted(seen, key=lambda point: point[0]) != seen:
+            raise DataError(f"{self.folder / METRICS}: its steps do not ascend.")
         if not seen or math.isnan(step):
             return math.nan
         steps, scores = zip(*seen, strict=True)
@@ -138,7 +140,8 @@ def differences(cells: Seeds, reference: Seeds, name: str, metric: str) -> NDArr
                 f"{one.folder.name} and {first.folder.name} were scored on other images of {name}: "
                 "their gains have no mean. Remove the folder of the older one, and run it again."
             )
-        scores = [[row[metric] for row in board["restored"].values()] for board in boards]
+        images = list(first.record["benchmarks"][name]["restored"])
+        scores = [[board["restored"][image][metric] for image in images] for board in boards]
         pair = np.array(scores, dtype=np.float64)  # None becomes NaN
         if np.isfinite(pair).all(axis=0).any():  # a training that diverged hides no other
             pairs.append(pair)

@@ -15,7 +15,9 @@ Points = Sequence[tuple[str, float, Gain]]
 MARKERS = "osD^v<>PX*h"
 
 
-def write_plot(path: Path, panels: Mapping[str, Points], score: str, cost: str) -> None:
+def write_plot(
+    path: Path, panels: Mapping[str, Points], score: str, cost: str, machine: str
+) -> None:
     """Write an SVG of a panel each, with intervals; equal points give equal files."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -39,6 +41,7 @@ def write_plot(path: Path, panels: Mapping[str, Points], score: str, cost: str) 
             panel.grid(visible=True, color="#dddddd")
         for panel in places[len(panels) :]:
             panel.set_axis_off()
+        figure.supxlabel(machine, fontsize=10)
         named: dict[str, Artist] = {}
         for panel in places:
             lines, names = panel.get_legend_handles_labels()

@@ -26,7 +26,7 @@ from src.core.files import write_csv, write_text
 from src.core.pages import templates
 
 PLOT = "gain.svg"
-TIMES, OPERATIONS = "ms a training step, {}", "GFLOP, forward, a training patch"
+TIMES, OPERATIONS = "ms a training step", "GFLOP, forward, a training patch"
 
 
 def write_report(folder: Path) -> None:
@@ -57,7 +57,7 @@ def _write_report(folder: Path) -> None:
     console = make_console(stderr=True)
     comparison = read_comparison(folder)
     rows = planned_cells(comparison)
-    finished, damaged = finished_cells(folder, rows)
+    finished, damaged = finished_cells(comparison, rows)
     for cell, reason in damaged.items():
         console.print(
             f"Left out    {cell}: {reason}. Remove that folder: the cell is trained again."
@@ -90,7 +90,10 @@ def _write_report(folder: Path) -> None:
         ],
     }
     write_csv(folder / "cells.csv", list(as_rows(finished)))
+    console.print(f"Written     {folder / 'cells.csv'}")
     picture = _draw(folder / PLOT, standings, costs)
+    if picture is not None:
+        console.print(f"Written     {folder / PLOT}")
     filled = templates(Path(__file__).parent / "templates")
     for name in ("table.md", "page.html"):
         text = filled.get_template(f"{name}.j2").render(**content, picture=picture)
@@ -112,7 +115,7 @@ def _draw(
     shown = {of: [row for row in rows if row.gained] for of, rows in standings.items()}
     every = [next(iter(row.cells.values())) for rows in shown.values() for row in rows]
     timed = not any(math.isnan(step_of(one.levels, costs).median) for one in every)
-    unit = TIMES.format(costs.machine) if timed else OPERATIONS
+    unit = TIMES if timed else OPERATIONS
     panels = {
         title(condition, name): [
             (
@@ -130,5 +133,5 @@ def _draw(
     if not panels or find_spec("matplotlib") is None:
         return None
     scores = {METRIC_NAMES.get(row.first, row.first) for rows in shown.values() for row in rows}
-    write_plot(path, panels, " and ".join(sorted(scores)), unit)
+    write_plot(path, panels, " and ".join(sorted(scores)), unit, costs.machine if timed else "")
     return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()

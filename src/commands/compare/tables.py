@@ -132,5 +132,6 @@ def cost_table(condition: str, blocks: Mapping[str, Seeds], reference: str, cost
             value = gain_at(done, cells, beside, name, metric)
             row.append(_text(value, f"+.{_digits(metric)}f"))
         rows.append(row)
-    where = f"cost on {costs.machine}" if costs.steps else "cost"
+    steps = [step_of(one.levels, costs) for cells in blocks.values() for one in cells.values()]
+    where = f"cost on {costs.machine}" if any(step.median > 0 for step in steps) else "cost"
     return Table(title(condition, where), heads, rows)

@@ -8,9 +8,7 @@ from lightning.fabric import Fabric
 from omegaconf import DictConfig
 
 from src.app.build import build_data, build_task, undegraded_pairs
-from src.app.inference import pick_device
-from src.app.processes.place import check_accelerator
-from src.commands.compare.cell import kind_of_device
+from src.app.processes.place import check_devices
 from src.core.seeding import generator_for
 from src.core.types import Clean, Pair
 from src.optim.groups import freeze
@@ -43,8 +41,7 @@ def training_step(cfg: DictConfig) -> tuple[torch.device, Callable[[], object]]:
     Raises:
         ExemplarError: If it cannot be trained like that, or there is no such device.
     """
-    check_accelerator(cfg.trainer)
-    pick_device(kind_of_device(cfg))  # says what is wrong with one that is not there
+    check_devices(cfg.trainer)
     precision = cfg.trainer.get("precision")
     fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=1, precision=precision)
     data = build_data(cfg)  # refuses what is no batch

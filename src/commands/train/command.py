@@ -97,7 +97,7 @@ def fit(job: Job) -> float:
     with runs, nullcontext() if path is None else taken_up(path):
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
 
-    _conclude(trainer, task, folder, is_cell=job.notes["is_cell"])
+    _conclude(trainer, task, job)
     score = trainer.callback_metrics.get(cfg.monitor)
     return last_value(folder / METRICS, cfg.monitor) if score is None else float(score)
 
@@ -192,7 +192,7 @@ def device_of(trainer: L.Trainer) -> str:
 
 
 @rank_zero_only
-def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path, *, is_cell: bool) -> None:
+def _conclude(trainer: L.Trainer, task: RestorationTask, job: Job) -> None:
     console = make_console(stderr=True)
     if any(board.restored for board in task.scoreboards.values()):
         console.print(score_table(task.scoreboards, str(task.evaluator.protocol)))
@@ -200,19 +200,25 @@ def _conclude(trainer: L.Trainer, task: RestorationTask, folder: Path, *, is_cel
     asked = max((c.signum for c in callbacks if isinstance(c, GracefulStop)), default=0)
     if not asked and any(isinstance(c, LearningRateFinder) for c in callbacks):
         return  # it has said what to do next
-    if asked != signal.SIGINT and (ended := _ended(trainer, callbacks)):
-        how = f" Score it:  python -m src.evaluate {_scored_by(trainer, folder)}"
-        console.print(ended if is_cell else ended + how)
-        return
-    message = (
-        f"Stopped after step {trainer.global_step}; everything is saved. Continue with:\n"
-        f"  python -m src.train resume={folder}"
-    )
-    if asked in PREEMPTING:
-        raise Preemption(message, asked)
-    console.print(message)
-    if asked:
+    ended = _ended(trainer, callbacks)
+    text = _farewell(trainer, job, ended)
+    if ended or asked not in PREEMPTING:
+        console.print(text)
+    if asked in PREEMPTING and (not ended or job.notes["is_one_of_many"]):
+        raise Preemption(text, asked)
+    if asked == signal.SIGINT:
         raise KeyboardInterrupt
+
+
+def _farewell(trainer: L.Trainer, job: Job, ended: str) -> str:
+    """Return in words how it has ended, and what to do next where no other command does that."""
+    is_cell, folder = job.notes["is_cell"], Path(job.folder)
+    if ended:
+        how = f" Score it:  python -m src.evaluate {_scored_by(trainer, folder)}"
+    else:
+        ended = f"Stopped after step {trainer.global_step}; everything is saved."
+        how = f" Continue with:\n  python -m src.train resume={folder}"
+    return ended if is_cell else ended + how
 
 
 def _ended(trainer: L.Trainer, callbacks: Sequence[L.Callback]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -77,6 +78,7 @@ def settle_training(cfg: DictConfig) -> Job:
             "accepted": accepted,
             "checkpoint": None if point.path is None else str(point.path),
             "is_cell": runs_cells(HydraConfig.get()),  # its processes do not know
+            "is_one_of_many": HydraConfig.get().mode == RunMode.MULTIRUN,
         },
     )
 

@@ -125,12 +125,22 @@ class GracefulStop(Callback):
         """
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        # One process may hear of it a step before another, and all must stop after the same step,
-        # for the same reason.
-        asked = torch.tensor(self._asked, device=trainer.strategy.root_device)
-        self.signum = int(trainer.strategy.reduce(asked, reduce_op="max"))
+        self._agree(trainer)
         if self.interrupted and not validation_due(trainer, batch_idx):
             stop_after_step(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hear of what came in the last validation too: no other job is to begin after this one."""
+        self._agree(trainer)
+
+    def _agree(self, trainer: Trainer) -> None:
+        """Agree on the signal.
+
+        One process may hear of it a step before another, and all must stop after the same step, for
+        the same reason.
+        """
+        asked = torch.tensor(self._asked, device=trainer.strategy.root_device)
+        self.signum = int(trainer.strategy.reduce(asked, reduce_op="max"))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back to whoever had them."""

@@ -126,7 +126,7 @@ def test_what_another_comparison_has_finished_is_taken_over(tmp_path: Path) -> N
     missing_jobs(first, "train", words)
     for row in json.loads((first / "cells/cells.json").read_text())[:3]:
         _finish(first / "cells" / row["folder"])
-    (first / "cells" / row["folder"] / "cell.json").write_text("of the first")
+    (first / "cells" / row["folder"] / "cell.json").write_text('{"of": "the first"}')
     begun = _comparison(tmp_path / "second", TEXT.replace("{window:", "{swin:"))
     known = {job[-1] for job in missing_jobs(begun, "train", words)}
     swin = next(name for name in known if "0-swin" in name).partition("=")[2]
@@ -135,7 +135,7 @@ def test_what_another_comparison_has_finished_is_taken_over(tmp_path: Path) -> N
     assert len(left) == 2  # the fourth, and the one that has begun here
     assert any(job[-1].endswith(swin) for job in left)
     taken = [file.read_text() for file in begun.glob("cells/*/cell.json")]
-    assert sorted(taken) == ["of the first", "{}"]
+    assert sorted(taken) == ['{"of": "the first"}', "{}"]
     with pytest.raises(ConfigError, match="No such file or directory"):
         missing_jobs(begun, "train", words, taken_from=[tmp_path])
 

@@ -80,7 +80,11 @@ def test_a_compiled_network_of_half_precision_has_a_cost(tmp_path: Path) -> None
     ("option", "words", "says"),
     [
         ("window model.attention.window=-3", (), "channel: model: window=-3; a window has"),
-        ("channel", ("trainer.accelerator=gpu",), "channel: device=cuda: not on this machine"),
+        (
+            "channel",
+            ("trainer.accelerator=gpu",),
+            "channel: trainer.accelerator=gpu with 1 devices a machine: CUDA sees 0",
+        ),
         (
             "channel",
             ("trainer.accelerator=tpu",),
