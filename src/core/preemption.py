@@ -31,6 +31,18 @@ class Preemption(BaseException):
         return 128 + self.signum if self.signum in final else EXIT_AGAIN
 
 
+_answered: list[int] = []
+"""Signals in this block that were answered by an exception."""
+
+
+def lost() -> int:
+    """Return the signal whose exception somebody has swallowed, 0 if there is none.
+
+    Libraries do so while they are imported, and Python in finalizers; whoever asks is still here.
+    """
+    return _answered[-1] if _answered else 0
+
+
 def heeded() -> list[int]:
     """Return those of ``PREEMPTING`` that this process was not told to ignore, e.g. by nohup."""
     return [signum for signum in PREEMPTING if signal.getsignal(signum) != signal.SIG_IGN]
@@ -63,6 +75,8 @@ def preemptible() -> Iterator[None]:
     try:
         yield
     finally:
+        if ours:  # else they are those of the block around this one
+            _answered.clear()
         for signum in ours:
             signal.signal(signum, signal.SIG_DFL)
 
@@ -70,4 +84,5 @@ def preemptible() -> Iterator[None]:
 def preempt(signum: int, frame: FrameType | None) -> None:
     """Handle a scheduler's signal by raising ``Preemption``, once."""
     signal.signal(signum, signal.SIG_IGN)  # timeout sends it to the process and to its group
+    _answered.append(signum)
     raise stopped_by(signum)

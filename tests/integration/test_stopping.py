@@ -187,6 +187,7 @@ def test_processes_of_torchrun_end_when_it_is_killed(tmp_path: Path) -> None:
     running.until(lambda: saved(folder) >= 2)
     started = set(session(running.process.pid)) | set(_descendants(running.process.pid))
     running.process.kill()
+    running.process.wait()
     end = time.monotonic() + 20
     while any(Path(f"/proc/{pid}/exe").exists() for pid in started):
         assert time.monotonic() < end, "a process lived on"

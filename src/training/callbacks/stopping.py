@@ -16,7 +16,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
 
-from src.core.preemption import heeded
+from src.core.preemption import heeded, lost
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ class GracefulStop(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the signals while training runs."""
+        self._asked = lost()
         self._previous = previous = {}
         for signum in (signal.SIGINT, *heeded()):
             previous[signum] = signal.signal(signum, self._on_signal)

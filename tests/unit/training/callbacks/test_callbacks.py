@@ -1,4 +1,5 @@
 import signal
+from contextlib import suppress
 from typing import Any, cast
 
 import lightning as L  # noqa: N812
@@ -8,7 +9,7 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch.utils.data import DataLoader
 
-from src.core.preemption import PREEMPTING
+from src.core.preemption import PREEMPTING, Preemption, preemptible
 from src.training.callbacks.pictures import panel
 from src.training.callbacks.progress import Throughput
 from src.training.callbacks.stopping import GracefulStop, stop_after_step
@@ -155,6 +156,28 @@ def test_the_first_interrupt_asks_for_a_stop_after_a_whole_step(stop: GracefulSt
     assert not trainer.should_stop
     stop.on_train_batch_end(trainer, _Log(), None, None, 1)
     assert trainer.should_stop
+
+
+def test_a_signal_of_the_start_that_somebody_swallowed_stops_after_the_first_step(
+    stop: GracefulStop,
+) -> None:
+    for signum in PREEMPTING:
+        signal.signal(signum, signal.SIG_DFL)
+    with preemptible():
+        with suppress(Preemption):  # as libraries do while they are imported
+            signal.raise_signal(signal.SIGUSR1)
+        stop.on_train_start(_trainer(), _Log())
+        trainer = _trainer(accumulate_grad_batches=1, val_check_batch=100)
+        stop.on_train_batch_end(trainer, _Log(), None, None, 0)
+    assert trainer.should_stop
+    assert stop.signum == signal.SIGUSR1
+
+
+def test_a_signal_in_the_last_validation_is_known_when_training_ends(stop: GracefulStop) -> None:
+    signal.raise_signal(signal.SIGTERM)
+    assert not stop.interrupted
+    stop.on_train_end(_trainer(), _Log())
+    assert stop.signum == signal.SIGTERM
 
 
 @pytest.mark.parametrize(("step", "every"), [(3, 0), (4, 2)])
