@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.app.config.options import GLOBAL_GROUPS
+from src.app.sweeps.comparison import COMPARISON
 from src.app.sweeps.sweep import DONE, ELSEWHERE, PRUNED, JobResult, read_results, stamps
 from src.core.errors import ConfigError, ExemplarError
 from src.core.files import write_csv, write_json
@@ -169,7 +170,8 @@ def concluded(sweep: Path) -> Iterator[None]:
             console.print(table_of(results))
             if seeds := over_seeds(results):
                 console.print(table_of_seeds(seeds))
-            if any(result.metric.startswith("val/") for result in results):
+            is_comparison = (sweep.parent / COMPARISON).is_file()  # scored by its last weights
+            if not is_comparison and any(one.metric.startswith("val/") for one in results):
                 console.print(CHOSEN_ON)
     bad = [
         Path(result.folder).name
