@@ -166,6 +166,11 @@ def check_devices(trainer: DictConfig, asked: int = 1) -> None:
         )
     if trainer.accelerator in ("gpu", "cuda"):
         _check_cards(trainer, asked)
+    elif trainer.accelerator == "mps" and not _has_mps():
+        raise ConfigError(
+            "trainer.accelerator=mps: not on this machine, or torch is a build without it. Take "
+            "trainer=cpu."
+        )
 
 
 def _devices(trainer: DictConfig, place: Place) -> int:
@@ -197,6 +202,12 @@ def _check_cards(trainer: DictConfig, asked: int) -> None:
             + ("" if there else " and trainer=cpu, or trainer=ddp_cpu for several processes")
             + "."
         )
+
+
+def _has_mps() -> bool:
+    import torch  # as below
+
+    return torch.backends.mps.is_available()
 
 
 def _cards() -> int:

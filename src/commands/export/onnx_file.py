@@ -76,10 +76,13 @@ def run_onnx(session: Any, degraded: Tensor) -> Tensor:  # noqa: ANN401
     A trace that takes for granted what is not so of these sizes has no guard here, and fails in
     one of its operators.
     """
+    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     try:
         return torch.from_numpy(session.run([OUTPUT], {INPUT: degraded.numpy()})[0])
-    except Exception as error:  # its kinds are private
-        reason = str(error).strip().splitlines()[0].rpartition("Status Message: ")[2]
+    except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:
+        if "allocate" in str(error):  # memory has run out
+            raise
+        reason = " ".join(str(error).split()).rpartition("Status Message: ")[2]
         raise ConfigError(
             f"A trace of this network does not hold at {'×'.join(map(str, degraded.shape[-2:]))} "
             f"pixels ({reason}). Ask for one size, that of your tiles, e.g. size=[256,256]."

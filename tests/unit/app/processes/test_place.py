@@ -117,6 +117,12 @@ def test_what_cannot_be_started_is_refused(
         settle_size(_trainer(**asked), place)
 
 
+def test_an_apple_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="accelerator=mps: not on this machine"):
+        settle_size(_trainer(accelerator="mps"), ALONE)
+
+
 def test_cards_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(ConfigError, match=r"CUDA sees 1 here\. Take trainer\.devices=1"):
